@@ -1,0 +1,1 @@
+"""What everything stands on: identifiers, errors, limits, the clock, secrets. Standard library only."""

@@ -1,0 +1,1 @@
+"""Wire to services and back: no rules of their own."""

@@ -1,0 +1,1 @@
+"""Frozen values that the whole system speaks in: identity, mail, tickets, audit. No wire, no store."""

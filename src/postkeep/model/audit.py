@@ -1,0 +1,60 @@
+"""The events of the ledger: what is recorded of every act that touches security."""
+
+from enum import StrEnum
+
+import msgspec
+
+
+class EventName(StrEnum):
+    """What happened. The ledger accepts no other names."""
+
+    SIGN_IN = "sign_in"
+    SIGN_OUT = "sign_out"
+    TICKET_ISSUE = "ticket.issue"
+    TICKET_REFUSE = "ticket.refuse"
+    TICKET_REVOKE = "ticket.revoke"
+    ACCESS_REFUSE = "access.refuse"
+    KEY_RELEASE = "key.release"
+    KEY_REFUSE = "key.refuse"
+    KEY_CREATE = "key.create"
+    KEY_ROTATE = "key.rotate"
+    KEY_SHRED = "key.shred"
+    DEPOSIT = "mail.deposit"
+    READ = "mail.read"
+    WRITE = "mail.write"
+    SHRED = "mail.shred"
+    QUEUE = "queue"
+    ADMIN = "admin"
+    NODE = "node"
+    AUTHORITY_KEY = "authority.key"
+
+
+class AuditEvent(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """One entry. Identifiers are hexadecimal; nothing in it names a person, an address or a subject."""
+
+    event: EventName
+    time_ms: int
+    source: str
+    """The module instance that reports it; filled in by the ledger from the channel, never by the caller."""
+    number: int
+    """Counts up by one per source, from 1: a gap is a lost event."""
+    outcome: str = "ok"
+    """`ok` or `refused`."""
+    code: str = ""
+    """The error code of a refusal."""
+    tenant: str = ""
+    principal: str = ""
+    """On whose data it was done."""
+    actor: str = ""
+    """Who asked, where that is not the principal."""
+    module: str = ""
+    session: str = ""
+    ticket: str = ""
+    method: str = ""
+    mailbox: str = ""
+    category: str = ""
+    count: int = 0
+    digest: str = ""
+    """SHA-256 over the concatenated identifiers of the objects touched, in order."""
+    note: str = ""
+    """A word for what has no field, as the name of an administrative change."""

@@ -1,0 +1,1 @@
+"""A running node: configuration, supervisor, wiring, command line."""

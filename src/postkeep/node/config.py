@@ -1,0 +1,103 @@
+"""The configuration: one TOML file in the data directory, every field with a default that works."""
+
+from pathlib import Path
+
+import msgspec
+
+
+class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who this node is."""
+
+    hostname: str = ""
+    """The name in greetings and Received headers; empty: the machine's own."""
+    workers: int = 0
+    """How many `mx` and `imap` processes; 0: one per core."""
+    uid_base: int = 0
+    """First of the numeric user ids that modules run as when started as root; 0: 64600."""
+
+
+class ListenConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the ports are opened."""
+
+    address: str = "127.0.0.1"
+    base_port: int = 2525
+    metrics_port: int = 0
+    """0: base_port + 20; always on the loopback interface."""
+
+
+class TlsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A certificate of your own; empty: one from the installation's own CA."""
+
+    certificate: str = ""
+    key: str = ""
+
+
+class KeyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the root key is sealed."""
+
+    root: str = "file"
+    """`file` (development) or `passphrase` (asked on the terminal, or read from a descriptor)."""
+
+
+class MxConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Inbound SMTP."""
+
+    message_bytes_max: int = 50 * 1024 * 1024
+    recipients_max: int = 1000
+    connections_max: int = 10_000
+    command_timeout_seconds: float = 300.0
+
+
+class RelayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Outbound SMTP."""
+
+    smarthost: str = ""
+    """`host:port` that takes all outbound mail; empty: MX records."""
+    resolver: str = ""
+    """`address:port` of the DNS resolver; empty: the system's."""
+    port: int = 25
+    retry_seconds: tuple[int, ...] = (60, 300, 900, 3600, 7200, 14400)
+    """Waits between attempts; the last one repeats."""
+    expire_seconds: int = 5 * 86400
+    delay_notice_seconds: int = 4 * 3600
+    destination_connections_max: int = 5
+    connections_max: int = 50
+    allow_private_addresses: bool = False
+    """Deliver to loopback and private addresses (tests, smarthosts inside)."""
+
+
+class CategoryConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where one data category lives."""
+
+    dsn: str = ""
+    """A PostgreSQL DSN; empty: the node's own cluster."""
+    directory: str = ""
+    """A directory for its files (on a disk of its own, if you like); empty: under the data directory."""
+
+
+class LogConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the logs look like."""
+
+    format: str = "auto"
+    """`json`, `pretty`, or `auto`: pretty on a terminal."""
+    level: str = "info"
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole of `postkeep.toml`."""
+
+    node: NodeConfig = NodeConfig()
+    listen: ListenConfig = ListenConfig()
+    tls: TlsConfig = TlsConfig()
+    keys: KeyConfig = KeyConfig()
+    mx: MxConfig = MxConfig()
+    relay: RelayConfig = RelayConfig()
+    log: LogConfig = LogConfig()
+    categories: dict[str, CategoryConfig] = {}
+
+
+def load(path: Path) -> Config:
+    """Read the configuration; a missing file gives the defaults, an unknown field is an error."""
+    if not path.exists():
+        return Config()
+    return msgspec.toml.decode(path.read_bytes(), type=Config)

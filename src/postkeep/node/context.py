@@ -1,0 +1,42 @@
+"""What a module is given when it starts: everything it may know, and nothing it must look for."""
+
+import asyncio
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from postkeep.base.secret import Secret
+from postkeep.node.config import Config
+from postkeep.tickets.identity import Anchors, ModuleIdentity
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleContext:
+    """The start of one module instance. `node.wiring.<module>.run(context)` builds the module from it.
+
+    Keepers listen on `run_dir/<module>.sock`. A module calls `ready()` once it answers, and returns soon
+    after `stop` is set. The supervisor's link is already served: `anchors` follows the authority's keys.
+    """
+
+    module: str
+    instance: str
+    """Unique per process start, as `imap-1.3f9a`."""
+    index: int
+    config: Config
+    data_dir: Path
+    state_dir: Path
+    run_dir: Path
+    identity: ModuleIdentity
+    """The key of this instance and, after enrolment, its module ticket; renews itself."""
+    anchors: Anchors
+    stop: asyncio.Event
+    ready: Callable[[], None]
+    publish: Callable[[str, bytes], None]
+    """Hand an anchor to every module (`authority` from the authority; `directory`, `ledger` from kms)."""
+    sockets: Mapping[str, socket.socket] = field(default_factory=dict)
+    """Faces: bound and listening sockets by port name (`smtp`, `imaps` ...)."""
+    dsn: Secret[str] = field(default_factory=lambda: Secret(""))
+    """Keepers: the database login of this start, with this keeper's rights only."""
+    root_secret: Secret[bytes] = field(default_factory=lambda: Secret(b""))
+    """kms: the passphrase, where the root key is sealed with one."""

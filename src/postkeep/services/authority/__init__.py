@@ -1,0 +1,1 @@
+"""Accounts, credentials, sessions, directory; it alone mints tickets. Start with `service`."""

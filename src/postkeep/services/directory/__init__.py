@@ -1,0 +1,1 @@
+"""A cached, signature-checked view of who receives mail. Start with `view`."""

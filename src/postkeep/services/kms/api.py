@@ -1,0 +1,129 @@
+"""The key service's methods, as values on the wire. Callers use `postkeep.services.kms.client`."""
+
+import msgspec
+
+from postkeep.model.categories import Category
+
+
+class ProvisionTenant(msgspec.Struct, frozen=True):
+    """`kms.provision_tenant`: make the tenant's key-encryption keys. Idempotent."""
+
+    tenant: bytes
+
+
+class ProvisionPrincipal(msgspec.Struct, frozen=True):
+    """`kms.provision_principal`: make a principal's key pair, or return the one there is. Idempotent."""
+
+    tenant: bytes
+    principal: bytes
+
+
+class SignedPublicKey(msgspec.Struct, frozen=True):
+    """A principal's public key, vouched for by `kms` (crypto.directory_key checks it)."""
+
+    tenant: bytes
+    principal: bytes
+    generation: int
+    public_key: bytes
+    """MLKEM768+X25519, 1,216 bytes."""
+    signature: bytes
+    """Ed25519 by the kms directory key over the fields above."""
+
+
+class SealedEpoch(msgspec.Struct, frozen=True):
+    """An epoch secret as stored: sealed to the principal's public key, or rewrapped by kms."""
+
+    epoch: bytes
+    sealed: bytes
+
+
+class OpenEpochs(msgspec.Struct, frozen=True):
+    """`kms.open_epochs`: open epochs of the ticket's principal, in bulk."""
+
+    principal: bytes
+    epochs: list[SealedEpoch]
+
+
+class OpenedEpoch(msgspec.Struct, frozen=True):
+    """Chain starts for the categories that the ticket covers; `sealed` changes when kms rewrapped it."""
+
+    epoch: bytes
+    chains: dict[Category, bytes]
+    sealed: bytes | None = None
+    """A cheaper form to store instead of the one given; None when there is nothing to replace."""
+    error: str = ""
+    """An error code where this one epoch could not be opened; the others are unaffected."""
+
+
+class OpenedEpochs(msgspec.Struct, frozen=True):
+    """The answers, in the order asked."""
+
+    epochs: list[OpenedEpoch]
+
+
+class CategoryKey(msgspec.Struct, frozen=True):
+    """`kms.category_key`: the data key of a category that is sealed by its own keeper (`account`)."""
+
+    tenant: bytes
+    category: Category
+
+
+class ReleasedKey(msgspec.Struct, frozen=True):
+    """A key of 32 bytes."""
+
+    key: bytes
+
+
+class Sign(msgspec.Struct, frozen=True):
+    """`kms.sign`: sign with a key that never leaves kms."""
+
+    handle: str
+    message: bytes
+
+
+class Signature(msgspec.Struct, frozen=True):
+    """The signature and the public key that checks it."""
+
+    signature: bytes
+    public_key: bytes
+
+
+class ReleaseSecret(msgspec.Struct, frozen=True):
+    """`kms.release_secret`: a named secret that a library must hold itself (`tls`: PEM key and chain)."""
+
+    name: str
+
+
+class NamedSecret(msgspec.Struct, frozen=True):
+    """The secret's bytes."""
+
+    value: bytes
+
+
+class Shred(msgspec.Struct, frozen=True):
+    """`kms.shred`: destroy a principal's keys, or with `principal` empty all keys of the tenant."""
+
+    tenant: bytes
+    principal: bytes = b""
+
+
+class Shredded(msgspec.Struct, frozen=True):
+    """How many keys were destroyed by this call (0: they were gone already)."""
+
+    keys: int
+
+
+class TrustAnchors(msgspec.Struct, frozen=True):
+    """`kms.anchors`: public keys that others pin."""
+
+    directory_key: bytes
+    ledger_key: bytes
+    origin: str
+
+
+class Anchors(msgspec.Struct, frozen=True):
+    """`kms.anchors`: ask for the public keys that others pin."""
+
+
+class Done(msgspec.Struct, frozen=True):
+    """The call has done its work and has nothing else to say."""

@@ -1,0 +1,1 @@
+"""The outbound queue: what is due, what became of it. Start with `api`."""

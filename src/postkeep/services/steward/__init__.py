@@ -1,0 +1,1 @@
+"""Upkeep and administration: destruction, compaction, the operator's commands. Start with `service`."""

@@ -1,0 +1,1 @@
+"""Mailboxes and sealed messages: holds data and no key. Start with `service`."""

@@ -1,0 +1,472 @@
+"""The vault's methods, as values on the wire. Callers use `postkeep.services.vault.client`.
+
+The vault sees ciphertext, sizes, flags and counts. Everything named `sealed` or `wraps` is opaque to it.
+"""
+
+import msgspec
+
+from postkeep.model.categories import Label
+
+WRAPS_BYTES = 96
+"""Two wrapped message keys of 48 bytes: content, then metadata. Kept in an erasable slot, never in a row."""
+
+# --- Writing ---------------------------------------------------------------------------------------------
+
+
+class NewEpoch(msgspec.Struct, frozen=True):
+    """An epoch secret sealed to a principal by a writer; sent until the vault has acknowledged it once."""
+
+    tenant: bytes
+    principal: bytes
+    epoch: bytes
+    sealed: bytes
+
+
+class Placement(msgspec.Struct, frozen=True):
+    """One copy of a message: in whose mailbox, and that principal's wrapped keys."""
+
+    principal: bytes
+    epoch: bytes
+    index: int
+    wraps: bytes
+    mailbox: bytes = b""
+    """Empty: the mailbox with the role below, made if it is not there."""
+    role: str = "inbox"
+    flags: tuple[str, ...] = ()
+    internal_date_ms: int = 0
+    """0: now."""
+
+
+class QueueItem(msgspec.Struct, frozen=True):
+    """One destination of an outbound message; `envelope` is sealed to the queue's key."""
+
+    id: bytes
+    destination: str
+    """The recipients' domain in A-label form: what the relay schedules by."""
+    principal: bytes
+    """The queue principal whose key it is sealed to."""
+    epoch: bytes
+    index: int
+    wraps: bytes
+    envelope: bytes
+    recipients: int
+    not_before_ms: int = 0
+
+
+class Deposit(msgspec.Struct, frozen=True):
+    """One body, stored once per tenant, with every placement of it there. Retrying it is harmless."""
+
+    tenant: bytes
+    body: bytes
+    """Identifier made by the writer; a second deposit with the same one changes nothing."""
+    content: bytes
+    """Sealed (C2SP chunked-encryption) RFC 5322 message."""
+    summary: bytes
+    """Sealed envelope, body structure and offsets."""
+    size: int
+    """Octets of the message in the clear (RFC822.SIZE)."""
+    placements: list[Placement]
+    label: Label = Label.INTERNAL
+    queue: list[QueueItem] = []
+
+
+class DepositBatch(msgspec.Struct, frozen=True):
+    """`vault.deposit`: durable and visible when answered. Each deposit succeeds or fails by itself."""
+
+    deposits: list[Deposit]
+    epochs: list[NewEpoch]
+
+
+class Placed(msgspec.Struct, frozen=True):
+    """Where a placement went."""
+
+    mailbox: bytes
+    uid_validity: int
+    uid: int
+    modseq: int
+
+
+class DepositResult(msgspec.Struct, frozen=True):
+    """`error` empty: all placements stand. Otherwise its code, and nothing of this deposit was stored."""
+
+    placed: list[Placed]
+    error: str = ""
+
+
+class DepositResults(msgspec.Struct, frozen=True):
+    """In the order of the deposits."""
+
+    results: list[DepositResult]
+
+
+class Append(msgspec.Struct, frozen=True):
+    """`vault.append`: IMAP APPEND, all or nothing; every placement belongs to the ticket's principal."""
+
+    deposits: list[Deposit]
+    epochs: list[NewEpoch]
+
+
+class Submit(msgspec.Struct, frozen=True):
+    """`vault.submit`: a user's outbound message to Sent, to local recipients and to the queue, in one
+    transaction."""
+
+    deposits: list[Deposit]
+    epochs: list[NewEpoch]
+
+
+# --- Mailboxes ---------------------------------------------------------------------------------------------
+
+
+class SealedName(msgspec.Struct, frozen=True):
+    """A mailbox name sealed under one index of an epoch's metadata chain."""
+
+    epoch: bytes
+    index: int
+    sealed: bytes
+
+
+class MailboxRow(msgspec.Struct, frozen=True):
+    """A mailbox. `name` None: it has its role's usual name."""
+
+    id: bytes
+    role: str
+    """`inbox`, `sent`, `drafts`, `trash`, `junk`, `archive` or empty."""
+    name: SealedName | None
+    subscribed: bool
+    selectable: bool
+    uid_validity: int
+    uid_next: int
+    highest_modseq: int
+    messages: int
+    unseen: int
+    deleted: int
+    size: int
+
+
+class ListMailboxes(msgspec.Struct, frozen=True):
+    """`vault.mailboxes`: every mailbox of the principal; the six with a role are made on first sight."""
+
+    principal: bytes
+
+
+class MailboxList(msgspec.Struct, frozen=True):
+    """`version` changes with every creation, renaming, deletion and subscription."""
+
+    mailboxes: list[MailboxRow]
+    version: int
+
+
+class MailboxChange(msgspec.Struct, frozen=True):
+    """One change to a mailbox. A field left None stays as it is."""
+
+    id: bytes
+    """For `create`, made by the caller."""
+    create: bool = False
+    delete: bool = False
+    name: SealedName | None = None
+    role: str | None = None
+    subscribed: bool | None = None
+    selectable: bool | None = None
+
+
+class ChangeMailboxes(msgspec.Struct, frozen=True):
+    """`vault.change_mailboxes`: all or nothing, and only if the list is still at `version`; names are
+    sealed, so it is the caller that has seen that a new one is free. Stale: `conflict`."""
+
+    principal: bytes
+    version: int
+    changes: list[MailboxChange]
+    epochs: list[NewEpoch] = []
+
+
+# --- Messages ------------------------------------------------------------------------------------------------
+
+
+class MessageRow(msgspec.Struct, frozen=True, array_like=True):
+    """What the vault knows of a message in the clear."""
+
+    uid: int
+    modseq: int
+    flags: tuple[str, ...]
+    internal_date_ms: int
+    size: int
+    body: bytes
+    label: Label
+
+
+class Sync(msgspec.Struct, frozen=True):
+    """`vault.sync`: rows whose modseq is above `since_modseq` (0: all), and UIDs gone since then."""
+
+    principal: bytes
+    mailbox: bytes
+    since_modseq: int = 0
+    uids: list[tuple[int, int]] | None = None
+    """Inclusive ranges to limit the answer to."""
+
+
+class SyncPage(msgspec.Struct, frozen=True):
+    """The mailbox's state and the rows, by UID."""
+
+    mailbox: MailboxRow
+    rows: list[MessageRow]
+    vanished: list[tuple[int, int]]
+    """Inclusive UID ranges; complete only as far back as `vanished_since`."""
+    vanished_since: int = 0
+    """Expunges at or below this modseq have been forgotten."""
+
+
+class SealedSummary(msgspec.Struct, frozen=True, array_like=True):
+    """What it takes, beside the epoch, to open a message's summary."""
+
+    uid: int
+    body: bytes
+    epoch: bytes
+    index: int
+    wraps: bytes
+    summary: bytes
+
+
+class FetchSummaries(msgspec.Struct, frozen=True):
+    """`vault.summaries`: sealed summaries and wraps of these UIDs; UIDs that are gone are left out."""
+
+    principal: bytes
+    mailbox: bytes
+    uids: list[tuple[int, int]]
+
+
+class SummaryList(msgspec.Struct, frozen=True):
+    """By UID."""
+
+    summaries: list[SealedSummary]
+
+
+class Range(msgspec.Struct, frozen=True, array_like=True):
+    """Part of a sealed body, in octets of ciphertext; `length` 0: to its end."""
+
+    uid: int
+    offset: int = 0
+    length: int = 0
+
+
+class FetchContent(msgspec.Struct, frozen=True):
+    """`vault.content`: sealed bytes. Answers stop after 16 MiB; ask again for what is missing."""
+
+    principal: bytes
+    mailbox: bytes
+    ranges: list[Range]
+
+
+class SealedContent(msgspec.Struct, frozen=True, array_like=True):
+    """The bytes asked for, and what it takes to open them."""
+
+    uid: int
+    body: bytes
+    epoch: bytes
+    index: int
+    wraps: bytes
+    offset: int
+    total: int
+    """Octets of the whole sealed body."""
+    head: bytes
+    """The first 56 octets of the sealed body (salt and commitment), whatever range was asked for."""
+    data: bytes
+
+
+class ContentList(msgspec.Struct, frozen=True):
+    """In the order asked."""
+
+    parts: list[SealedContent]
+
+
+class StoreFlags(msgspec.Struct, frozen=True):
+    """`vault.store_flags`: change flags; `unchanged_since` as in RFC 7162 section 3.1.3."""
+
+    principal: bytes
+    mailbox: bytes
+    uids: list[tuple[int, int]]
+    mode: str
+    """`add`, `remove` or `replace`."""
+    flags: tuple[str, ...]
+    unchanged_since: int | None = None
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """The rows as they are now, and the UIDs refused because they had changed."""
+
+    rows: list[MessageRow]
+    modified: list[int]
+    highest_modseq: int
+
+
+class Expunge(msgspec.Struct, frozen=True):
+    """`vault.expunge`: remove messages flagged as deleted among `uids` (None: all). When answered, their
+    wrapped keys are overwritten: nothing on the disk opens them any more."""
+
+    principal: bytes
+    mailbox: bytes
+    uids: list[tuple[int, int]] | None = None
+
+
+class Expunged(msgspec.Struct, frozen=True):
+    """The UIDs that are gone."""
+
+    uids: list[int]
+    highest_modseq: int
+
+
+class CopyMessages(msgspec.Struct, frozen=True):
+    """`vault.copy`: copy, or with `move` move, messages to another mailbox of the same principal."""
+
+    principal: bytes
+    mailbox: bytes
+    target: bytes
+    uids: list[tuple[int, int]]
+    move: bool = False
+
+
+class Copied(msgspec.Struct, frozen=True):
+    """Pairs of (source UID, target UID), ascending."""
+
+    uid_validity: int
+    pairs: list[tuple[int, int]]
+    highest_modseq: int
+    """Of the source mailbox (it changes with `move`)."""
+
+
+class FetchEpochs(msgspec.Struct, frozen=True):
+    """`vault.epochs`: sealed epoch secrets of the principal; None: all of them."""
+
+    principal: bytes
+    epochs: list[bytes] | None = None
+
+
+class EpochRow(msgspec.Struct, frozen=True, array_like=True):
+    """A sealed epoch secret."""
+
+    epoch: bytes
+    sealed: bytes
+
+
+class EpochList(msgspec.Struct, frozen=True):
+    """In no particular order."""
+
+    epochs: list[EpochRow]
+
+
+class ReplaceEpochs(msgspec.Struct, frozen=True):
+    """`vault.replace_epochs`: store the cheaper forms that kms handed back."""
+
+    principal: bytes
+    epochs: list[EpochRow]
+
+
+class GetQuota(msgspec.Struct, frozen=True):
+    """`vault.quota`."""
+
+    principal: bytes
+
+
+class Quota(msgspec.Struct, frozen=True):
+    """What the principal uses, in octets and messages, and the limit in octets (None: none)."""
+
+    used_bytes: int
+    messages: int
+    limit_bytes: int | None
+
+
+class SetQuota(msgspec.Struct, frozen=True):
+    """`vault.set_quota`."""
+
+    tenant: bytes
+    principal: bytes
+    limit_bytes: int | None
+
+
+# --- Waking up -----------------------------------------------------------------------------------------------
+
+
+class Watch(msgspec.Struct, frozen=True):
+    """`vault.watch`: from now on this connection hears of changes to the principal's mailboxes."""
+
+    principal: bytes
+
+
+class Unwatch(msgspec.Struct, frozen=True):
+    """`vault.unwatch`."""
+
+    principal: bytes
+
+
+class NextChanges(msgspec.Struct, frozen=True):
+    """`vault.next_changes`: wait up to `wait_seconds` for changes to anything watched on this connection."""
+
+    wait_seconds: float = 30.0
+
+
+class Changed(msgspec.Struct, frozen=True, array_like=True):
+    """A mailbox has moved on to `highest_modseq`. An empty mailbox: the mailbox list has changed."""
+
+    principal: bytes
+    mailbox: bytes
+    highest_modseq: int
+
+
+class Changes(msgspec.Struct, frozen=True):
+    """Latest state per mailbox; several changes become one."""
+
+    changes: list[Changed]
+
+
+# --- Removal and upkeep (steward) ---
+
+
+class RemovePrincipal(msgspec.Struct, frozen=True):
+    """`vault.remove_principal`: drop every mailbox of a principal and overwrite the wrapped keys."""
+
+    tenant: bytes
+    principal: bytes
+
+
+class RemoveTenant(msgspec.Struct, frozen=True):
+    """`vault.remove_tenant`: drop everything of a tenant and overwrite the wrapped keys."""
+
+    tenant: bytes
+
+
+class Removed(msgspec.Struct, frozen=True):
+    """How many messages went."""
+
+    messages: int
+
+
+class Maintain(msgspec.Struct, frozen=True):
+    """`vault.maintain`: find orphans, compact packs with more than this share of dead bytes."""
+
+    dead_share_max: float = 0.3
+    pack_limit: int = 4
+
+
+class Maintained(msgspec.Struct, frozen=True):
+    """What was found and done."""
+
+    orphan_bytes: int
+    packs_compacted: int
+    bytes_reclaimed: int
+    slots_erased: int
+
+
+class CheckStore(msgspec.Struct, frozen=True):
+    """`vault.check`: walk every row: counts right, bytes there, slots there."""
+
+
+class StoreReport(msgspec.Struct, frozen=True):
+    """Empty `problems`: consistent."""
+
+    mailboxes: int
+    messages: int
+    bodies: int
+    problems: list[str]
+
+
+class Done(msgspec.Struct, frozen=True):
+    """The call has done its work and has nothing else to say."""

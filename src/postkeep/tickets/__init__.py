@@ -1,0 +1,1 @@
+"""Tickets and the channel that carries them: mint, verify, clear, rules."""
