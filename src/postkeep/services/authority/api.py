@@ -45,7 +45,7 @@ class OperationTicket(msgspec.Struct, frozen=True):
     expires: int
 
 
-# --- People --------------------------------------------------------------------------------------------
+# --- People ---
 
 
 class SignIn(msgspec.Struct, frozen=True):

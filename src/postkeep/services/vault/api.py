@@ -10,7 +10,7 @@ from postkeep.model.categories import Label
 WRAPS_BYTES = 96
 """Two wrapped message keys of 48 bytes: content, then metadata. Kept in an erasable slot, never in a row."""
 
-# --- Writing ---------------------------------------------------------------------------------------------
+# --- Writing ---
 
 
 class NewEpoch(msgspec.Struct, frozen=True):
@@ -114,7 +114,7 @@ class Submit(msgspec.Struct, frozen=True):
     epochs: list[NewEpoch]
 
 
-# --- Mailboxes ---------------------------------------------------------------------------------------------
+# --- Mailboxes ---
 
 
 class SealedName(msgspec.Struct, frozen=True):
@@ -179,7 +179,7 @@ class ChangeMailboxes(msgspec.Struct, frozen=True):
     epochs: list[NewEpoch] = []
 
 
-# --- Messages ------------------------------------------------------------------------------------------------
+# --- Messages ---
 
 
 class MessageRow(msgspec.Struct, frozen=True, array_like=True):
@@ -382,7 +382,7 @@ class SetQuota(msgspec.Struct, frozen=True):
     limit_bytes: int | None
 
 
-# --- Waking up -----------------------------------------------------------------------------------------------
+# --- Waking up ---
 
 
 class Watch(msgspec.Struct, frozen=True):
