@@ -12,6 +12,18 @@ from postkeep.tickets.identity import Anchors, ModuleIdentity
 
 
 @dataclass(frozen=True, slots=True)
+class Expectation:
+    """An instance that the supervisor has started and that may enrol, once, with one secret."""
+
+    module: str
+    instance: str
+    secret_digest: bytes
+    """SHA-256 of the one-time secret: who only expects it can't enrol with it."""
+    uid: int
+    """The user id that the instance's process runs as: what the authority's socket must see."""
+
+
+@dataclass(frozen=True, slots=True)
 class ModuleContext:
     """The start of one module instance. `node.wiring.<module>.run(context)` builds the module from it.
 
@@ -26,6 +38,7 @@ class ModuleContext:
     config: Config
     data_dir: Path
     state_dir: Path
+    """The module's own directory, 0700: nobody else can enter it."""
     run_dir: Path
     identity: ModuleIdentity
     """The key of this instance and, after enrolment, its module ticket; renews itself."""
@@ -38,5 +51,7 @@ class ModuleContext:
     """Faces: bound and listening sockets by port name (`smtp`, `imaps` ...)."""
     dsn: Secret[str] = field(default_factory=lambda: Secret(""))
     """Keepers: the database login of this start, with this keeper's rights only."""
+    on_expectation: Callable[[Callable[[Expectation], None]], None] = lambda _receiver: None
+    """authority: register the one that hears which instances may enrol; those known already come at once."""
     root_secret: Secret[bytes] = field(default_factory=lambda: Secret(b""))
     """kms: the passphrase, where the root key is sealed with one."""
