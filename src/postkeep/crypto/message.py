@@ -2,8 +2,9 @@
 
 Each message has two random keys. The content key seals the RFC 5322 bytes, the metadata key the summary and,
 on its way out, the envelope. Every recipient gets both keys wrapped under one step of an epoch: 96 bytes,
-the message's wraps. Parts are sealed with chunked encryption under keys derived from the message
-key, one per part, and bound to tenant, body and part; wraps are bound to tenant, body, principal, epoch, index and category.
+the message's wraps. Parts are sealed with chunked encryption under keys derived from the message key, one
+per part, and bound to tenant, body and part; wraps are bound to tenant, body, principal, epoch, index and
+category.
 """
 
 # ruff: noqa: PLR0917 - a key's path is many identifiers in one fixed order
