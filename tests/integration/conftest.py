@@ -30,10 +30,10 @@ def _binaries() -> Path:
     return Path(path).parent
 
 
-def _unprivileged() -> tuple[int, int] | tuple[None, None]:
+def _unprivileged() -> tuple[int, int] | None:
     """PostgreSQL refuses to run as root: then it runs as the system's own `postgres`, or nobody."""
     if os.geteuid() != 0:
-        return None, None
+        return None
     try:
         entry = pwd.getpwnam("postgres")
     except KeyError:
@@ -60,9 +60,10 @@ def cluster_dir() -> Iterator[Path]:
     """The directory of this worker's running cluster: `data/` and the socket."""
     # Short, because a Unix socket's path has at most 107 octets.
     root = Path(tempfile.mkdtemp(prefix="pk-pg-", dir="/tmp"))
-    user, group = _unprivileged()
-    if user is not None:
-        os.chown(root, user, group)
+    owner = _unprivileged()
+    user, group = owner or (None, None)
+    if owner is not None:
+        os.chown(root, *owner)
     data, binaries = root / "data", _binaries()
     environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
     options = "fsync=off full_page_writes=off max_connections=60 shared_buffers=32MB listen_addresses="
