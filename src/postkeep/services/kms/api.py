@@ -16,6 +16,8 @@ class ProvisionPrincipal(msgspec.Struct, frozen=True):
 
     tenant: bytes
     principal: bytes
+    queue: bool = False
+    """An outbound queue: its epochs, and no others, open with the relay's operation ticket."""
 
 
 class SignedPublicKey(msgspec.Struct, frozen=True):
