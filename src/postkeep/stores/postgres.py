@@ -2,11 +2,13 @@
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import resources
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 import asyncpg
+from asyncpg.pool import PoolConnectionProxy
 
 from postkeep.base.errors import ConflictError, IntegrityError, UnavailableError
 
@@ -14,8 +16,27 @@ CONNECT_TIMEOUT_SECONDS: Final = 10.0  # a database on the same host answers in 
 COMMAND_TIMEOUT_SECONDS: Final = 60.0  # the longest statement on purpose (a large removal) takes seconds
 IDLE_TRANSACTION_MS_MAX: Final = 60_000  # a caller that hangs must not hold back vacuum
 LOCK_TIMEOUT_MS: Final = 30_000  # locks are taken in one order; a wait this long is a fault
+TRANSACTION_TRIES_MAX: Final = 5  # a transaction that lost a race is run again; five losses are a fault
 STATEMENTS_CACHED_MAX: Final = 256  # every statement of a keeper, prepared once per connection
 MIGRATION_LOCK: Final = 0x706B_6D69  # advisory lock: one migrating process at a time in a database
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
+Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
+T = TypeVar("T")
+
+_RACES_LOST = (asyncpg.UniqueViolationError, asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+_UNAVAILABLE = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+)
 
 _FILE_NAME = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql\Z")
 _VERSIONS = """
@@ -60,9 +81,7 @@ def load_migrations(package: str) -> tuple[Migration, ...]:
     return tuple(found)
 
 
-async def migrate(
-    connection: "asyncpg.Connection[asyncpg.Record]", schema_name: str, migrations: Sequence[Migration]
-) -> None:
+async def migrate(connection: Connection, schema_name: str, migrations: Sequence[Migration]) -> None:
     """Bring the family of tables `schema_name` up to the last migration; each is a transaction of its own.
 
     Safe to run from several processes and after a crash at any point. Raise IntegrityError if a migration
@@ -96,19 +115,19 @@ async def migrate(
         await connection.execute("SELECT pg_advisory_unlock($1)", MIGRATION_LOCK)
 
 
-async def _keep_session(_connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+async def _keep_session(_connection: Connection) -> None:
     """Let a connection go back to the pool as it is: keepers change no session state, so the round trip
     that would reset it on every release buys nothing."""
 
 
 async def open_pool(
     dsn: str, *, size_min: int = 1, size_max: int = 4, settings: Mapping[str, str] | None = None
-) -> "asyncpg.Pool[asyncpg.Record]":
+) -> Pool:
     """Open a pool of connections; raise UnavailableError if the database does not answer in time.
 
     `settings` are further server settings for its sessions.
     """
-    try:
+    with database_errors():
         return await asyncpg.create_pool(
             dsn,
             min_size=size_min,
@@ -128,5 +147,30 @@ async def open_pool(
                 **(settings or {}),
             },
         )
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as exc:
-        raise UnavailableError(f"no database: {type(exc).__name__}: {exc}") from exc
+
+
+@contextmanager
+def database_errors() -> Iterator[None]:
+    """Turn what a database that is away, full or stopping raises into UnavailableError."""
+    try:
+        yield
+    except _UNAVAILABLE as exc:
+        raise UnavailableError(f"the database does not serve us: {type(exc).__name__}: {exc}") from exc
+
+
+async def in_transaction(pool: Pool, work: Callable[[Connection], Awaitable[T]]) -> T:
+    """Run `work` in a transaction that is durable when this returns, again if it lost a race.
+
+    Raise UnavailableError if the database is away; whether the transaction stands is then unknown, so work
+    must be harmless to repeat.
+    """
+    tries = 1
+    while True:
+        try:
+            with database_errors():
+                async with pool.acquire() as connection, connection.transaction():
+                    return await work(connection)
+        except _RACES_LOST as exc:
+            if tries == TRANSACTION_TRIES_MAX:
+                raise UnavailableError(f"lost {tries} races: {exc}") from exc
+            tries += 1
