@@ -144,7 +144,10 @@ class Routes(msgspec.Struct, frozen=True):
 
 
 class QueueKey(msgspec.Struct, frozen=True):
-    """`authority.queue_key`: the public key of a tenant's outbound queue (empty tenant: installation)."""
+    """`authority.queue_key`: the public key of a tenant's outbound queue (empty tenant: installation).
+
+    A queue's principal has the identifier of its tenant, the installation's is NOBODY: that is how `kms`
+    knows which keys a relay's ticket may open."""
 
     tenant: bytes
 
@@ -157,6 +160,8 @@ class Feed(msgspec.Struct, frozen=True):
 
     since: int
     wait_seconds: float = 5.0
+    directory_version: int = -1
+    """The version the caller knows; answered at once where there is a newer one."""
 
 
 class Revocation(msgspec.Struct, frozen=True):

@@ -1,0 +1,366 @@
+"""A keeper's side of the channel: listens, proves itself, judges callers and calls, runs the handlers."""
+
+import asyncio
+import logging
+import socket
+import ssl
+import struct
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from postkeep.base.clock import Clock, SystemClock
+from postkeep.base.errors import PostkeepError, RefusedError, UnavailableError
+from postkeep.tickets.channel import frames
+from postkeep.tickets.channel.frames import Call, Fault, FrameReader
+from postkeep.tickets.channel.gate import Gate, Handler, Method
+from postkeep.tickets.channel.handshake import (
+    NONCE_BYTES,
+    VERSION,
+    Exchange,
+    Hello,
+    Lanes,
+    Proof,
+    Welcome,
+    read_plain,
+    tls_binding,
+    unix_binding,
+)
+from postkeep.tickets.channel.refusal import Refusal
+from postkeep.tickets.clear import Grant
+from postkeep.tickets.identity import Anchors, ModuleIdentity, thumbprint
+from postkeep.tickets.revocations import RevocationView
+from postkeep.tickets.rules import RULES, Rule
+from postkeep.tickets.verify import VerifiedTicket
+
+HANDSHAKES_MAX: Final = 128
+"""Connections that have not proved themselves yet; further ones are closed at once."""
+
+CONNECTIONS_MAX: Final = 2048
+"""Connections in all: a few per module instance of a large installation."""
+
+CLOSE_SECONDS: Final = 2.0
+"""How long `close` lets running calls finish."""
+
+SOCKET_MODE: Final = 0o666
+"""Anyone on the host may connect and nobody gets anywhere without a ticket; narrow it by the directory."""
+
+_PEERCRED = struct.Struct("3i")
+_log = logging.getLogger(__name__)
+
+__all__ = ["Handler", "Server"]
+
+
+class Server:
+    """Serves one keeper's methods. Raises ValueError where rules and handlers do not match."""
+
+    def __init__(
+        self,
+        identity: ModuleIdentity,
+        anchors: Anchors,
+        keeper: str,
+        handlers: Mapping[str, tuple[type[msgspec.Struct], Handler]],
+        revocations: RevocationView,
+        on_refusal: Callable[[Refusal], None],
+        clock: Clock | None = None,
+        *,
+        rules: Iterable[Rule] = RULES,
+    ) -> None:
+        self.identity = identity
+        self.keeper = keeper
+        self.on_refusal = on_refusal
+        self.gate = Gate(keeper, anchors, handlers, revocations, clock or SystemClock(), rules)
+        self.connections: set[_Connection] = set()
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.newcomers = 0
+        self._listeners: list[asyncio.Server] = []
+
+    async def serve_unix(self, path: Path, *, mode: int = SOCKET_MODE) -> None:
+        """Listen on a Unix socket; one left behind by an earlier start is replaced."""
+        path.unlink(missing_ok=True)  # noqa: ASYNC240 - one local system call at the start
+        binding = unix_binding(path.name)
+        listener = await asyncio.get_running_loop().create_unix_server(
+            lambda: _Connection(self, lambda _transport: binding), path
+        )
+        path.chmod(mode)  # noqa: ASYNC240 - one local system call at the start
+        self._listeners.append(listener)
+
+    async def serve_tls(self, sock: socket.socket, context: ssl.SSLContext, *, certificate: bytes) -> None:
+        """Listen with mutually authenticated TLS 1.3; `certificate` is this side's own, in DER."""
+        check_tls(context)
+
+        def binding(transport: asyncio.Transport) -> bytes:
+            return tls_binding(peer_certificate(transport), certificate)
+
+        listener = await asyncio.get_running_loop().create_server(
+            lambda: _Connection(self, binding), sock=sock, ssl=context
+        )
+        self._listeners.append(listener)
+
+    async def close(self) -> None:
+        """Stop listening, let running calls finish for a moment, then end every connection."""
+        for listener in self._listeners:
+            listener.close()
+        if self.tasks:
+            await asyncio.wait(set(self.tasks), timeout=CLOSE_SECONDS)
+        for task in tuple(self.tasks):
+            task.cancel()
+        if self.tasks:
+            await asyncio.wait(set(self.tasks))
+        for connection in tuple(self.connections):
+            connection.abort()
+        for listener in self._listeners:
+            await listener.wait_closed()
+        self._listeners.clear()
+
+
+class _Connection(asyncio.Protocol):
+    """One caller."""
+
+    def __init__(self, server: Server, binding: Callable[[asyncio.Transport], bytes]) -> None:
+        self.uid: int | None = None
+        self.public_key = b""
+        self.thumbprint = ""
+        self._server = server
+        self._binding = binding
+        self._reader = FrameReader()
+        self._step: Callable[[memoryview], None] = self._on_hello
+        self._lanes: Lanes | None = None
+        self._peer: VerifiedTicket | None = None
+        self._shown = b""
+        self._in_flight = 0
+        self._paused = False
+        self._blocked = False
+        self._proved = False
+        self._on_close: list[Callable[[], None]] = []
+
+    # --- what handlers see ---
+
+    def on_close(self, callback: Callable[[], None]) -> None:
+        """Call `callback` when the connection has gone; at once if it has."""
+        if self in self._server.connections:
+            self._on_close.append(callback)
+        else:
+            callback()
+
+    # --- asyncio.Protocol ---
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        server = self._server
+        server.connections.add(self)
+        server.newcomers += 1
+        if server.newcomers > HANDSHAKES_MAX or len(server.connections) > CONNECTIONS_MAX:
+            transport.abort()
+            return
+        sock = transport.get_extra_info("socket")
+        if sock is not None and sock.family == socket.AF_UNIX:
+            credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEERCRED.size)
+            self.uid = _PEERCRED.unpack(credentials)[1]
+        self._deadline = asyncio.get_running_loop().call_later(frames.HANDSHAKE_SECONDS, self.abort)
+        self._exchange: Exchange | None = None
+
+    def connection_lost(self, _exc: Exception | None) -> None:
+        server = self._server
+        server.connections.discard(self)
+        if not self._proved:
+            server.newcomers -= 1
+            if hasattr(self, "_deadline"):
+                self._deadline.cancel()
+        for callback in self._on_close:
+            callback()
+        self._on_close.clear()
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            for frame in self._reader.feed(data):
+                self._step(frame)
+        except RefusedError as error:
+            self._end(error)
+
+    def pause_writing(self) -> None:
+        self._blocked = True
+        self._throttle()
+
+    def resume_writing(self) -> None:
+        self._blocked = False
+        self._throttle()
+
+    def abort(self) -> None:
+        """End the connection without another word."""
+        self._step = self._ignore
+        self._transport.abort()
+
+    # --- handshake ---
+
+    def _on_hello(self, frame: memoryview) -> None:
+        hello = read_plain(frame, Hello)
+        identity = self._server.identity
+        if hello.version != VERSION or hello.keeper != self._server.keeper or len(hello.nonce) != NONCE_BYTES:
+            raise RefusedError("the caller wants something else", code="refused.handshake")
+        self._exchange = exchange = Exchange(self._binding(self._transport))
+        self._hello_key = hello.key
+        self._shown = identity.ticket
+        exchange.say(hello.version, hello.keeper, hello.key, hello.nonce)
+        exchange.say(exchange.key, exchange.nonce, self._shown, identity.public_key)
+        signature = exchange.sign(b"keeper", identity.sign)
+        exchange.say(signature)
+        welcome = Welcome(exchange.key, exchange.nonce, self._shown, identity.public_key, signature)
+        self._transport.write(frames.plain_frame(welcome))
+        self._step = self._on_proof
+
+    def _on_proof(self, frame: memoryview) -> None:
+        proof = read_plain(frame, Proof)
+        exchange = self._exchange
+        assert exchange is not None
+        exchange.say(proof.ticket, proof.public_key)
+        exchange.check(b"caller", proof.public_key, proof.signature)
+        self.public_key = proof.public_key
+        self.thumbprint = thumbprint(proof.public_key)
+        self._peer = self._server.gate.admit(proof.ticket, self.thumbprint)
+        lanes = exchange.lanes(self._hello_key)
+        self._exchange = None
+        self._deadline.cancel()
+        self._proved = True
+        self._server.newcomers -= 1
+        self._lanes = lanes
+        self._reader.bytes_max = frames.FRAME_BYTES_MAX if self._peer else frames.HANDSHAKE_BYTES_MAX
+        self._step = self._on_call
+        self._send((0, True, b""))
+
+    # --- calls ---
+
+    def _on_call(self, frame: memoryview) -> None:
+        assert self._lanes is not None
+        body = self._lanes.from_caller.check_mac(frame)
+        try:
+            call = frames.call_decoder.decode(body)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
+            raise RefusedError("an authentic frame is no call", code="refused.frame") from exc
+        self._lanes.from_caller.check_counter(call.counter)
+        if call.id == 0:
+            self._renew(call)
+            return
+        gate, peer = self._server.gate, self._peer
+        verified: VerifiedTicket | None = None
+        try:
+            method = gate.find(call, peer)
+            verified = gate.verify(method, call, peer, self)
+            grant, request = gate.allow(method, call, peer, verified, self)
+        except RefusedError as error:
+            self._report(error, call, verified)
+            self._fail(call.id, error)
+            return
+        except PostkeepError as error:
+            self._fail(call.id, error)
+            return
+        self._in_flight += 1
+        self._throttle()
+        task = asyncio.get_running_loop().create_task(self._run(call.id, method, grant, request))
+        self._server.tasks.add(task)
+        task.add_done_callback(self._server.tasks.discard)
+
+    async def _run(self, call_id: int, method: Method, grant: Grant, request: Any) -> None:
+        try:
+            value = await method.handler(grant, request)
+            self._send((call_id, True, value))
+        except PostkeepError as error:
+            self._fail(call_id, error)
+        except asyncio.CancelledError:
+            self._fail(call_id, UnavailableError("the keeper is stopping"))
+        except Exception as error:  # noqa: BLE001 - one call's bug must not take the keeper down
+            place = error.__traceback__
+            while place is not None and place.tb_next is not None:
+                place = place.tb_next
+            where = f"{place.tb_frame.f_code.co_qualname}:{place.tb_lineno}" if place else ""
+            _log.error("handler_failed %s %s at %s", grant.method, type(error).__name__, where)
+            self._fail(call_id, PostkeepError())
+        finally:
+            self._in_flight -= 1
+            self._throttle()
+
+    def _renew(self, call: Call) -> None:
+        if call.method != frames.PRESENT or self._peer is None:
+            raise RefusedError("an unknown control frame", code="refused.frame")
+        peer = self._server.gate.admit(call.ticket, self.thumbprint)
+        if peer is None or (peer.ticket.module, peer.ticket.instance) != (
+            self._peer.ticket.module,
+            self._peer.ticket.instance,
+        ):
+            raise RefusedError("a renewed ticket names another module", code="refused.module")
+        self._peer = peer
+
+    def _send(self, answer: tuple[Any, ...]) -> None:
+        if self._lanes is None or self._transport.is_closing():
+            return
+        identity = self._server.identity
+        if identity.ticket != self._shown:
+            self._shown = identity.ticket
+            self._transport.writelines(self._lanes.from_keeper.write((0, True, self._shown)))
+        self._transport.writelines(self._lanes.from_keeper.write(answer))
+
+    def _fail(self, call_id: int, error: PostkeepError) -> None:
+        self._send((call_id, False, Fault(error.code, error.temporary, error.public_text)))
+
+    def _end(self, error: RefusedError) -> None:
+        """Tell the caller why, tell the ledger, and close."""
+        self._step = self._ignore
+        if self._transport.is_closing():
+            return
+        self._report(error)
+        if self._lanes is not None:
+            self._fail(0, error)
+        else:
+            fault = Fault(error.code, error.temporary, error.public_text)
+            self._transport.write(frames.plain_frame(fault))
+        self._transport.close()
+
+    def _report(
+        self, error: RefusedError, call: Call | None = None, verified: VerifiedTicket | None = None
+    ) -> None:
+        peer = self._peer.ticket if self._peer else None
+        shown = verified.ticket if verified else peer
+        self._server.on_refusal(
+            Refusal(
+                code=error.code,
+                module=peer.module if peer else "",
+                instance=peer.instance if peer else "",
+                method=call.method if call and call.method in self._server.gate.methods else "",
+                kind=shown.kind if shown else "",
+                tenant=shown.tenant if shown else "",
+                principal=shown.principal if shown else "",
+                session=shown.session if shown else "",
+                ticket=shown.id if shown else "",
+                detail=error.detail,
+            )
+        )
+
+    def _throttle(self) -> None:
+        full = self._blocked or self._in_flight >= frames.CALLS_IN_FLIGHT_MAX
+        if full is not self._paused and not self._transport.is_closing():
+            self._paused = full
+            if full:
+                self._transport.pause_reading()
+            else:
+                self._transport.resume_reading()
+
+    def _ignore(self, _frame: memoryview) -> None:
+        """Drop what comes after the end."""
+
+
+def check_tls(context: ssl.SSLContext) -> None:
+    """Raise ValueError unless a TLS context demands version 1.3 and the other side's certificate."""
+    if context.minimum_version < ssl.TLSVersion.TLSv1_3 or context.verify_mode is not ssl.CERT_REQUIRED:
+        raise ValueError("the channel takes TLS 1.3 with certificates on both sides only")
+
+
+def peer_certificate(transport: asyncio.Transport) -> bytes:
+    """Return the other side's certificate (DER); raise RefusedError if it has shown none."""
+    ssl_object = transport.get_extra_info("ssl_object")
+    certificate = ssl_object.getpeercert(binary_form=True) if ssl_object is not None else None
+    if not isinstance(certificate, bytes):
+        raise RefusedError("no certificate was shown", code="refused.handshake")
+    return certificate

@@ -1,0 +1,138 @@
+"""Clearance: does this ticket allow this method on this object? The answer is a `Grant` or RefusedError.
+
+Pure: a rule, what was verified, and the request go in. A keeper's handler takes the Grant as its first
+argument and can't be called without one.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from postkeep.base.errors import RefusedError
+from postkeep.base.ids import NOBODY
+from postkeep.model.categories import Category
+from postkeep.model.ticket import Ticket, TicketKind
+from postkeep.tickets.rules import Rule
+from postkeep.tickets.scope import Scope
+from postkeep.tickets.verify import VerifiedTicket
+
+
+class Connection(Protocol):
+    """The caller's connection, as handlers see it."""
+
+    uid: int | None
+    """The caller's user id on a Unix socket (SO_PEERCRED), by the kernel's word; None over TLS."""
+    public_key: bytes
+    """The key that the handshake has proved, raw Ed25519."""
+    thumbprint: str
+
+    def on_close(self, callback: Callable[[], None]) -> None:
+        """Call `callback` when the connection has gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """The yes to one call, with everything that a handler may act on."""
+
+    peer_module: str
+    peer_instance: str
+    connection: Connection
+    kind: TicketKind
+    tenant: bytes
+    """NOBODY: the installation as a whole."""
+    principal: bytes
+    """NOBODY: no user stands behind it."""
+    session: bytes
+    ticket_id: str
+    categories: frozenset[Category]
+    method: str
+    purpose: str
+    mailboxes: frozenset[bytes] | None = None
+    """None: all of the principal's."""
+    level: int = 0
+    root_ticket_id: str = ""
+    """The ticket that the authority signed; differs from `ticket_id` after narrowing."""
+
+
+@dataclass(slots=True)
+class Budgets:
+    """How much of their budgets operation tickets have used up here, by the authority's ticket."""
+
+    used: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    def spend(self, verified: VerifiedTicket, objects: int, now: int) -> None:
+        """Take `objects` from a ticket's budget; raise RefusedError when it does not hold that many."""
+        budget = verified.ticket.budget
+        if budget is None:
+            return
+        name = verified.root.id
+        spent = self.used.get(name, (0, 0))[0] + objects
+        if spent > budget:
+            raise RefusedError("its budget is used up", code="refused.budget")
+        if name not in self.used:
+            self.used = {key: item for key, item in self.used.items() if item[1] > now}
+        self.used[name] = (spent, verified.root.expires)
+
+
+def choose_rule(rules: tuple[Rule, ...], module: str, verified: VerifiedTicket | None) -> Rule:
+    """Find the line that fits the caller and the kind of ticket shown; raise RefusedError if none does."""
+    mine = [rule for rule in rules if module in rule.callers]
+    if not mine:
+        raise RefusedError("no rule lets this module call it", code="refused.module")
+    for rule in mine:
+        if rule.kind is None or (verified is not None and verified.ticket.kind is rule.kind):
+            return rule
+    if verified is None:
+        raise RefusedError("it needs a ticket", code="refused.no_ticket")
+    raise RefusedError("the ticket is of another kind", code="refused.kind")
+
+
+def clear_module(rule: Rule, peer: Ticket | None, connection: Connection) -> Grant:
+    """Grant a call that needs no ticket beside the module's own."""
+    return Grant(
+        peer_module=peer.module if peer else "",
+        peer_instance=peer.instance if peer else "",
+        connection=connection,
+        kind=TicketKind.MODULE,
+        tenant=NOBODY,
+        principal=NOBODY,
+        session=b"",
+        ticket_id=peer.id if peer else "",
+        categories=frozenset(),
+        method=rule.method,
+        purpose="",
+    )
+
+
+def clear(rule: Rule, peer: Ticket, verified: VerifiedTicket, scope: Scope, connection: Connection) -> Grant:
+    """Grant a call made with a ticket, or raise RefusedError with the first reason against it."""
+    ticket = verified.ticket
+    if rule.action is None or rule.action not in ticket.actions:
+        raise RefusedError("the ticket does not allow the action", code="refused.action")
+    common = verified.categories.intersection(rule.categories)
+    if len(common) < (min(1, len(rule.categories)) if rule.any_category else len(rule.categories)):
+        raise RefusedError("the ticket does not cover the category", code="refused.category")
+    if ticket.tenant and any(tenant != verified.tenant for tenant in scope.tenants):
+        raise RefusedError("the request is about another tenant", code="refused.tenant")
+    if ticket.principal and any(principal != verified.principal for principal in scope.principals):
+        raise RefusedError("the request is about another principal", code="refused.principal")
+    if verified.mailboxes is not None and not (
+        rule.any_mailbox or (scope.mailboxes and all(box in verified.mailboxes for box in scope.mailboxes))
+    ):
+        raise RefusedError("the ticket does not cover the mailbox", code="refused.mailbox")
+    return Grant(
+        peer_module=peer.module,
+        peer_instance=peer.instance,
+        connection=connection,
+        kind=ticket.kind,
+        tenant=verified.tenant,
+        principal=verified.principal,
+        session=verified.session,
+        ticket_id=ticket.id,
+        categories=common,
+        method=rule.method,
+        purpose=ticket.purpose,
+        mailboxes=verified.mailboxes,
+        level=ticket.level,
+        root_ticket_id=verified.root.id,
+    )

@@ -1,0 +1,107 @@
+"""Minting: the one place where tickets come from. Only the authority has a key that others believe."""
+
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from postkeep.base.clock import Clock, SystemClock
+from postkeep.base.ids import ID_BYTES, new_id
+from postkeep.model.categories import Category
+from postkeep.model.ticket import Ticket, TicketKind
+from postkeep.tickets import rules
+from postkeep.tickets import token as tokens
+
+MODULE_SECONDS: Final = 600
+"""A module renews its ticket at half of this; an authority that restarts is back long before."""
+
+USER_SECONDS: Final = 300
+"""A session's ticket; renewed while the session lives. Revocation does not wait for its end."""
+
+OPERATION_SECONDS: Final = 600
+STAFF_SECONDS: Final = 300
+"""One command of the operator, with time to type a password."""
+
+
+class Mint:
+    """Makes and signs tickets with the authority's key."""
+
+    def __init__(self, signer: Callable[[bytes], bytes], clock: Clock | None = None) -> None:
+        self._signer = signer
+        self._clock = clock or SystemClock()
+
+    def sign(self, ticket: Ticket) -> bytes:
+        """Sign claims as they are."""
+        return tokens.write(ticket, self._signer)
+
+    def module(self, module: str, instance: str, holder: str) -> tuple[Ticket, bytes]:
+        """Make a module ticket: which methods of which keepers, straight from the table of rules."""
+        ticket = msgspec.structs.replace(
+            self._blank(TicketKind.MODULE, MODULE_SECONDS, module, instance, holder),
+            audience=rules.audience_of(module),
+            methods=rules.methods_of(module),
+        )
+        return ticket, self.sign(ticket)
+
+    def user(
+        self,
+        module: str,
+        instance: str,
+        holder: str,
+        *,
+        tenant: bytes,
+        principal: bytes,
+        session: bytes,
+        level: int = 1,
+    ) -> tuple[Ticket, bytes]:
+        """Make the ticket of a user's session on a face."""
+        ticket = msgspec.structs.replace(
+            self._blank(TicketKind.USER, USER_SECONDS, module, instance, holder),
+            audience=rules.SESSION_AUDIENCE[module],
+            tenant=tenant.hex(),
+            principal=principal.hex(),
+            session=session.hex(),
+            level=level,
+            actions=rules.SESSION_ACTIONS[module],
+            categories=(Category.CONTENT, Category.METADATA),
+        )
+        return ticket, self.sign(ticket)
+
+    def operation(
+        self, module: str, instance: str, holder: str, purpose: rules.Purpose
+    ) -> tuple[Ticket, bytes]:
+        """Make a ticket for work that no user stands behind."""
+        ticket = msgspec.structs.replace(
+            self._blank(TicketKind.OPERATION, OPERATION_SECONDS, module, instance, holder),
+            audience=purpose.audience,
+            actions=purpose.actions,
+            categories=purpose.categories,
+            budget=purpose.budget,
+            purpose=purpose.name,
+        )
+        return ticket, self.sign(ticket)
+
+    def staff(self, module: str, instance: str, holder: str, *, session: bytes) -> tuple[Ticket, bytes]:
+        """Make the operator's ticket."""
+        ticket = msgspec.structs.replace(
+            self._blank(TicketKind.STAFF, STAFF_SECONDS, module, instance, holder),
+            audience=rules.STAFF_AUDIENCE,
+            session=session.hex(),
+            level=1,
+            actions=rules.STAFF_ACTIONS,
+            categories=rules.STAFF_CATEGORIES,
+        )
+        return ticket, self.sign(ticket)
+
+    def _blank(self, kind: TicketKind, seconds: int, module: str, instance: str, holder: str) -> Ticket:
+        now_ms = self._clock.now_ms()
+        return Ticket(
+            id=(now_ms.to_bytes(6, "big") + new_id()[6:ID_BYTES]).hex(),
+            kind=kind,
+            issued=now_ms // 1000,
+            expires=now_ms // 1000 + seconds,
+            audience=(),
+            holder=holder,
+            module=module,
+            instance=instance,
+        )

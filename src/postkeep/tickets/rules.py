@@ -1,0 +1,251 @@
+"""The one table of who may do what: every method that crosses a process border, with all that it takes.
+
+Read a line as: this *method* may be called by these *modules*, showing this *kind* of ticket (none: the
+module ticket suffices) that allows this *action* on these *categories*. A method without a line can't be
+called, and a keeper with a handler that has no line, or a line without a handler, does not start.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from postkeep.model.categories import Category
+from postkeep.model.ticket import Action, TicketKind
+
+USER: Final = TicketKind.USER
+OPERATION: Final = TicketKind.OPERATION
+STAFF: Final = TicketKind.STAFF
+
+CONTENT: Final = (Category.CONTENT,)
+METADATA: Final = (Category.METADATA,)
+MAIL: Final = (Category.CONTENT, Category.METADATA)
+ACCOUNT: Final = (Category.ACCOUNT,)
+AUDIT: Final = (Category.AUDIT,)
+OPERATIONS: Final = (Category.OPERATIONS,)
+NONE: Final[tuple[Category, ...]] = ()
+
+NEWCOMER: Final = ""
+"""The caller that has no module ticket yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One line of the table."""
+
+    method: str
+    callers: tuple[str, ...]
+    kind: TicketKind | None = None
+    action: Action | None = None
+    categories: tuple[Category, ...] = NONE
+    any_category: bool = False
+    """One of the categories suffices, and the grant carries those that the ticket has."""
+    fresh: bool = False
+    """It releases bodies or keys: refused while the view of revocations is stale."""
+    any_mailbox: bool = False
+    """A ticket limited to some mailboxes may call it although the request names none."""
+    counts: str = ""
+    """The request's list whose length is taken from an operation ticket's budget; empty: one a call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Purpose:
+    """What an operation ticket is for, who may have it, and what it allows."""
+
+    name: str
+    holders: tuple[str, ...]
+    actions: tuple[Action, ...]
+    categories: tuple[Category, ...]
+    audience: tuple[str, ...]
+    budget: int
+    """Objects (deposits, leases, epochs ...) that one ticket may touch in its ten minutes."""
+
+
+MX, SUBMISSION, IMAP = "mx", "submission", "imap"
+RELAY, STEWARD, CLI = "relay", "steward", "cli"
+AUTHORITY, KMS, VAULT, LEDGER = "authority", "kms", "vault", "ledger"
+KEEPERS: Final = (LEDGER, AUTHORITY, KMS, VAULT)
+MODULES: Final = (*KEEPERS, MX, SUBMISSION, IMAP, RELAY, STEWARD)
+FACES: Final = (MX, SUBMISSION, IMAP)
+EVERYBODY: Final = (*MODULES, CLI)
+
+_READ, _WRITE, _SEND = Action.MAIL_READ, Action.MAIL_WRITE, Action.MAIL_SEND
+_DEPOSIT, _QUEUE, _MAINTAIN = Action.MAIL_DEPOSIT, Action.QUEUE_WORK, Action.STORE_MAINTAIN
+_LOOK, _ADMIN, _OPERATE = Action.ADMIN_READ, Action.ADMIN_WRITE, Action.OPERATE
+
+# fmt: off
+RULES: Final[tuple[Rule, ...]] = (
+    # --- authority: identity of modules ---
+    Rule("authority.enrol",               (NEWCOMER,)),
+    Rule("authority.operator_sign_in",    (NEWCOMER,)),
+    Rule("authority.renew_module",        EVERYBODY),
+    Rule("authority.issue_operation",     (MX, SUBMISSION, RELAY, STEWARD)),
+    Rule("authority.feed",                MODULES),
+    # --- authority: people. The session's row names the one key that may renew or end it ---
+    Rule("authority.sign_in",             (IMAP, SUBMISSION)),
+    Rule("authority.scram_start",         (IMAP, SUBMISSION)),
+    Rule("authority.scram_finish",        (IMAP, SUBMISSION)),
+    Rule("authority.renew_user",          (IMAP, SUBMISSION)),
+    Rule("authority.sign_out",            (IMAP, SUBMISSION)),
+    # --- authority: where mail goes ---
+    Rule("authority.resolve",             (MX, SUBMISSION, RELAY)),
+    Rule("authority.queue_key",           (MX, SUBMISSION, RELAY)),
+    # --- authority: administration ---
+    Rule("authority.revoke",              (STEWARD,), STAFF, _ADMIN, ACCOUNT),
+    Rule("authority.create_tenant",       (STEWARD,), STAFF, _ADMIN, ACCOUNT),
+    Rule("authority.delete_tenant",       (STEWARD,), STAFF, _ADMIN, ACCOUNT),
+    Rule("authority.list_tenants",        (STEWARD,), STAFF, _LOOK, ACCOUNT),
+    Rule("authority.find_tenant",         (STEWARD,), STAFF, _LOOK, ACCOUNT),
+    Rule("authority.add_domain",          (STEWARD,), STAFF, _ADMIN, ACCOUNT),
+    Rule("authority.remove_domain",       (STEWARD,), STAFF, _ADMIN, ACCOUNT),
+    Rule("authority.create_user",         (STEWARD,), STAFF, _ADMIN, ACCOUNT),
+    Rule("authority.create_group",        (STEWARD,), STAFF, _ADMIN, ACCOUNT),
+    Rule("authority.set_members",         (STEWARD,), STAFF, _ADMIN, ACCOUNT),
+    Rule("authority.find",                (STEWARD,), STAFF, _LOOK, ACCOUNT),
+    Rule("authority.list_principals",     (STEWARD,), STAFF, _LOOK, ACCOUNT),
+    Rule("authority.set_password",        (STEWARD,), STAFF, _ADMIN, ACCOUNT),
+    Rule("authority.set_status",          (STEWARD,), STAFF, _ADMIN, ACCOUNT),
+    Rule("authority.set_quota",           (STEWARD,), STAFF, _ADMIN, ACCOUNT),
+    Rule("authority.delete_principal",    (STEWARD,), STAFF, _ADMIN, ACCOUNT),
+    Rule("authority.create_alias",        (STEWARD,), STAFF, _ADMIN, ACCOUNT),
+    Rule("authority.delete_alias",        (STEWARD,), STAFF, _ADMIN, ACCOUNT),
+    Rule("authority.grant_address",       (STEWARD,), STAFF, _ADMIN, ACCOUNT),
+    Rule("authority.create_app_password", (STEWARD,), STAFF, _ADMIN, ACCOUNT),
+    Rule("authority.list_app_passwords",  (STEWARD,), STAFF, _LOOK, ACCOUNT),
+    Rule("authority.delete_app_password", (STEWARD,), STAFF, _ADMIN, ACCOUNT),
+    # --- kms ---
+    Rule("kms.anchors",                   MODULES),
+    Rule("kms.category_key",              (AUTHORITY,)),
+    Rule("kms.release_secret",            FACES),
+    Rule("kms.provision_tenant",          (AUTHORITY,)),   # the installation itself, at the first start
+    Rule("kms.provision_principal",       (AUTHORITY,)),   # the installation's queue, at the first start
+    Rule("kms.provision_tenant",          (STEWARD,), STAFF, Action.KEY_PROVISION),
+    Rule("kms.provision_principal",       (STEWARD,), STAFF, Action.KEY_PROVISION),
+    Rule("kms.open_epochs",               (IMAP,), USER, _READ, MAIL, any_category=True, fresh=True,
+                                          any_mailbox=True),
+    Rule("kms.open_epochs",               (RELAY,), OPERATION, _QUEUE, MAIL, counts="epochs"),
+    Rule("kms.sign",                      (RELAY,), OPERATION, _QUEUE),
+    Rule("kms.shred",                     (STEWARD,), STAFF, Action.KEY_SHRED),
+    # --- ledger ---
+    Rule("ledger.append",                 (AUTHORITY, KMS, VAULT, *FACES, RELAY, STEWARD)),
+    Rule("ledger.head",                   (KMS,)),
+    Rule("ledger.consistency",            (KMS,)),
+    Rule("ledger.publish_checkpoint",     (KMS,)),
+    Rule("ledger.head",                   (STEWARD,), STAFF, _LOOK, AUDIT),
+    Rule("ledger.consistency",            (STEWARD,), STAFF, _LOOK, AUDIT),
+    Rule("ledger.inclusion",              (STEWARD,), STAFF, _LOOK, AUDIT),
+    Rule("ledger.entries",                (STEWARD,), STAFF, _LOOK, AUDIT),
+    # --- vault: writing. Who may deposit may not read ---
+    Rule("vault.deposit",                 (MX, SUBMISSION, RELAY), OPERATION, _DEPOSIT, MAIL,
+                                          counts="deposits"),
+    Rule("vault.submit",                  (SUBMISSION,), USER, _SEND, MAIL),
+    Rule("vault.append",                  (IMAP,), USER, _WRITE, MAIL),
+    # --- vault: mailboxes and messages ---
+    Rule("vault.mailboxes",               (IMAP,), USER, _READ, METADATA, any_mailbox=True),
+    Rule("vault.change_mailboxes",        (IMAP,), USER, _WRITE, METADATA),
+    Rule("vault.sync",                    (IMAP,), USER, _READ, METADATA),
+    Rule("vault.summaries",               (IMAP,), USER, _READ, METADATA, fresh=True),
+    Rule("vault.content",                 (IMAP,), USER, _READ, CONTENT, fresh=True),
+    Rule("vault.store_flags",             (IMAP,), USER, _WRITE, METADATA),
+    Rule("vault.expunge",                 (IMAP,), USER, _WRITE, METADATA),
+    Rule("vault.copy",                    (IMAP,), USER, _WRITE, METADATA),
+    Rule("vault.epochs",                  (IMAP,), USER, _READ, METADATA, any_mailbox=True),
+    Rule("vault.replace_epochs",          (IMAP,), USER, _READ, METADATA, any_mailbox=True),
+    Rule("vault.quota",                   (IMAP,), USER, _READ, METADATA, any_mailbox=True),
+    Rule("vault.quota",                   (STEWARD,), STAFF, _LOOK, OPERATIONS),
+    Rule("vault.watch",                   (IMAP,), USER, _READ, METADATA, any_mailbox=True),
+    Rule("vault.unwatch",                 (IMAP,)),
+    Rule("vault.next_changes",            (IMAP,)),
+    # --- vault: the queue ---
+    Rule("vault.queue_lease",             (RELAY,), OPERATION, _QUEUE, MAIL),
+    Rule("vault.queue_content",           (RELAY,), OPERATION, _QUEUE, CONTENT),
+    Rule("vault.queue_update",            (RELAY,), OPERATION, _QUEUE, METADATA, counts="outcomes"),
+    Rule("vault.queue_wait",              (RELAY,), OPERATION, _QUEUE, METADATA),
+    Rule("vault.queue_list",              (STEWARD,), STAFF, _LOOK, OPERATIONS),
+    Rule("vault.queue_act",               (STEWARD,), STAFF, _OPERATE, OPERATIONS),
+    # --- vault: removal and upkeep ---
+    Rule("vault.set_quota",               (STEWARD,), STAFF, _ADMIN, OPERATIONS),
+    Rule("vault.remove_principal",        (STEWARD,), STAFF, _ADMIN, OPERATIONS),
+    Rule("vault.remove_tenant",           (STEWARD,), STAFF, _ADMIN, OPERATIONS),
+    Rule("vault.maintain",                (STEWARD,), OPERATION, _MAINTAIN, OPERATIONS),
+    Rule("vault.maintain",                (STEWARD,), STAFF, _MAINTAIN, OPERATIONS),
+    Rule("vault.check",                   (STEWARD,), OPERATION, _MAINTAIN, OPERATIONS),
+    Rule("vault.check",                   (STEWARD,), STAFF, _LOOK, OPERATIONS),
+    # --- steward: what an operator asks of a running node, with a ticket narrowed for the steward inside ---
+    Rule("steward.tenant_create",         (CLI,), STAFF, _ADMIN, ACCOUNT),
+    Rule("steward.tenant_show",           (CLI,), STAFF, _LOOK, ACCOUNT),
+    Rule("steward.tenant_list",           (CLI,), STAFF, _LOOK, ACCOUNT),
+    Rule("steward.tenant_delete",         (CLI,), STAFF, _ADMIN, ACCOUNT),
+    Rule("steward.domain_add",            (CLI,), STAFF, _ADMIN, ACCOUNT),
+    Rule("steward.domain_delete",         (CLI,), STAFF, _ADMIN, ACCOUNT),
+    Rule("steward.user_create",           (CLI,), STAFF, _ADMIN, ACCOUNT),
+    Rule("steward.user_show",             (CLI,), STAFF, _LOOK, ACCOUNT),
+    Rule("steward.user_list",             (CLI,), STAFF, _LOOK, ACCOUNT),
+    Rule("steward.user_status",           (CLI,), STAFF, _ADMIN, ACCOUNT),
+    Rule("steward.user_password",         (CLI,), STAFF, _ADMIN, ACCOUNT),
+    Rule("steward.user_quota",            (CLI,), STAFF, _ADMIN, ACCOUNT),
+    Rule("steward.user_delete",           (CLI,), STAFF, _ADMIN, ACCOUNT),
+    Rule("steward.alias_create",          (CLI,), STAFF, _ADMIN, ACCOUNT),
+    Rule("steward.alias_delete",          (CLI,), STAFF, _ADMIN, ACCOUNT),
+    Rule("steward.group_create",          (CLI,), STAFF, _ADMIN, ACCOUNT),
+    Rule("steward.group_members",         (CLI,), STAFF, _ADMIN, ACCOUNT),
+    Rule("steward.group_delete",          (CLI,), STAFF, _ADMIN, ACCOUNT),
+    Rule("steward.address_grant",         (CLI,), STAFF, _ADMIN, ACCOUNT),
+    Rule("steward.app_password_create",   (CLI,), STAFF, _ADMIN, ACCOUNT),
+    Rule("steward.app_password_list",     (CLI,), STAFF, _LOOK, ACCOUNT),
+    Rule("steward.app_password_delete",   (CLI,), STAFF, _ADMIN, ACCOUNT),
+    Rule("steward.queue_list",            (CLI,), STAFF, _LOOK, OPERATIONS),
+    Rule("steward.queue_act",             (CLI,), STAFF, _OPERATE, OPERATIONS),
+    Rule("steward.ledger_head",           (CLI,), STAFF, _LOOK, AUDIT),
+    Rule("steward.ledger_read",           (CLI,), STAFF, _LOOK, AUDIT),
+    Rule("steward.store_check",           (CLI,), STAFF, _LOOK, OPERATIONS),
+)
+
+PURPOSES: Final[tuple[Purpose, ...]] = (
+    # mx delivers; submission delivers across tenants; relay delivers its reports of failure and delay.
+    Purpose("deliver",  (MX, SUBMISSION, RELAY), (_DEPOSIT,), MAIL, (VAULT,), budget=5_000_000),
+    Purpose("relay",    (RELAY,), (_QUEUE,), MAIL, (VAULT, KMS), budget=5_000_000),
+    Purpose("maintain", (STEWARD,), (_MAINTAIN,), OPERATIONS, (VAULT,), budget=100_000),
+)
+# fmt: on
+
+STAFF_ACTIONS: Final = (
+    _LOOK,
+    _ADMIN,
+    _OPERATE,
+    _MAINTAIN,
+    Action.KEY_PROVISION,
+    Action.KEY_SHRED,
+)
+"""What the operator of the machine may do: everything but read, write or send mail."""
+
+STAFF_CATEGORIES: Final = (Category.ACCOUNT, Category.AUDIT, Category.OPERATIONS)
+STAFF_AUDIENCE: Final = (STEWARD, AUTHORITY, KMS, VAULT, LEDGER)
+
+SESSION_ACTIONS: Final = {IMAP: (_READ, _WRITE), SUBMISSION: (_SEND,)}
+"""What a user's ticket allows, by the protocol that the user signed in with."""
+
+SESSION_AUDIENCE: Final = {IMAP: (VAULT, KMS), SUBMISSION: (VAULT,)}
+
+
+def methods_of(module: str, rules: Iterable[Rule] = RULES) -> tuple[str, ...]:
+    """List what a module may call: the `methods` of its module ticket."""
+    return tuple(sorted({rule.method for rule in rules if module in rule.callers}))
+
+
+def audience_of(module: str, rules: Iterable[Rule] = RULES) -> tuple[str, ...]:
+    """List the keepers that accept a module's ticket."""
+    return tuple(sorted({method.partition(".")[0] for method in methods_of(module, rules)}))
+
+
+def rules_for(keeper: str, rules: Iterable[Rule] = RULES) -> dict[str, tuple[Rule, ...]]:
+    """List a keeper's methods with their lines."""
+    table: dict[str, tuple[Rule, ...]] = {}
+    for rule in rules:
+        if rule.method.startswith(keeper + "."):
+            table[rule.method] = (*table.get(rule.method, ()), rule)
+    return table
+
+
+def purpose_named(name: str, purposes: Sequence[Purpose] = PURPOSES) -> Purpose | None:
+    """Find a purpose."""
+    return next((purpose for purpose in purposes if purpose.name == name), None)
