@@ -18,6 +18,7 @@ from postkeep.base.errors import IntegrityError, LimitError, RefusedError
 from postkeep.base.ids import new_id
 from postkeep.crypto import hpke
 from postkeep.crypto.context import context
+from postkeep.crypto.wrap import OVERHEAD_BYTES, Wrapper, subkey
 
 EPOCH_MESSAGES_MAX: Final = 1024
 """Messages in one epoch: bounds a reader's walk along a chain to about 2 ms."""
@@ -27,11 +28,17 @@ SEED_BYTES: Final = 32
 CATEGORIES: Final = ("content", "metadata")
 
 FORMAT_PUBLIC: Final = 0x01
-"""First byte of an epoch sealed to a public key: version, generation (4 bytes), HPKE ciphertext.
-Epochs that kms has rewrapped start with another byte (`FORMAT_REWRAPPED`)."""
+"""First byte of an epoch sealed to a public key: version, generation (4 bytes), HPKE ciphertext."""
 FORMAT_REWRAPPED: Final = 0x02
+"""First byte of an epoch that kms has opened once: version, generation (4 bytes), the seed wrapped under a
+key that only the principal's private key gives. It opens in microseconds."""
 _GENERATION_END: Final = 5
 SEALED_BYTES: Final = _GENERATION_END + hpke.ENCAPSULATION_BYTES + SEED_BYTES + hpke.TAG_BYTES
+REWRAPPED_BYTES: Final = _GENERATION_END + OVERHEAD_BYTES + SEED_BYTES
+
+_PUBLIC: Final = bytes([FORMAT_PUBLIC])
+_REWRAPPED: Final = bytes([FORMAT_REWRAPPED])
+_LENGTHS: Final = {_PUBLIC: SEALED_BYTES, _REWRAPPED: REWRAPPED_BYTES}
 
 
 class EpochStep(NamedTuple):
@@ -57,14 +64,22 @@ def seal_seed(
     """Seal an epoch's seed to a principal's public key of a generation."""
     info = _info(tenant, principal, generation, epoch)
     sealed = hpke.seal(hpke.load_public_key(public_key), info, seed)
-    return b"".join((bytes([FORMAT_PUBLIC]), generation.to_bytes(4, "big"), sealed))
+    return b"".join((_PUBLIC, generation.to_bytes(4, "big"), sealed))
 
 
 def sealed_generation(sealed: bytes) -> int:
-    """Return the generation of the key that an epoch is sealed to (not authentic before it is opened)."""
-    if len(sealed) != SEALED_BYTES or sealed[0] != FORMAT_PUBLIC:
-        raise IntegrityError("not an epoch sealed to a public key")
+    """Return the generation of the key that an epoch, in either form, is sealed to.
+
+    It is not authentic before the epoch is opened. IntegrityError for what is not a sealed epoch.
+    """
+    if _LENGTHS.get(sealed[:1]) != len(sealed):
+        raise IntegrityError("not a sealed epoch")
     return int.from_bytes(sealed[1:_GENERATION_END], "big")
+
+
+def is_rewrapped(sealed: bytes) -> bool:
+    """Whether a sealed epoch is in the cheap form already."""
+    return sealed[:1] == _REWRAPPED
 
 
 def open_seed(
@@ -76,6 +91,28 @@ def open_seed(
     if len(seed) != SEED_BYTES:
         raise IntegrityError("an epoch's seed has 32 bytes")
     return seed
+
+
+class EpochRewrapper:
+    """Makes and opens the cheap form of one principal's epochs, under a key from the private key itself.
+
+    What destroys the private key destroys this key with it.
+    """
+
+    def __init__(self, private_seeds: bytes, tenant: bytes, principal: bytes, generation: int) -> None:
+        self._path = (tenant, principal, generation)
+        self._prefix = _REWRAPPED + generation.to_bytes(4, "big")
+        self._wrapper = Wrapper(subkey(private_seeds, context("epoch rewrapping", *self._path)))
+
+    def rewrap(self, epoch: bytes, seed: bytes) -> bytes:
+        """Return the cheap form of an opened epoch."""
+        return self._prefix + self._wrapper.wrap(seed, context("rewrapped epoch", *self._path, epoch))
+
+    def open(self, epoch: bytes, sealed: bytes) -> bytes:
+        """Return the seed in a cheap form; raise IntegrityError if it is not this principal's epoch."""
+        if sealed[:_GENERATION_END] != self._prefix:
+            raise IntegrityError("not an epoch rewrapped under this key")
+        return self._wrapper.unwrap(sealed[_GENERATION_END:], context("rewrapped epoch", *self._path, epoch))
 
 
 class EpochWriter:
