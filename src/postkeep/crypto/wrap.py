@@ -26,7 +26,8 @@ _PREFIX: Final = bytes([VERSION])
 def subkey(parent: bytes, path: bytes, slot_secret: bytes = b"") -> bytes:
     """Derive the key for one use of a parent key.
 
-    With a slot's secret it takes both: erasing the slot ends it. Keys of the hierarchy are never used but to derive from, so that each derived key has one use.
+    With a slot's secret it takes both: erasing the slot ends it. Keys of the hierarchy are never used but
+    to derive from, so that each derived key has one use.
     """
     return hmac.digest(parent, context("subkey", path, slot_secret), "sha256")
 
