@@ -1,0 +1,245 @@
+"""Every command as a frozen value. Mailbox names are text; what they mean is the server's business."""
+
+from enum import StrEnum
+
+import msgspec
+
+from postkeep.protocols.imap.fetch import FetchItem
+from postkeep.protocols.imap.reader import Literal
+from postkeep.protocols.imap.search import ReturnOption, SearchKey
+from postkeep.protocols.imap.sequence import SequenceSet
+
+
+class Bare(StrEnum):
+    """Commands without arguments."""
+
+    CAPABILITY = "CAPABILITY"
+    NOOP = "NOOP"
+    LOGOUT = "LOGOUT"
+    STARTTLS = "STARTTLS"
+    CHECK = "CHECK"
+    CLOSE = "CLOSE"
+    UNSELECT = "UNSELECT"
+    IDLE = "IDLE"
+    NAMESPACE = "NAMESPACE"
+    EXPUNGE = "EXPUNGE"
+
+
+class Authenticate(msgspec.Struct, frozen=True):
+    """AUTHENTICATE with its initial response, still in base64 (RFC 4959); None: there is none."""
+
+    mechanism: str
+    initial: bytes | None = None
+
+
+class Login(msgspec.Struct, frozen=True):
+    """LOGIN."""
+
+    user: bytes
+    password: bytes
+
+    def __repr__(self) -> str:
+        return "Login(...)"
+
+
+class Enable(msgspec.Struct, frozen=True):
+    """ENABLE (RFC 5161)."""
+
+    capabilities: tuple[str, ...]
+
+
+class Id(msgspec.Struct, frozen=True):
+    """ID (RFC 2971); None: NIL."""
+
+    fields: tuple[tuple[bytes, bytes | None], ...] | None
+
+
+class Select(msgspec.Struct, frozen=True):
+    """SELECT, or EXAMINE where `read_only`."""
+
+    mailbox: str
+    read_only: bool = False
+    condstore: bool = False
+
+
+class Create(msgspec.Struct, frozen=True):
+    """CREATE, with the special uses asked for (RFC 6154)."""
+
+    mailbox: str
+    uses: tuple[str, ...] = ()
+
+
+class Delete(msgspec.Struct, frozen=True):
+    """DELETE."""
+
+    mailbox: str
+
+
+class Rename(msgspec.Struct, frozen=True):
+    """RENAME."""
+
+    mailbox: str
+    target: str
+
+
+class Subscribe(msgspec.Struct, frozen=True):
+    """SUBSCRIBE, or UNSUBSCRIBE."""
+
+    mailbox: str
+    subscribed: bool = True
+
+
+class SelectionOption(StrEnum):
+    """Which mailboxes LIST selects (RFC 5258, 6154)."""
+
+    SUBSCRIBED = "SUBSCRIBED"
+    REMOTE = "REMOTE"
+    RECURSIVEMATCH = "RECURSIVEMATCH"
+    SPECIAL_USE = "SPECIAL-USE"
+
+
+class ReturnAttribute(StrEnum):
+    """What LIST returns beside the name (RFC 5258, 6154)."""
+
+    SUBSCRIBED = "SUBSCRIBED"
+    CHILDREN = "CHILDREN"
+    SPECIAL_USE = "SPECIAL-USE"
+
+
+class StatusItem(StrEnum):
+    """What STATUS returns (RFC 3501, 7162, 8438, 9051, 7889)."""
+
+    MESSAGES = "MESSAGES"
+    RECENT = "RECENT"
+    UIDNEXT = "UIDNEXT"
+    UIDVALIDITY = "UIDVALIDITY"
+    UNSEEN = "UNSEEN"
+    DELETED = "DELETED"
+    SIZE = "SIZE"
+    HIGHESTMODSEQ = "HIGHESTMODSEQ"
+    APPENDLIMIT = "APPENDLIMIT"
+
+
+class ListMailboxes(msgspec.Struct, frozen=True):
+    """LIST with everything that RFC 5258, 5819 and 6154 add; `lsub`: LSUB."""
+
+    reference: str
+    patterns: tuple[str, ...]
+    selection: frozenset[SelectionOption] = frozenset()
+    returns: frozenset[ReturnAttribute] = frozenset()
+    status: tuple[StatusItem, ...] = ()
+    extended: bool = False
+    lsub: bool = False
+
+
+class Status(msgspec.Struct, frozen=True):
+    """STATUS."""
+
+    mailbox: str
+    items: tuple[StatusItem, ...]
+
+
+class Append(msgspec.Struct, frozen=True):
+    """APPEND of one message."""
+
+    mailbox: str
+    flags: tuple[str, ...]
+    date_ms: int | None
+    message: Literal
+
+    def __repr__(self) -> str:
+        return "Append(...)"
+
+
+class GetQuota(msgspec.Struct, frozen=True):
+    """GETQUOTA (RFC 9208)."""
+
+    root: str
+
+
+class GetQuotaRoot(msgspec.Struct, frozen=True):
+    """GETQUOTAROOT (RFC 9208)."""
+
+    mailbox: str
+
+
+class UidExpunge(msgspec.Struct, frozen=True):
+    """UID EXPUNGE (RFC 4315)."""
+
+    sequence: SequenceSet
+
+
+class Search(msgspec.Struct, frozen=True):
+    """SEARCH; `returns` None: the old form of answer."""
+
+    key: SearchKey
+    uid: bool = False
+    returns: frozenset[ReturnOption] | None = None
+
+
+class Fetch(msgspec.Struct, frozen=True):
+    """FETCH, with CHANGEDSINCE (RFC 7162 section 3.1.4)."""
+
+    sequence: SequenceSet
+    items: tuple[FetchItem, ...]
+    uid: bool = False
+    changed_since: int | None = None
+
+
+class StoreMode(StrEnum):
+    """How STORE changes flags."""
+
+    REPLACE = ""
+    ADD = "+"
+    REMOVE = "-"
+
+
+class Store(msgspec.Struct, frozen=True):
+    """STORE, with UNCHANGEDSINCE (RFC 7162 section 3.1.3)."""
+
+    sequence: SequenceSet
+    mode: StoreMode
+    flags: tuple[str, ...]
+    silent: bool = False
+    uid: bool = False
+    unchanged_since: int | None = None
+
+
+class Copy(msgspec.Struct, frozen=True):
+    """COPY, or MOVE (RFC 6851)."""
+
+    sequence: SequenceSet
+    mailbox: str
+    uid: bool = False
+    move: bool = False
+
+
+Command = (
+    Bare
+    | Authenticate
+    | Login
+    | Enable
+    | Id
+    | Select
+    | Create
+    | Delete
+    | Rename
+    | Subscribe
+    | ListMailboxes
+    | Status
+    | Append
+    | GetQuota
+    | GetQuotaRoot
+    | UidExpunge
+    | Search
+    | Fetch
+    | Store
+    | Copy
+)
+
+
+class Request(msgspec.Struct, frozen=True):
+    """A command under its tag."""
+
+    tag: bytes
+    command: Command

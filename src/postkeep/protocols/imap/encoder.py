@@ -1,0 +1,272 @@
+"""The client's half of the command grammar: values to bytes, the exact reverse of `parser`."""
+
+import datetime as dt
+
+import msgspec
+
+from postkeep.protocols.imap.commands import (
+    Append,
+    Authenticate,
+    Bare,
+    Command,
+    Copy,
+    Create,
+    Delete,
+    Enable,
+    Fetch,
+    GetQuota,
+    GetQuotaRoot,
+    Id,
+    ListMailboxes,
+    Login,
+    Rename,
+    Search,
+    Select,
+    Status,
+    Store,
+    Subscribe,
+    UidExpunge,
+)
+from postkeep.protocols.imap.dates import render_date, render_date_time
+from postkeep.protocols.imap.fetch import render_item
+from postkeep.protocols.imap.search import (
+    All,
+    And,
+    Body,
+    Date,
+    HasFlag,
+    Header,
+    Larger,
+    ModSeq,
+    Not,
+    Numbers,
+    Or,
+    SearchKey,
+    Smaller,
+    Text,
+)
+from postkeep.protocols.imap.sequence import SequenceSet
+from postkeep.protocols.imap.strings import render_string
+from postkeep.protocols.imap.utf7 import encode_utf7
+
+_FLAG_KEYS = {
+    "\\Seen": b"SEEN",
+    "\\Answered": b"ANSWERED",
+    "\\Flagged": b"FLAGGED",
+    "\\Deleted": b"DELETED",
+    "\\Draft": b"DRAFT",
+    "\\Recent": b"RECENT",
+}
+_FIELD_KEYS = {"BCC", "CC", "FROM", "SUBJECT", "TO"}
+
+
+def encode_command(
+    tag: bytes, command: Command, *, literal_plus: bool = False, utf8: bool = False
+) -> list[bytes]:
+    """Write a command in pieces: between two of them the client waits for `+`. LITERAL+: one piece."""
+    writer = _Writer(literal_plus=literal_plus, utf8=utf8)
+    writer.raw(tag, b" ")
+    writer.command(command)
+    writer.raw(b"\r\n")
+    return writer.pieces()
+
+
+class _Writer:
+    """Collects octets and cuts them where a synchronising literal makes the client wait."""
+
+    def __init__(self, *, literal_plus: bool, utf8: bool) -> None:
+        self._plus = literal_plus
+        self._utf8 = utf8
+        self._pieces: list[list[bytes]] = [[]]
+
+    def pieces(self) -> list[bytes]:
+        return [b"".join(piece) for piece in self._pieces]
+
+    def raw(self, *octets: bytes) -> None:
+        self._pieces[-1].extend(octets)
+
+    def literal(self, value: bytes, *, binary: bool = False) -> None:
+        self.raw(b"~" if binary else b"", b"{%d%b}\r\n" % (len(value), b"+" if self._plus else b""))
+        if not self._plus:
+            self._pieces.append([])
+        self.raw(value)
+
+    def string(self, value: bytes) -> None:
+        rendered = render_string(value)
+        if rendered.startswith(b"{"):
+            self.literal(value)
+        else:
+            self.raw(rendered)
+
+    def mailbox(self, name: str) -> None:
+        self.string(name.encode() if self._utf8 else encode_utf7(name))
+
+    def command(self, command: Command) -> None:  # noqa: C901, PLR0912 - one branch per command
+        match command:
+            case Bare():
+                self.raw(command.encode("ascii"))
+            case Authenticate(mechanism, initial):
+                self.raw(b"AUTHENTICATE ", mechanism.encode("ascii"))
+                if initial is not None:
+                    self.raw(b" ", initial)
+            case Login(user, password):
+                self.raw(b"LOGIN ")
+                self.string(user)
+                self.raw(b" ")
+                self.string(password)
+            case Enable(capabilities):
+                self.raw(b"ENABLE ", " ".join(capabilities).encode("ascii"))
+            case Id():
+                self._id(command)
+            case Select(mailbox, read_only, condstore):
+                self._named(b"EXAMINE " if read_only else b"SELECT ", mailbox)
+                self.raw(b" (CONDSTORE)" if condstore else b"")
+            case Create(mailbox, uses):
+                self._named(b"CREATE ", mailbox)
+                if uses:
+                    self.raw(b" (USE (", " ".join(uses).encode("ascii"), b"))")
+            case Delete(mailbox):
+                self._named(b"DELETE ", mailbox)
+            case Rename(mailbox, target):
+                self._named(b"RENAME ", mailbox)
+                self._named(b" ", target)
+            case Subscribe(mailbox, subscribed):
+                self._named(b"SUBSCRIBE " if subscribed else b"UNSUBSCRIBE ", mailbox)
+            case ListMailboxes():
+                self._list(command)
+            case Status(mailbox, items):
+                self._named(b"STATUS ", mailbox)
+                self.raw(b" (", " ".join(items).encode("ascii"), b")")
+            case Append():
+                self._append(command)
+            case GetQuota(root):
+                self._named(b"GETQUOTA ", root)
+            case GetQuotaRoot(mailbox):
+                self._named(b"GETQUOTAROOT ", mailbox)
+            case _:
+                self._message_command(command)
+
+    def _named(self, word: bytes, mailbox: str) -> None:
+        self.raw(word)
+        self.mailbox(mailbox)
+
+    def _message_command(self, command: UidExpunge | Search | Fetch | Store | Copy) -> None:
+        match command:
+            case UidExpunge(sequence):
+                self.raw(b"UID EXPUNGE ", bytes(sequence))
+            case Search():
+                self._search(command)
+            case Fetch(sequence, items, uid, changed_since):
+                self._numbered(b"FETCH ", sequence, uid=uid)
+                self.raw(b" (", b" ".join(map(render_item, items)), b")")
+                if changed_since is not None:
+                    self.raw(b" (CHANGEDSINCE %d)" % changed_since)
+            case Store(sequence, mode, flags, silent, uid, unchanged_since):
+                self._numbered(b"STORE ", sequence, uid=uid)
+                if unchanged_since is not None:
+                    self.raw(b" (UNCHANGEDSINCE %d)" % unchanged_since)
+                name = mode.encode("ascii") + (b"FLAGS.SILENT" if silent else b"FLAGS")
+                self.raw(b" ", name, b" (", " ".join(flags).encode("ascii"), b")")
+            case Copy(sequence, mailbox, uid, move):
+                self._numbered(b"MOVE " if move else b"COPY ", sequence, uid=uid)
+                self._named(b" ", mailbox)
+
+    def _numbered(self, word: bytes, sequence: SequenceSet, *, uid: bool) -> None:
+        self.raw(b"UID " if uid else b"", word, bytes(sequence))
+
+    def _id(self, command: Id) -> None:
+        if command.fields is None:
+            self.raw(b"ID NIL")
+            return
+        self.raw(b"ID (")
+        for number, (name, value) in enumerate(command.fields):
+            self.raw(b" " if number else b"")
+            self.string(name)
+            self.raw(b" " if value is not None else b" NIL")
+            if value is not None:
+                self.string(value)
+        self.raw(b")")
+
+    def _list(self, command: ListMailboxes) -> None:
+        self.raw(b"LSUB " if command.lsub else b"LIST ")
+        if command.extended:
+            self.raw(b"(", " ".join(sorted(command.selection)).encode("ascii"), b") ")
+        self.mailbox(command.reference)
+        self.raw(b" (" if command.extended else b" ")
+        for number, pattern in enumerate(command.patterns):
+            self._named(b" " if number else b"", pattern)
+        self.raw(b")" if command.extended else b"")
+        returns = [option.value for option in sorted(command.returns)]
+        if command.status:
+            returns.append("STATUS (" + " ".join(command.status) + ")")
+        if returns:
+            self.raw(b" RETURN (", " ".join(returns).encode("ascii"), b")")
+
+    def _append(self, command: Append) -> None:
+        self._named(b"APPEND ", command.mailbox)
+        self.raw(b" (", " ".join(command.flags).encode("ascii"), b") ")
+        if command.date_ms is not None:
+            self.raw(render_date_time(command.date_ms), b" ")
+        message = bytes(command.message)
+        self.literal(message, binary=b"\0" in message)
+
+    def _search(self, command: Search) -> None:
+        self.raw(b"UID SEARCH " if command.uid else b"SEARCH ")
+        if command.returns is not None:
+            self.raw(b"RETURN (", " ".join(sorted(command.returns)).encode("ascii"), b") ")
+        if not all(text.isascii() for text in _texts(command.key)):
+            self.raw(b"CHARSET UTF-8 ")
+        self._key(command.key)
+
+    def _key(self, key: SearchKey) -> None:  # noqa: C901, PLR0912 - one branch per key
+        match key:
+            case All():
+                self.raw(b"ALL")
+            case HasFlag(flag):
+                known = _FLAG_KEYS.get(flag)
+                self.raw(b"KEYWORD " + flag.encode("ascii") if known is None else known)
+            case Header(field, text):
+                self.raw(field.encode("ascii") if field in _FIELD_KEYS else b"HEADER ")
+                if field not in _FIELD_KEYS:
+                    self.string(field.encode("ascii"))
+                self.raw(b" ")
+                self.string(text.encode())
+            case Body(text) | Text(text):
+                self.raw(b"BODY " if isinstance(key, Body) else b"TEXT ")
+                self.string(text.encode())
+            case Date(source, relation, day):
+                self.raw(f"{source}{relation} ".encode("ascii"), render_date(day))
+            case Larger(size) | Smaller(size):
+                self.raw(b"LARGER %d" % size if isinstance(key, Larger) else b"SMALLER %d" % size)
+            case Numbers(sequence, uid):
+                self.raw(b"UID " if uid else b"", bytes(sequence))
+            case ModSeq(modseq):
+                self.raw(b"MODSEQ %d" % modseq)
+            case Not(inner):
+                self.raw(b"NOT ")
+                self._key(inner)
+            case Or(left, right):
+                self.raw(b"OR ")
+                self._key(left)
+                self.raw(b" ")
+                self._key(right)
+            case And(keys):
+                for number, inner in enumerate(keys):
+                    self.raw(b" " if number else b"(")
+                    self._key(inner)
+                self.raw(b")")
+
+
+def _texts(key: SearchKey) -> list[str]:
+    values = msgspec.to_builtins(key, builtin_types=(dt.date,))
+    found: list[str] = []
+    waiting = [values]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            found.append(value)
+        elif isinstance(value, dict):
+            waiting.extend(value.values())
+        elif isinstance(value, list | tuple):
+            waiting.extend(value)
+    return found

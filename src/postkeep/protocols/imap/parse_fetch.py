@@ -1,0 +1,115 @@
+"""The items of FETCH: one, a list, or a macro."""
+
+import re
+
+from postkeep.protocols.imap.cursor import Cursor
+from postkeep.protocols.imap.errors import ImapSyntaxError
+from postkeep.protocols.imap.fetch import (
+    MACROS,
+    OLD_ITEMS,
+    Attribute,
+    BinarySection,
+    BodySection,
+    FetchItem,
+    Partial,
+    Section,
+    SectionText,
+)
+
+_NAME = re.compile(rb"[A-Za-z0-9.]+")
+_PART = re.compile(rb"\d{1,10}(?:\.\d{1,10})*")
+_TEXT = re.compile(rb"HEADER(?:\.FIELDS(?:\.NOT)?)?|TEXT|MIME", re.IGNORECASE)
+_PARTIAL = re.compile(rb"<(\d{1,10})\.(\d{1,10})>")
+
+_ATTRIBUTES: dict[bytes, FetchItem] = {
+    **{item.encode("ascii"): item for item in Attribute},
+    **OLD_ITEMS,
+}
+
+
+def parse_items(cursor: Cursor) -> tuple[FetchItem, ...]:
+    """Read everything that FETCH asks for, in order, each once."""
+    if not cursor.skip(b"("):
+        start = cursor.at
+        name = cursor.match(_NAME, "an item").group().upper()
+        if name in MACROS:
+            return MACROS[name]
+        cursor.at = start
+        return (_item(cursor),)
+    items: list[FetchItem] = []
+    while True:
+        items.append(_item(cursor))
+        cursor.more(items)
+        if not cursor.skip(b" "):
+            break
+    cursor.take(b")")
+    return tuple(dict.fromkeys(items))
+
+
+def _item(cursor: Cursor) -> FetchItem:
+    name = cursor.match(_NAME, "an item").group().upper()
+    if cursor.skip(b"["):
+        return _section_item(cursor, name)
+    item = _ATTRIBUTES.get(name)
+    if item is None:
+        raise ImapSyntaxError("There is no such item.")
+    return item
+
+
+def _section_item(cursor: Cursor, name: bytes) -> FetchItem:
+    if name in {b"BODY", b"BODY.PEEK"}:
+        section = _section(cursor)
+        cursor.take(b"]")
+        return BodySection(section, _partial(cursor), name == b"BODY.PEEK")
+    if name in {b"BINARY", b"BINARY.PEEK", b"BINARY.SIZE"}:
+        part = _part(cursor)
+        cursor.take(b"]")
+        size = name == b"BINARY.SIZE"
+        partial = None if size else _partial(cursor)
+        return BinarySection(part, partial, name == b"BINARY.PEEK", size)
+    raise ImapSyntaxError("There is no such item.")
+
+
+def _part(cursor: Cursor) -> tuple[int, ...]:
+    found = _PART.match(cursor.text, cursor.at)
+    if found is None:
+        return ()
+    cursor.at = found.end()
+    return tuple(map(int, found.group().split(b".")))
+
+
+def _section(cursor: Cursor) -> Section:
+    part = _part(cursor)
+    if part and not cursor.skip(b"."):
+        return Section(part)
+    found = _TEXT.match(cursor.text, cursor.at)
+    if found is None:
+        if part:
+            raise ImapSyntaxError("The section is not valid.")
+        return Section()
+    cursor.at = found.end()
+    text = SectionText(found.group().upper().decode("ascii"))
+    fields: list[bytes] = []
+    if text in {SectionText.HEADER_FIELDS, SectionText.HEADER_FIELDS_NOT}:
+        cursor.take(b" (")
+        while True:
+            fields.append(_field_name(cursor))
+            cursor.more(fields)
+            if not cursor.skip(b" "):
+                break
+        cursor.take(b")")
+    return Section(part, text, tuple(fields))
+
+
+def _field_name(cursor: Cursor) -> bytes:
+    name = cursor.astring()
+    if not name or not all(0x21 <= octet <= 0x7E and octet != 0x3A for octet in name):  # noqa: PLR2004 - RFC 5322 ftext
+        raise ImapSyntaxError("A header field name is printable ASCII without a colon.")
+    return name
+
+
+def _partial(cursor: Cursor) -> Partial | None:
+    if not cursor.text.startswith(b"<", cursor.at):
+        return None
+    found = cursor.match(_PARTIAL, "<offset.length>")
+    return Partial(int(found.group(1)), int(found.group(2)))

@@ -1,0 +1,305 @@
+"""From the bytes of one command to its value. Start at `parse_command`."""
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+from postkeep.protocols.imap.commands import (
+    Append,
+    Authenticate,
+    Bare,
+    Command,
+    Copy,
+    Create,
+    Delete,
+    Enable,
+    Fetch,
+    GetQuota,
+    GetQuotaRoot,
+    Id,
+    Login,
+    Rename,
+    Request,
+    Search,
+    Select,
+    Status,
+    Store,
+    StoreMode,
+    Subscribe,
+    UidExpunge,
+)
+from postkeep.protocols.imap.cursor import Cursor
+from postkeep.protocols.imap.dates import parse_date_time
+from postkeep.protocols.imap.errors import ImapCharsetError, ImapSyntaxError
+from postkeep.protocols.imap.limits import TAG_BYTES_MAX
+from postkeep.protocols.imap.parse_fetch import parse_items
+from postkeep.protocols.imap.parse_list import parse_list, parse_lsub
+from postkeep.protocols.imap.parse_search import parse_keys, parse_return
+from postkeep.protocols.imap.reader import CommandBytes
+
+MODSEQ_MAX: Final = (1 << 63) - 1  # RFC 7162 section 7: mod-sequence values are 63 bits
+
+_HEAD = re.compile(rb"([^\x00-\x20\x7f-\xff(){%*\"\\+]+) ((?:UID )?[A-Za-z]+)", re.IGNORECASE)
+_TAG = re.compile(rb"([^\x00-\x20\x7f-\xff(){%*\"\\+]+)(?: |\Z)")
+_STORE = re.compile(rb"([+-]?)FLAGS(\.SILENT)?", re.IGNORECASE)
+_BASE64 = re.compile(rb"=|[A-Za-z0-9+/]*={0,2}")
+_QUOTED_DATE = re.compile(rb'"([^"]{26})"')
+
+
+def parse_command(command: CommandBytes, *, utf8: bool = False) -> Request:
+    """Read one command; `utf8`: mailbox names are UTF-8 (IMAP4rev2 is enabled).
+
+    Raises ImapSyntaxError, with the tag where there was one, and nothing else.
+    """
+    head = _HEAD.match(command.text)
+    if head is None or len(head.group(1)) > TAG_BYTES_MAX:
+        found = _TAG.match(command.text)
+        tag = found.group(1) if found is not None and len(found.group(1)) <= TAG_BYTES_MAX else b""
+        raise ImapSyntaxError("A command is a tag, a space and a command name.", tag=tag)
+    tag = head.group(1)
+    name = head.group(2).upper()
+    cursor = Cursor(command, utf8=utf8)
+    cursor.at = head.end()
+    try:
+        value = _PARSERS.get(name, _unknown)(cursor)
+        cursor.end()
+    except ImapSyntaxError as exc:
+        exc.tag = tag
+        raise
+    return Request(tag, value)
+
+
+def _unknown(_cursor: Cursor) -> Command:
+    raise ImapSyntaxError("There is no such command.")
+
+
+def _bare(command: Bare) -> Callable[[Cursor], Command]:
+    return lambda _cursor: command
+
+
+def _authenticate(cursor: Cursor) -> Command:
+    cursor.space()
+    mechanism = cursor.word().decode("ascii")
+    if not cursor.skip(b" "):
+        return Authenticate(mechanism)
+    return Authenticate(mechanism, cursor.match(_BASE64, "base64").group())
+
+
+def _login(cursor: Cursor) -> Command:
+    cursor.space()
+    user = cursor.astring()
+    cursor.space()
+    return Login(user, cursor.astring())
+
+
+def _enable(cursor: Cursor) -> Command:
+    names = []
+    while cursor.skip(b" "):
+        names.append(cursor.word().decode("ascii"))
+        cursor.more(names)
+    if not names:
+        raise ImapSyntaxError("ENABLE takes the names of capabilities.")
+    return Enable(tuple(names))
+
+
+def _id(cursor: Cursor) -> Command:
+    cursor.space()
+    if not cursor.skip(b"("):
+        if cursor.nstring() is not None:
+            raise ImapSyntaxError("ID takes a list or NIL.")
+        return Id(None)
+    fields: list[tuple[bytes, bytes | None]] = []
+    if not cursor.skip(b")"):
+        while True:
+            name = cursor.string()
+            cursor.space()
+            fields.append((name, cursor.nstring()))
+            if len(fields) > 30:  # noqa: PLR2004 - RFC 2971 section 3.3
+                raise ImapSyntaxError("ID takes at most 30 fields.")
+            if not cursor.skip(b" "):
+                break
+        cursor.take(b")")
+    return Id(tuple(fields))
+
+
+def _select(*, read_only: bool) -> Callable[[Cursor], Command]:
+    def parse(cursor: Cursor) -> Command:
+        cursor.space()
+        mailbox = cursor.mailbox()
+        condstore = False
+        if cursor.skip(b" ("):
+            if cursor.word() != b"CONDSTORE":
+                raise ImapSyntaxError("The parameter is not known.")
+            condstore = True
+            cursor.take(b")")
+        return Select(mailbox, read_only, condstore)
+
+    return parse
+
+
+def _create(cursor: Cursor) -> Command:
+    cursor.space()
+    mailbox = cursor.mailbox()
+    uses: list[str] = []
+    if cursor.skip(b" (USE ("):
+        while not cursor.skip(b")"):
+            cursor.take(b"\\")
+            uses.append("\\" + cursor.atom().decode("ascii").capitalize())
+            cursor.more(uses)
+            cursor.skip(b" ")
+        cursor.take(b")")
+    return Create(mailbox, tuple(uses))
+
+
+def _mailbox(make: Callable[[str], Command]) -> Callable[[Cursor], Command]:
+    def parse(cursor: Cursor) -> Command:
+        cursor.space()
+        return make(cursor.mailbox())
+
+    return parse
+
+
+def _rename(cursor: Cursor) -> Command:
+    cursor.space()
+    mailbox = cursor.mailbox()
+    cursor.space()
+    return Rename(mailbox, cursor.mailbox())
+
+
+def _status(cursor: Cursor) -> Command:
+    cursor.space()
+    mailbox = cursor.mailbox()
+    cursor.space()
+    return Status(mailbox, cursor.status_items())
+
+
+def _append(cursor: Cursor) -> Command:
+    cursor.space()
+    mailbox = cursor.mailbox()
+    cursor.space()
+    flags: tuple[str, ...] = ()
+    if cursor.text.startswith(b"(", cursor.at):
+        flags = cursor.flags()
+        cursor.space()
+    date_ms = None
+    if cursor.text.startswith(b'"', cursor.at):
+        date_ms = parse_date_time(cursor.match(_QUOTED_DATE, "a date and time").group(1))
+        cursor.space()
+    message = cursor.literal()
+    if message is None:
+        raise ImapSyntaxError("APPEND takes a literal.")
+    return Append(mailbox, flags, date_ms, message)
+
+
+def _get_quota(cursor: Cursor) -> Command:
+    cursor.space()
+    return GetQuota(cursor.mailbox())
+
+
+def _uid_expunge(cursor: Cursor) -> Command:
+    cursor.space()
+    return UidExpunge(cursor.sequence())
+
+
+def _search(*, uid: bool) -> Callable[[Cursor], Command]:
+    def parse(cursor: Cursor) -> Command:
+        cursor.space()
+        returns = parse_return(cursor)
+        charset = "US-ASCII-OR-UTF-8"
+        if cursor.text[cursor.at : cursor.at + 8].upper() == b"CHARSET ":
+            cursor.at += 8
+            charset = cursor.astring().decode("ascii", "replace").upper()
+            if charset not in {"US-ASCII", "UTF-8"}:
+                raise ImapCharsetError("Only US-ASCII and UTF-8 are searched.")
+            cursor.space()
+        return Search(parse_keys(cursor, charset), uid, returns)
+
+    return parse
+
+
+def _fetch(*, uid: bool) -> Callable[[Cursor], Command]:
+    def parse(cursor: Cursor) -> Command:
+        cursor.space()
+        sequence = cursor.sequence()
+        cursor.space()
+        items = parse_items(cursor)
+        changed_since = None
+        if cursor.skip(b" ("):
+            if cursor.word() != b"CHANGEDSINCE":
+                raise ImapSyntaxError("The modifier is not known.")
+            cursor.space()
+            changed_since = cursor.number(MODSEQ_MAX)
+            cursor.take(b")")
+        return Fetch(sequence, items, uid, changed_since)
+
+    return parse
+
+
+def _store(*, uid: bool) -> Callable[[Cursor], Command]:
+    def parse(cursor: Cursor) -> Command:
+        cursor.space()
+        sequence = cursor.sequence()
+        cursor.space()
+        unchanged_since = None
+        if cursor.skip(b"("):
+            if cursor.word() != b"UNCHANGEDSINCE":
+                raise ImapSyntaxError("The modifier is not known.")
+            cursor.space()
+            unchanged_since = cursor.number(MODSEQ_MAX)
+            cursor.take(b") ")
+        mode = cursor.match(_STORE, "FLAGS")
+        cursor.space()
+        flags = cursor.flags()
+        return Store(
+            sequence,
+            StoreMode(mode.group(1).decode("ascii")),
+            flags,
+            mode.group(2) is not None,
+            uid,
+            unchanged_since,
+        )
+
+    return parse
+
+
+def _copy(*, uid: bool, move: bool) -> Callable[[Cursor], Command]:
+    def parse(cursor: Cursor) -> Command:
+        cursor.space()
+        sequence = cursor.sequence()
+        cursor.space()
+        return Copy(sequence, cursor.mailbox(), uid, move)
+
+    return parse
+
+
+_PARSERS: dict[bytes, Callable[[Cursor], Command]] = {
+    **{bare.encode("ascii"): _bare(bare) for bare in Bare},
+    b"AUTHENTICATE": _authenticate,
+    b"LOGIN": _login,
+    b"ENABLE": _enable,
+    b"ID": _id,
+    b"SELECT": _select(read_only=False),
+    b"EXAMINE": _select(read_only=True),
+    b"CREATE": _create,
+    b"DELETE": _mailbox(Delete),
+    b"RENAME": _rename,
+    b"SUBSCRIBE": _mailbox(lambda name: Subscribe(name, subscribed=True)),
+    b"UNSUBSCRIBE": _mailbox(lambda name: Subscribe(name, subscribed=False)),
+    b"LIST": parse_list,
+    b"LSUB": parse_lsub,
+    b"STATUS": _status,
+    b"APPEND": _append,
+    b"GETQUOTA": _get_quota,
+    b"GETQUOTAROOT": _mailbox(GetQuotaRoot),
+    b"UID EXPUNGE": _uid_expunge,
+    b"SEARCH": _search(uid=False),
+    b"UID SEARCH": _search(uid=True),
+    b"FETCH": _fetch(uid=False),
+    b"UID FETCH": _fetch(uid=True),
+    b"STORE": _store(uid=False),
+    b"UID STORE": _store(uid=True),
+    b"COPY": _copy(uid=False, move=False),
+    b"UID COPY": _copy(uid=True, move=False),
+    b"MOVE": _copy(uid=False, move=True),
+    b"UID MOVE": _copy(uid=True, move=True),
+}

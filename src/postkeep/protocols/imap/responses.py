@@ -1,0 +1,140 @@
+"""What the server says, as bytes. Every function returns whole lines, CRLF included."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from postkeep.protocols.imap.commands import StatusItem
+from postkeep.protocols.imap.fetch import BinarySection, BodySection, Partial, render_section
+from postkeep.protocols.imap.sequence import render_ranges
+from postkeep.protocols.imap.strings import render_mailbox, render_nstring, render_string
+
+
+def status(tag: bytes, kind: str, text: str, code: str = "") -> bytes:
+    """Write `tag OK [CODE] text`; kind is OK, NO, BAD, BYE or PREAUTH."""
+    bracketed = f"[{code}] " if code else ""
+    return tag + f" {kind} {bracketed}{text}\r\n".encode()
+
+
+def untagged(text: str) -> bytes:
+    """Write `* text`."""
+    return f"* {text}\r\n".encode("ascii")
+
+
+def continuation(text: bytes = b"OK") -> bytes:
+    """Write `+ text`."""
+    return b"+ " + text + b"\r\n"
+
+
+def capability(names: Iterable[str]) -> bytes:
+    """Write CAPABILITY."""
+    return f"* CAPABILITY {' '.join(names)}\r\n".encode("ascii")
+
+
+def enabled(names: Iterable[str]) -> bytes:
+    """Write ENABLED (RFC 5161); nothing new: the list is empty."""
+    return " ".join(["* ENABLED", *names]).encode("ascii") + b"\r\n"
+
+
+def flag_list(flags: Iterable[str]) -> bytes:
+    """Write flags in parentheses."""
+    return b"(" + " ".join(flags).encode("ascii") + b")"
+
+
+def listing(
+    attributes: Iterable[str],
+    name: str,
+    *,
+    utf8: bool,
+    lsub: bool = False,
+    child_info: Sequence[str] = (),
+    old_name: str | None = None,
+) -> bytes:
+    """Write LIST or LSUB, with CHILDINFO (RFC 5258 section 4) or OLDNAME (RFC 5465, 9051)."""
+    extended = b""
+    if child_info:
+        kinds = b" ".join(b'"' + kind.encode("ascii") + b'"' for kind in child_info)
+        extended = b' ("CHILDINFO" (' + kinds + b"))"
+    if old_name is not None:
+        extended = b' ("OLDNAME" (' + render_mailbox(old_name, utf8=utf8) + b"))"
+    return b"".join(
+        (
+            b"* LSUB " if lsub else b"* LIST ",
+            flag_list(attributes),
+            b' "/" ',
+            render_mailbox(name, utf8=utf8),
+            extended,
+            b"\r\n",
+        ),
+    )
+
+
+def mailbox_status(name: str, values: Mapping[StatusItem, int], *, utf8: bool) -> bytes:
+    """Write STATUS."""
+    pairs = " ".join(f"{item} {value}" for item, value in values.items())
+    return b"* STATUS " + render_mailbox(name, utf8=utf8) + f" ({pairs})\r\n".encode("ascii")
+
+
+def search(numbers: Iterable[int], modseq: int | None = None) -> bytes:
+    """Write SEARCH, with MODSEQ where the criteria named it (RFC 7162 section 3.1.5)."""
+    line = b" ".join((b"* SEARCH", *(b"%d" % number for number in numbers)))
+    return line + (b"\r\n" if modseq is None else b" (MODSEQ %d)\r\n" % modseq)
+
+
+def esearch(tag: bytes, *, uid: bool, pieces: Iterable[tuple[str, int | list[tuple[int, int]]]]) -> bytes:
+    """Write ESEARCH (RFC 4731): the tag as correlator, then name and number or ranges."""
+    words = [b"* ESEARCH (TAG " + render_string(tag) + b")"]
+    if uid:
+        words.append(b"UID")
+    for name, value in pieces:
+        words.append(name.encode("ascii"))
+        words.append(b"%d" % value if isinstance(value, int) else render_ranges(value))
+    return b" ".join(words) + b"\r\n"
+
+
+def namespace() -> bytes:
+    """Write NAMESPACE (RFC 2342): one personal namespace, no others."""
+    return b'* NAMESPACE (("" "/")) NIL NIL\r\n'
+
+
+def identity(fields: Mapping[str, str]) -> bytes:
+    """Write ID (RFC 2971)."""
+    pairs = (
+        render_string(key.encode("ascii")) + b" " + render_nstring(value.encode())
+        for key, value in fields.items()
+    )
+    return b"* ID (" + b" ".join(pairs) + b")\r\n"
+
+
+def quota(root: str, used_units: int, limit_units: int | None) -> bytes:
+    """Write QUOTA (RFC 9208): STORAGE in units of 1,024 octets; no limit: an empty list."""
+    resources = "" if limit_units is None else f"STORAGE {used_units} {limit_units}"
+    return b"* QUOTA " + render_mailbox(root, utf8=False) + f" ({resources})\r\n".encode("ascii")
+
+
+def quota_root(mailbox: str, root: str, *, utf8: bool) -> bytes:
+    """Write QUOTAROOT (RFC 9208)."""
+    names = render_mailbox(mailbox, utf8=utf8) + b" " + render_mailbox(root, utf8=False)
+    return b"* QUOTAROOT " + names + b"\r\n"
+
+
+def fetch(number: int, items: Sequence[bytes]) -> bytes:
+    """Write FETCH of one message from its items, each `NAME value`."""
+    return b"* %d FETCH (%b)\r\n" % (number, b" ".join(items))
+
+
+def section_name(item: BodySection | BinarySection) -> bytes:
+    """Write how an answer names the section asked for, as `BODY[1.MIME]<0>`."""
+    if isinstance(item, BodySection):
+        if item.answer:
+            return item.answer.encode("ascii")
+        return b"BODY[" + render_section(item.section) + b"]" + _origin(item.partial)
+    part = b".".join(b"%d" % number for number in item.part)
+    return (b"BINARY.SIZE[" if item.size else b"BINARY[") + part + b"]" + _origin(item.partial)
+
+
+def literal_head(size: int, *, binary: bool = False) -> bytes:
+    """Write what stands before the octets of a literal (literal8 where they may hold zeros)."""
+    return b"%b{%d}\r\n" % (b"~" if binary else b"", size)
+
+
+def _origin(partial: Partial | None) -> bytes:
+    return b"" if partial is None else b"<%d>" % partial.offset
