@@ -38,7 +38,7 @@ class Call(msgspec.Struct, array_like=True):
 
 
 class Answer(msgspec.Struct, array_like=True):
-    """The answer to call `id`. With `id` 0: a renewed module ticket (ok), or the connection's end (not ok)."""
+    """The answer to call `id`. `id` 0: a renewed module ticket (ok), or the end of the connection."""
 
     id: int
     counter: int

@@ -37,7 +37,7 @@ class Method(NamedTuple):
 class Gate:
     """The rules, tickets and revocations of one keeper."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - the order that every keeper writes them in
         self,
         keeper: str,
         anchors: Anchors,

@@ -5,7 +5,7 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import msgspec
 
@@ -30,7 +30,7 @@ from postkeep.tickets.channel.server import check_tls, peer_certificate
 from postkeep.tickets.identity import Anchors, ModuleIdentity, thumbprint
 from postkeep.tickets.verify import VerifiedTicket, Verifier
 
-T = TypeVar("T", bound=msgspec.Struct)
+T = TypeVar("T")
 
 CONNECT_SECONDS: Final = 5.0
 """Until the keeper has proved itself."""
@@ -179,7 +179,7 @@ class _Connection(asyncio.Protocol):
 
     @property
     def usable(self) -> bool:
-        """Whether new calls may go over it: open, the keeper's ticket in force, and not a newcomer's still."""
+        """Whether new calls may go over it: open, the keeper's ticket in force, no longer a newcomer's."""
         if self._retired or self._gone.done() or self._transport.is_closing():
             return False
         if not self._shown and self._identity.ticket:
@@ -236,16 +236,15 @@ class _Connection(asyncio.Protocol):
     # --- asyncio.Protocol ---
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
         try:
-            self._exchange: Exchange | None = Exchange(self._binding(transport))
+            self._exchange: Exchange | None = Exchange(self._binding(self._transport))
         except RefusedError as error:
             self._end(error)
             return
         hello = Hello(VERSION, self._keeper, self._exchange.key, self._exchange.nonce)
         self._exchange.say(hello.version, hello.keeper, hello.key, hello.nonce)
-        transport.write(frames.plain_frame(hello))
+        self._transport.write(frames.plain_frame(hello))
 
     def connection_lost(self, _exc: Exception | None) -> None:
         self._end(UnavailableError("the connection broke"))

@@ -7,7 +7,7 @@ import ssl
 import struct
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 
@@ -56,7 +56,7 @@ __all__ = ["Handler", "Server"]
 class Server:
     """Serves one keeper's methods. Raises ValueError where rules and handlers do not match."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - the order that every keeper writes them in
         self,
         identity: ModuleIdentity,
         anchors: Anchors,
@@ -148,13 +148,12 @@ class _Connection(asyncio.Protocol):
     # --- asyncio.Protocol ---
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
         server = self._server
         server.connections.add(self)
         server.newcomers += 1
         if server.newcomers > HANDSHAKES_MAX or len(server.connections) > CONNECTIONS_MAX:
-            transport.abort()
+            self._transport.abort()
             return
         sock = transport.get_extra_info("socket")
         if sock is not None and sock.family == socket.AF_UNIX:
