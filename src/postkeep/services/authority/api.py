@@ -134,6 +134,8 @@ class Route(msgspec.Struct, frozen=True):
     recipients: list[Recipient] = []
     forwards: list[str] = []
     """Foreign members of a group: mail to them goes through the queue."""
+    tenant: bytes = b""
+    """The company whose address it is; empty: foreign, or not told."""
 
 
 class Routes(msgspec.Struct, frozen=True):
