@@ -28,7 +28,10 @@ _SIMPLE: Final = re.compile(
     rb"|(" + _ATOMS + rb")@(" + _ATOMS + rb"))\s*+(?:,|\Z)"
 )
 _PIECE: Final = re.compile(
-    rb'"((?:[^"\\]++|\\.)*+)"?|(\[[^\]]*+\]?)|([^\s"(),:;<>@\\\[\].]++)|(\s++)|(.)', re.DOTALL
+    rb'"((?:[^"\\]++|\\.)*+)"?|(=\?[^?\s]{1,80}\?[BbQq]\?[^?\s]*+\?=|\[[^\]]*+\]?|'
+    + _ATOMS
+    + rb")|(\s++)|(.)",
+    re.DOTALL,
 )
 _ESCAPE: Final = re.compile(rb"\\(.)", re.DOTALL)
 
@@ -72,11 +75,11 @@ class _Reader:
         for piece in self._pieces:
             if len(self._addresses) >= ADDRESSES_MAX:
                 break
-            quoted, literal, atom, space, special = piece.groups()
+            quoted, atom, space, special = piece.groups()
             if quoted is not None:
                 self._add(_ESCAPE.sub(rb"\1", quoted), quoted_word=True)
             elif special is None:
-                self._add(literal or atom or space or b"", quoted_word=False)
+                self._add(atom or space or b"", quoted_word=False)
             else:
                 self._special(special)
         self._finish()
@@ -116,9 +119,9 @@ class _Reader:
             self._add(special, quoted_word=False)
 
     def _comma(self) -> None:
-        if self._angle is not None and not self._angle_closed and self._local is not None and not self._angle:
-            return
-        self._finish()
+        in_route = self._angle is not None and not self._angle_closed and self._local == b""
+        if not in_route:
+            self._finish()
 
     def _colon(self) -> None:
         if self._angle is not None:
