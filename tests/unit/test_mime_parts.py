@@ -57,7 +57,8 @@ def test_a_longer_boundary_with_the_same_beginning_is_another_one() -> None:
 
 
 def test_an_unclosed_inner_multipart_ends_where_its_parent_says() -> None:
-    data = b"Content-Type: multipart/mixed; boundary=a\r\n\r\n--a\r\n" + (
+    data = (
+        b"Content-Type: multipart/mixed; boundary=a\r\n\r\n--a\r\n"
         b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\ninner\r\n--a\r\n\r\nlast\r\n--a--\r\n"
     )
     first, last = parse(data).root.children

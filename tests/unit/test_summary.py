@@ -13,7 +13,8 @@ _MESSAGE = (
     b"Message-ID: <m@x>\r\nIn-Reply-To: <r1@x>\r\nReferences: <r0@x> <r1@x>\r\n"
     b"Content-Type: multipart/mixed; boundary=b\r\n\r\n"
     b"--b\r\nContent-Type: text/plain; charset=UTF-8\r\n\r\nsecretword\r\n"
-    b"--b\r\nContent-Type: application/pdf\r\nContent-Disposition: attachment; filename*=utf-8''%E4%BC%9A.pdf\r\n"
+    b"--b\r\nContent-Type: application/pdf\r\n"
+    b"Content-Disposition: attachment; filename*=utf-8''%E4%BC%9A.pdf\r\n"
     b"Content-Transfer-Encoding: base64\r\n\r\nAAAA\r\n"
     b"--b\r\nContent-Type: message/rfc822\r\n\r\nSubject: in\r\n\r\ninner\r\n--b--\r\n"
 )
