@@ -9,23 +9,31 @@ import msgspec
 from postkeep.services.authority.api import AppPassword, TenantInfo, UserInfo
 from postkeep.services.queue.api import QueueRow
 
+
+class Command(msgspec.Struct, frozen=True, kw_only=True):
+    """What every request carries."""
+
+    delegation: bytes = b""
+    """The operator's staff ticket, narrowed to the steward instance that answers on this channel."""
+
+
 # --- Companies ---
 
 
-class TenantCreate(msgspec.Struct, frozen=True):
+class TenantCreate(Command, frozen=True):
     """`steward.tenant_create`: a company with its first domain; answers `TenantInfo`."""
 
     domain: str
     name: str = ""
 
 
-class TenantShow(msgspec.Struct, frozen=True):
+class TenantShow(Command, frozen=True):
     """`steward.tenant_show`: answers `TenantInfo`."""
 
     domain: str
 
 
-class TenantAll(msgspec.Struct, frozen=True):
+class TenantAll(Command, frozen=True):
     """`steward.tenant_list`: answers `Tenants`."""
 
 
@@ -35,7 +43,7 @@ class Tenants(msgspec.Struct, frozen=True):
     tenants: list[TenantInfo]
 
 
-class TenantDelete(msgspec.Struct, frozen=True):
+class TenantDelete(Command, frozen=True):
     """`steward.tenant_delete`: everything of the company goes; its keys are destroyed. Answers `Gone`."""
 
     domain: str
@@ -48,14 +56,14 @@ class Gone(msgspec.Struct, frozen=True):
     keys: int
 
 
-class DomainAdd(msgspec.Struct, frozen=True):
+class DomainAdd(Command, frozen=True):
     """`steward.domain_add`: one more domain for the company that owns `tenant_domain`."""
 
     tenant_domain: str
     domain: str
 
 
-class DomainDelete(msgspec.Struct, frozen=True):
+class DomainDelete(Command, frozen=True):
     """`steward.domain_delete`: refused while addresses use it."""
 
     domain: str
@@ -64,7 +72,7 @@ class DomainDelete(msgspec.Struct, frozen=True):
 # --- People ---
 
 
-class UserCreate(msgspec.Struct, frozen=True):
+class UserCreate(Command, frozen=True):
     """`steward.user_create`: a person; answers `UserInfo`. Without a password nobody can sign in yet."""
 
     address: str
@@ -73,13 +81,13 @@ class UserCreate(msgspec.Struct, frozen=True):
     quota_bytes: int | None = None
 
 
-class UserShow(msgspec.Struct, frozen=True):
+class UserShow(Command, frozen=True):
     """`steward.user_show`: the user or group with this address, or owner of this alias."""
 
     address: str
 
 
-class UserAll(msgspec.Struct, frozen=True):
+class UserAll(Command, frozen=True):
     """`steward.user_list`: users (or groups) of one company; an empty domain: of all. Answers `Users`."""
 
     domain: str = ""
@@ -92,28 +100,28 @@ class Users(msgspec.Struct, frozen=True):
     users: list[UserInfo]
 
 
-class UserStatus(msgspec.Struct, frozen=True):
+class UserStatus(Command, frozen=True):
     """`steward.user_status`: `active` or `disabled`."""
 
     address: str
     status: str
 
 
-class UserPassword(msgspec.Struct, frozen=True):
+class UserPassword(Command, frozen=True):
     """`steward.user_password`: live sessions end."""
 
     address: str
     password: str
 
 
-class UserQuota(msgspec.Struct, frozen=True):
+class UserQuota(Command, frozen=True):
     """`steward.user_quota`: None lifts the limit."""
 
     address: str
     quota_bytes: int | None
 
 
-class UserDelete(msgspec.Struct, frozen=True):
+class UserDelete(Command, frozen=True):
     """`steward.user_delete`: sessions end, mail goes, keys are destroyed. Answers `Gone`."""
 
     address: str
@@ -122,20 +130,20 @@ class UserDelete(msgspec.Struct, frozen=True):
 # --- Addresses ---
 
 
-class AliasCreate(msgspec.Struct, frozen=True):
+class AliasCreate(Command, frozen=True):
     """`steward.alias_create`: one more address for the user or group at `target`."""
 
     address: str
     target: str
 
 
-class AliasDelete(msgspec.Struct, frozen=True):
+class AliasDelete(Command, frozen=True):
     """`steward.alias_delete`."""
 
     address: str
 
 
-class GroupCreate(msgspec.Struct, frozen=True):
+class GroupCreate(Command, frozen=True):
     """`steward.group_create`: an address whose mail goes to every member; answers `UserInfo`."""
 
     address: str
@@ -143,20 +151,20 @@ class GroupCreate(msgspec.Struct, frozen=True):
     members: list[str] = []
 
 
-class GroupMembers(msgspec.Struct, frozen=True):
+class GroupMembers(Command, frozen=True):
     """`steward.group_members`: replace the members."""
 
     address: str
     members: list[str]
 
 
-class GroupDelete(msgspec.Struct, frozen=True):
+class GroupDelete(Command, frozen=True):
     """`steward.group_delete`."""
 
     address: str
 
 
-class AddressGrant(msgspec.Struct, frozen=True):
+class AddressGrant(Command, frozen=True):
     """`steward.address_grant`: let the user at `address` send as `sender` too."""
 
     address: str
@@ -166,7 +174,7 @@ class AddressGrant(msgspec.Struct, frozen=True):
 # --- App passwords ---
 
 
-class AppPasswordCreate(msgspec.Struct, frozen=True):
+class AppPasswordCreate(Command, frozen=True):
     """`steward.app_password_create`: answers `AppPassword` with the password, this once."""
 
     address: str
@@ -174,7 +182,7 @@ class AppPasswordCreate(msgspec.Struct, frozen=True):
     protocols: list[str] = ["imap", "submission"]
 
 
-class AppPasswordAll(msgspec.Struct, frozen=True):
+class AppPasswordAll(Command, frozen=True):
     """`steward.app_password_list`: answers `AppPasswords`."""
 
     address: str
@@ -186,7 +194,7 @@ class AppPasswords(msgspec.Struct, frozen=True):
     passwords: list[AppPassword]
 
 
-class AppPasswordDelete(msgspec.Struct, frozen=True):
+class AppPasswordDelete(Command, frozen=True):
     """`steward.app_password_delete`: sessions opened with it end."""
 
     address: str
@@ -196,7 +204,7 @@ class AppPasswordDelete(msgspec.Struct, frozen=True):
 # --- The outbound queue ---
 
 
-class QueueAll(msgspec.Struct, frozen=True):
+class QueueAll(Command, frozen=True):
     """`steward.queue_list`: what waits to go out; an empty domain: of every company. Answers `QueueItems`."""
 
     domain: str = ""
@@ -209,7 +217,7 @@ class QueueItems(msgspec.Struct, frozen=True):
     rows: list[QueueRow]
 
 
-class QueueChange(msgspec.Struct, frozen=True):
+class QueueChange(Command, frozen=True):
     """`steward.queue_act`: `retry`, `hold`, `release` or `delete` items; empty `ids`: all. `Counted`."""
 
     act: str
@@ -225,7 +233,7 @@ class Counted(msgspec.Struct, frozen=True):
 # --- The node ---
 
 
-class LedgerHead(msgspec.Struct, frozen=True):
+class LedgerHead(Command, frozen=True):
     """`steward.ledger_head`: where the ledger stands; answers `LedgerState`."""
 
 
@@ -237,7 +245,7 @@ class LedgerState(msgspec.Struct, frozen=True):
     root: bytes
 
 
-class LedgerRead(msgspec.Struct, frozen=True):
+class LedgerRead(Command, frozen=True):
     """`steward.ledger_read`: entries of the ledger, from `start` on; a negative start counts from the end."""
 
     start: int = -20
@@ -251,7 +259,7 @@ class LedgerEntries(msgspec.Struct, frozen=True):
     entries: list[bytes]
 
 
-class StoreCheck(msgspec.Struct, frozen=True):
+class StoreCheck(Command, frozen=True):
     """`steward.store_check`: have the vault walk its rows; answers `StoreState`."""
 
 

@@ -1,0 +1,214 @@
+"""`postkeep init` and `postkeep serve`, without their texts: from a directory to a running node."""
+
+import fcntl
+import gc
+import os
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from postkeep.base.errors import ConflictError, InvalidInputError, NotFoundError
+from postkeep.node import config as configuration
+from postkeep.node import logs
+from postkeep.node.config import Config
+from postkeep.node.preload import preload
+from postkeep.node.sandbox.process import raise_descriptor_limit
+from postkeep.node.supervisor.database import Database
+from postkeep.node.supervisor.layout import Layout, open_layout, prepare
+from postkeep.node.supervisor.loop import Supervisor
+from postkeep.node.supervisor.passphrase import HeldPassphrase
+from postkeep.node.supervisor.plan import KEEPER_NAMES, PORT_NAMES, metrics_port, plan, ports
+from postkeep.node.supervisor.ports import bind_all, listen
+
+FIRST_CONFIGURATION: Final = """\
+# Postkeep's configuration. Everything has a default that works; `postkeep doctor` checks what stands here.
+# The names and defaults are in src/postkeep/node/config.py.
+
+[node]
+# hostname = "mail.example.com"
+
+[listen]
+# address = "127.0.0.1"
+# base_port = 2525
+
+[keys]
+# root = "file"        # "passphrase": asked for at every start
+"""
+
+_LOCK_SECONDS_MAX: Final = 1.0
+"""How long to wait for the lock: a command that only looks holds it for an instant."""
+
+
+class RunningState(msgspec.Struct, frozen=True):
+    """What the lock file says of the supervisor that holds it."""
+
+    pid: int
+    run: str
+    """The directory of the sockets."""
+    base_port: int
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line decides."""
+
+    data: Path
+    config_file: Path | None = None
+    base_port: int | None = None
+    passphrase: bytearray | None = None
+
+
+def load_config(options: Options) -> Config:
+    """Read the configuration and apply the command line's choices."""
+    path = options.config_file or options.data / "postkeep.toml"
+    if options.config_file is not None and not path.exists():
+        raise NotFoundError(public_text=f"There is no configuration at {path}.")
+    try:
+        config = configuration.load(path)
+    except msgspec.MsgspecError as exc:
+        raise InvalidInputError(public_text=f"{path}: {exc}") from exc
+    if options.base_port is not None:
+        config = msgspec.structs.replace(
+            config, listen=msgspec.structs.replace(config.listen, base_port=options.base_port)
+        )
+    return config
+
+
+def running(data: Path) -> RunningState | None:
+    """Return the state of the node in `data`, or None where none runs."""
+    lock = data / "run" / "supervisor.lock"
+    try:
+        with lock.open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return msgspec.json.decode(file.read(), type=RunningState)
+    except (OSError, msgspec.MsgspecError):
+        return None
+    return None
+
+
+def initialise(options: Options) -> Layout:
+    """Make directories, database, configuration and keys; harmless to repeat."""
+    options.data.mkdir(mode=0o711, parents=True, exist_ok=True)
+    config = load_config(options)
+    layout = open_layout(options.data, config, serving=True)
+    prepare(layout, config)
+    with _Lock(layout, config):
+        if not layout.config_file.exists():
+            layout.config_file.write_text(FIRST_CONFIGURATION, "utf-8")
+            layout.config_file.chmod(0o600)
+        Database(layout, config).create()
+        slots = plan(config, KEEPER_NAMES)
+        preload(slots)
+        supervisor = Supervisor(
+            layout,
+            config,
+            slots,
+            {},
+            passphrase=HeldPassphrase(options.passphrase or bytearray()),
+            on_ready=Supervisor.stop,
+        )
+        supervisor.run(None)
+        if supervisor.failure:
+            raise InvalidInputError(public_text=supervisor.failure, code="start_failed")
+        _mark_complete(layout)
+    return layout
+
+
+def serve(options: Options, on_ready: Callable[[Layout, Config], None]) -> None:
+    """Run the node until it is told to stop."""
+    config = load_config(options)
+    layout = open_layout(options.data, config, serving=True)
+    if not (layout.data / "initialised").exists():
+        raise NotFoundError(
+            public_text=f"{options.data} holds no node yet: run `postkeep init --data {options.data}`."
+        )
+    prepare(layout, config)
+    with _Lock(layout, config):
+        logs.configure(config.log, "supervisor", "supervisor")
+        raise_descriptor_limit()
+        slots = plan(config)
+        sockets = bind_all(slots, config)
+        metrics = listen("127.0.0.1", metrics_port(config), shared=False)
+        gc.disable()
+        preload(slots)
+        supervisor = Supervisor(
+            layout,
+            config,
+            slots,
+            sockets,
+            passphrase=HeldPassphrase(options.passphrase or bytearray()),
+            on_ready=lambda _: on_ready(layout, config),
+        )
+        supervisor.run(metrics)
+        if supervisor.failure:
+            raise InvalidInputError(public_text=supervisor.failure, code="start_failed")
+
+
+def ready_line(layout: Layout, config: Config) -> bytes:
+    """Return the one line that outside programs wait for."""
+    served = ports(config)
+    return msgspec.json.encode(
+        {
+            "event": "ready",
+            "ports": {name: served.get(name) for name in PORT_NAMES},
+            "ca": str(layout.ca_file),
+        }
+    )
+
+
+def _mark_complete(layout: Layout) -> None:
+    marker = layout.data / "initialised"
+    marker.touch(mode=0o600)
+    descriptor = os.open(layout.data, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class _Lock:
+    """One supervisor per data directory."""
+
+    def __init__(self, layout: Layout, config: Config) -> None:
+        self._path = layout.lock_file
+        self._state = RunningState(
+            os.getpid(), str(layout.run), config.listen.base_port, config.listen.address
+        )
+        self._data = layout.data
+
+    def __enter__(self) -> None:
+        self._file = self._path.open("a+b")
+        self._path.chmod(0o600)
+        deadline = time.monotonic() + _LOCK_SECONDS_MAX
+        while True:
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as exc:
+                if time.monotonic() > deadline:
+                    self._file.close()
+                    raise ConflictError(public_text=f"A node is running in {self._data} already.") from exc
+                time.sleep(0.05)
+        self._file.truncate(0)
+        self._file.write(msgspec.json.encode(self._state))
+        self._file.flush()
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+
+def probe(address: str, port: int, seconds: float = 1.0) -> bool:
+    """Whether something accepts connections at a port."""
+    try:
+        with socket.create_connection((address, port), seconds):
+            return True
+    except OSError:
+        return False

@@ -1,0 +1,200 @@
+"""The life of one module's process, after the fork: confined, enrolled, then the module's own code."""
+
+import asyncio
+import contextlib
+import gc
+import importlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+import uvloop
+
+from postkeep.base.errors import PostkeepError
+from postkeep.base.secret import Secret
+from postkeep.node import logs, metrics
+from postkeep.node.config import Config
+from postkeep.node.context import Expectation, ModuleContext
+from postkeep.node.sandbox.process import Confinement, confine
+from postkeep.node.supervisor import frames
+from postkeep.node.supervisor.enrolment import Enrolling
+from postkeep.node.supervisor.plan import Slot
+from postkeep.tickets.identity import Anchors, ModuleIdentity
+
+_DRAIN_SECONDS_MAX: Final = 8.0
+"""After `stop` a module has this long; the supervisor's own deadlines are shorter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Birth:
+    """All that a process is born with."""
+
+    slot: Slot
+    instance: str
+    config: Config
+    data_dir: Path
+    state_dir: Path
+    run_dir: Path
+    link: socket.socket
+    sockets: dict[str, socket.socket]
+    confinement: Confinement
+
+
+def become(birth: Birth, parent: int) -> int:
+    """Turn this fork into the module; return the exit code."""
+    os.setsid()
+    os.dup2(2, 1)  # standard output belongs to the supervisor's ready line
+    logs.configure(birth.config.log, birth.slot.module.name, birth.instance)
+    confined = confine(birth.confinement, parent)
+    gc.enable()
+    log = structlog.get_logger()
+    log.debug("process_started", landlock=confined.landlock, seccomp=confined.seccomp)
+    return uvloop.run(_Life(birth).run())
+
+
+class _Life:
+    """One module instance between its birth and its end."""
+
+    def __init__(self, birth: Birth) -> None:
+        self._birth = birth
+        self._identity = ModuleIdentity(birth.slot.module.name, birth.instance)
+        self._anchors = Anchors()
+        self._stop = asyncio.Event()
+        self._start = asyncio.Event()
+        self._dsn = Secret("")
+        self._root_secret = Secret(b"")
+        self._expected: list[Expectation] = []
+        self._on_expectation: Callable[[Expectation], None] | None = None
+        self._enrolling = Enrolling(self._identity, self._anchors, birth.run_dir)
+        self._log = structlog.get_logger()
+
+    async def run(self) -> int:
+        """Run the module until it ends; 0 after an orderly stop."""
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self._birth.link.fileno(), self._read)
+        loop.add_signal_handler(signal.SIGTERM, self._stop.set)
+        renewal: asyncio.Task[None] | None = None
+        try:
+            if not await self._unless_stopped(self._start.wait()):
+                return 0
+            if self._birth.slot.module.name != "authority":
+                if not await self._unless_stopped(self._enrolling.enrol()):
+                    return 0
+                renewal = loop.create_task(self._enrolling.keep())
+            wiring = importlib.import_module(f"postkeep.node.wiring.{self._birth.slot.module.name}")
+            module = loop.create_task(wiring.run(self._context()))
+            stopping = loop.create_task(self._stop.wait())
+            await asyncio.wait({module, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            await asyncio.wait_for(module, _DRAIN_SECONDS_MAX)
+        except PostkeepError as error:
+            self._log.error("module_failed", code=error.code, detail=error.detail)
+            self._send(frames.Failed(error.code, error.public_text))
+            return 1
+        except Exception as error:  # noqa: BLE001 - the last line of defence: say it and end
+            self._log.exception("module_failed")
+            self._send(frames.Failed("internal", type(error).__name__))
+            return 1
+        finally:
+            if renewal is not None:
+                renewal.cancel()
+            loop.remove_reader(self._birth.link.fileno())
+        if not self._stop.is_set():
+            self._log.error("module_ended_by_itself")
+            return 1
+        return 0
+
+    async def _unless_stopped(self, work: Coroutine[Any, Any, Any]) -> bool:
+        """Await `work`; False when the supervisor wants an end before it is done."""
+        task = asyncio.ensure_future(work)
+        stopping = asyncio.ensure_future(self._stop.wait())
+        done, _ = await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        for other in {task, stopping} - done:
+            other.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await other
+        if task in done:
+            await task
+        return not self._stop.is_set()
+
+    def _context(self) -> ModuleContext:
+        birth = self._birth
+        return ModuleContext(
+            module=birth.slot.module.name,
+            instance=birth.instance,
+            index=birth.slot.index,
+            config=birth.config,
+            data_dir=birth.data_dir,
+            state_dir=birth.state_dir,
+            run_dir=birth.run_dir,
+            identity=self._identity,
+            anchors=self._anchors,
+            stop=self._stop,
+            ready=lambda: self._send(frames.Ready()),
+            publish=self._publish,
+            sockets=birth.sockets,
+            dsn=self._dsn,
+            on_expectation=self._hear_expectations,
+            root_secret=self._root_secret,
+        )
+
+    def _publish(self, name: str, public_key: bytes) -> None:
+        if name != "ca":
+            self._anchors.trust(name, public_key)
+        self._send(frames.Anchor(name, public_key))
+
+    def _hear_expectations(self, receiver: Callable[[Expectation], None]) -> None:
+        self._on_expectation = receiver
+        for expectation in self._expected:
+            receiver(expectation)
+        self._expected.clear()
+
+    def _send(self, frame: frames.FromChild) -> None:
+        try:
+            self._birth.link.send(frames.encode(frame))
+        except BlockingIOError:
+            self._log.warning("supervisor_link_full")
+
+    def _read(self) -> None:
+        while True:
+            try:
+                packet = self._birth.link.recv(frames.FRAME_BYTES_MAX)
+            except BlockingIOError:
+                return
+            except OSError:
+                packet = b""
+            if not packet:
+                sys.stderr.flush()
+                os._exit(1)  # the supervisor is gone, and nobody would restart what we need
+            self._take(frames.decode_to_child(packet))
+
+    def _take(self, frame: frames.ToChild) -> None:  # noqa: C901 - one case per kind of frame
+        match frame:
+            case frames.Anchor(name, public_key):
+                self._anchors.trust(name, public_key)
+            case frames.Distrust(public_key):
+                self._anchors.distrust(public_key)
+            case frames.Enrolment(secret):
+                self._enrolling.give(secret)
+            case frames.Login(dsn):
+                self._dsn = Secret(dsn)
+            case frames.Passphrase(value):
+                self._root_secret = Secret(value)
+            case frames.Start():
+                self._start.set()
+            case frames.Expect(module, instance, digest, uid):
+                expectation = Expectation(module, instance, digest, uid)
+                if self._on_expectation is None:
+                    self._expected.append(expectation)
+                else:
+                    self._on_expectation(expectation)
+            case frames.Stop():
+                self._stop.set()
+            case frames.AskMetrics(number):
+                self._send(frames.Metrics(number, metrics.own_page()))

@@ -1,0 +1,107 @@
+"""What supervisor and child tell each other: one MessagePack value per packet on a socket pair."""
+
+import socket
+from typing import Final
+
+import msgspec
+
+FRAME_BYTES_MAX: Final = 160 * 1024
+"""The largest packet, a page of metrics; the kernel's default socket buffer holds 208 KiB."""
+
+
+class Anchor(msgspec.Struct, frozen=True, tag=True):
+    """Believe this public key (`authority`, `directory`, `ledger`); from a child: tell everyone."""
+
+    name: str
+    public_key: bytes
+
+
+class Distrust(msgspec.Struct, frozen=True, tag=True):
+    """Stop believing this authority key."""
+
+    public_key: bytes
+
+
+class Enrolment(msgspec.Struct, frozen=True, tag=True):
+    """A one-time secret to enrol with; a new one comes after a restart of the authority."""
+
+    secret: bytes
+
+
+class Login(msgspec.Struct, frozen=True, tag=True):
+    """The database login of this start."""
+
+    dsn: str
+
+
+class Passphrase(msgspec.Struct, frozen=True, tag=True):
+    """What the root key is sealed with."""
+
+    value: bytes
+
+
+class Start(msgspec.Struct, frozen=True, tag=True):
+    """All values are there: begin."""
+
+
+class Expect(msgspec.Struct, frozen=True, tag=True):
+    """To the authority: this instance may enrol once."""
+
+    module: str
+    instance: str
+    secret_digest: bytes
+    uid: int
+
+
+class Stop(msgspec.Struct, frozen=True, tag=True):
+    """Finish what is under way and return."""
+
+
+class AskMetrics(msgspec.Struct, frozen=True, tag=True):
+    """Send a page of metrics."""
+
+    number: int
+
+
+class Metrics(msgspec.Struct, frozen=True, tag=True):
+    """A page of metrics in Prometheus' text format."""
+
+    number: int
+    page: bytes
+
+
+class Ready(msgspec.Struct, frozen=True, tag=True):
+    """The module answers."""
+
+
+class Failed(msgspec.Struct, frozen=True, tag=True):
+    """The module could not start or go on; the process ends right after."""
+
+    code: str
+    text: str
+
+
+ToChild = Anchor | Distrust | Enrolment | Login | Passphrase | Start | Expect | Stop | AskMetrics
+FromChild = Anchor | Metrics | Ready | Failed
+
+_to_child: msgspec.msgpack.Decoder[ToChild] = msgspec.msgpack.Decoder(ToChild)
+_from_child: msgspec.msgpack.Decoder[FromChild] = msgspec.msgpack.Decoder(FromChild)
+encode = msgspec.msgpack.Encoder().encode
+
+
+def pair() -> tuple[socket.socket, socket.socket]:
+    """Make a link: the supervisor's end and the child's, both without blocking."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.setblocking(False)
+    theirs.setblocking(False)
+    return ours, theirs
+
+
+def decode_to_child(packet: bytes) -> ToChild:
+    """Read what the supervisor sent."""
+    return _to_child.decode(packet)
+
+
+def decode_from_child(packet: bytes) -> FromChild:
+    """Read what a child sent; raises msgspec.DecodeError for anything that is none of it."""
+    return _from_child.decode(packet)

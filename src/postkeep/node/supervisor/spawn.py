@@ -1,0 +1,106 @@
+"""Forking: one process of a module, or a short-lived one for an errand."""
+
+import os
+import secrets
+import signal
+import socket
+import sys
+import traceback
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import structlog
+
+from postkeep.node.config import Config
+from postkeep.node.sandbox.process import Confinement, close_inherited, open_descriptors
+from postkeep.node.supervisor import frames
+from postkeep.node.supervisor.child import Birth, become
+from postkeep.node.supervisor.layout import Layout, category_directories
+from postkeep.node.supervisor.plan import Slot
+
+
+@dataclass(slots=True)
+class Process:
+    """A running process, as the supervisor sees it."""
+
+    slot: Slot
+    instance: str
+    pid: int
+    link: socket.socket
+    started: float
+    """On the monotonic clock, seconds."""
+    uid: int
+    ready: bool = False
+    stopping: bool = False
+    failure: str = ""
+    """What the process said of its end."""
+
+    def send(self, frame: frames.ToChild) -> None:
+        """Tell it something; a process that is dying hears nothing, and its end is noticed elsewhere."""
+        try:
+            self.link.send(frames.encode(frame))
+        except OSError:
+            structlog.get_logger().debug("link_closed", to=self.instance)
+
+
+def spawn(
+    slot: Slot, layout: Layout, config: Config, sockets: dict[str, socket.socket], now: float
+) -> Process:
+    """Fork a process for `slot`."""
+    ours, theirs = frames.pair()
+    instance = f"{slot.name}.{secrets.token_hex(2)}"
+    state = layout.state(slot.module)
+    external = any(entry.dsn for entry in config.categories.values())
+    confinement = Confinement(
+        uid=layout.uid(slot.module),
+        gid=layout.uid(slot.module),
+        groups=(layout.keepers_gid,) if slot.module.keeper and layout.keepers_gid is not None else (),
+        read_write=(state, *category_directories(slot.module, config)),
+        read_only=(),
+        sockets=layout.run if slot.module.keeper else None,
+        may_connect=slot.module.may_connect or (external and bool(slot.module.database)),
+    )
+    birth = Birth(
+        slot=slot,
+        instance=instance,
+        config=config,
+        data_dir=layout.data,
+        state_dir=state,
+        run_dir=layout.run,
+        link=theirs,
+        sockets=sockets,
+        confinement=confinement,
+    )
+    parent = os.getpid()
+    pid = fork(
+        lambda: become(birth, parent), (theirs.fileno(), *(sock.fileno() for sock in sockets.values()))
+    )
+    theirs.close()
+    uid = os.geteuid() if confinement.uid is None else confinement.uid
+    return Process(slot, instance, pid, ours, now, uid)
+
+
+def fork(work: Callable[[], int], kept: Iterable[int]) -> int:
+    """Fork; the child does `work` and exits with what it returns, whatever happens. Returns its pid.
+
+    Of the supervisor's descriptors the child keeps the standard ones and `kept`; of its signal handlers none.
+    """
+    parents = open_descriptors()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    pid = os.fork()
+    if pid:
+        return pid
+    code = 1
+    try:
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGTERM, signal.SIGCHLD, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        close_inherited(parents, kept)
+        code = work()
+    except BaseException:  # noqa: BLE001 - nothing may return into the supervisor's code
+        traceback.print_exc(limit=8, file=sys.stderr)
+    finally:
+        sys.stderr.flush()
+        os._exit(code)

@@ -1,0 +1,1 @@
+"""How each module is put together from its parts: one file per module, each with `run(context)`."""
