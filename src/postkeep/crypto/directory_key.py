@@ -23,8 +23,8 @@ def check_public_key(
     signature: bytes,
 ) -> None:
     """Raise IntegrityError unless `signature` by the raw Ed25519 `directory_key` vouches for the key."""
-    statement = public_key_statement(tenant, principal, generation, public_key)
     try:
+        statement = public_key_statement(tenant, principal, generation, public_key)
         Ed25519PublicKey.from_public_bytes(directory_key).verify(signature, statement)
     except (InvalidSignature, ValueError, OverflowError) as exc:
         raise IntegrityError("a public key is not vouched for by the directory key") from exc

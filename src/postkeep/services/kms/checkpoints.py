@@ -1,0 +1,138 @@
+"""Watching over the ledger: every tree head must extend the last one signed, or nothing is signed any more.
+
+kms holds the key that signs checkpoints and its own memory of the last head that it signed, in another
+process and database than the ledger's. A ledger that is rolled back or forked can therefore get no
+signature, and no key leaves kms until someone has looked.
+"""
+
+import asyncio
+from typing import Final, Protocol
+
+import structlog
+
+from postkeep.base.errors import IntegrityError, PostkeepError, UnavailableError
+from postkeep.crypto.merkle import HASH_BYTES, verify_consistency
+from postkeep.crypto.note import Checkpoint, format_checkpoint, sign_note
+from postkeep.model.audit import EventName
+from postkeep.services.kms.signing import SigningKey
+from postkeep.services.ledger.api import Consistency, Done, Proof, PublishCheckpoint, TreeHead
+from postkeep.services.ledger.trail import Trail
+from postkeep.stores.kms_installation import KmsInstallationRows, SignedHead
+
+INTERVAL_SECONDS: Final = 1.0
+"""How often the ledger is asked for its head: the age that the newest signed checkpoint may have."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Ledger(Protocol):
+    """What is asked of the ledger; `LedgerClient` is one."""
+
+    async def head(self) -> TreeHead:
+        """Return size and root of the tree as it stands."""
+
+    async def consistency(self, request: Consistency) -> Proof:
+        """Return the proof that one tree extends another."""
+
+    async def publish_checkpoint(self, request: PublishCheckpoint) -> Done:
+        """Store a signed checkpoint."""
+
+
+def check_head(last: SignedHead, head: TreeHead) -> None:
+    """Raise IntegrityError if a head can't follow the last one signed, whatever its proof."""
+    if head.origin != last.origin:
+        raise IntegrityError(f"the ledger calls itself {head.origin!r}, it was {last.origin!r}")
+    if len(head.root) != HASH_BYTES:
+        raise IntegrityError("the ledger's root is not a hash")
+    if head.size < last.size:
+        raise IntegrityError(f"the ledger has shrunk from {last.size} to {head.size} entries")
+
+
+class Checkpointer:
+    """Signs the ledger's heads, one after the other, as long as each extends the one before."""
+
+    def __init__(self, ledger: Ledger, rows: KmsInstallationRows, key: SigningKey, trail: Trail) -> None:
+        self._ledger = ledger
+        self._rows = rows
+        self._key = key
+        self._trail = trail
+        self._last: SignedHead | None = None
+        self._published: SignedHead | None = None
+        self.alarm = ""
+        """Why nothing is signed any more; empty while all is well."""
+
+    @property
+    def origin(self) -> str:
+        """The ledger's name, once its first head was signed."""
+        return self._last.origin if self._last is not None else ""
+
+    def check_sound(self) -> None:
+        """Raise UnavailableError if the ledger was caught with another history than the one signed."""
+        if self.alarm:
+            raise UnavailableError("the ledger's history does not hold", code="unavailable.ledger")
+
+    async def load(self) -> None:
+        """Recall the last head signed. Call it once, before anything else."""
+        self._last = await self._rows.signed_head()
+
+    async def run(self) -> None:
+        """Step every second until cancelled or until the ledger is caught."""
+        while not self.alarm:
+            try:
+                await self.step()
+            except PostkeepError as error:
+                _log.info("checkpoint_delayed", code=error.code, detail=error.detail)
+            await asyncio.sleep(INTERVAL_SECONDS)
+
+    async def step(self) -> None:
+        """Sign and publish the present head if it is new.
+
+        Raises IntegrityError, after raising the alarm, if it does not extend the last one signed; any other
+        PostkeepError if the ledger does not answer now.
+        """
+        self.check_sound()
+        head = await self._ledger.head()
+        try:
+            await self._accept(head)
+        except IntegrityError as error:
+            self._raise_alarm(error, head)
+            raise
+        last = self._last
+        if last is None or last == self._published:
+            return
+        text = format_checkpoint(Checkpoint(last.origin, last.size, last.root))
+        note = sign_note(text, last.origin, self._key.public_key, self._key.sign)
+        await self._ledger.publish_checkpoint(PublishCheckpoint(note))
+        self._published = last
+
+    async def _accept(self, head: TreeHead) -> None:
+        """Check a head and remember it durably: only what is remembered is ever signed."""
+        last = self._last
+        if last is None:
+            last = SignedHead(head.origin, 0, b"")
+        check_head(last, head)
+        if head.size == 0:
+            return
+        if last.size:
+            proof: list[bytes] = []
+            if head.size != last.size:
+                proof = (await self._ledger.consistency(Consistency(last.size, head.size))).hashes
+            verify_consistency(last.size, last.root, head.size, head.root, proof)
+        accepted = SignedHead(head.origin, head.size, head.root)
+        if accepted != self._last:
+            await self._rows.set_signed_head(accepted)
+            self._last = accepted
+
+    def _raise_alarm(self, error: IntegrityError, head: TreeHead) -> None:
+        self.alarm = error.detail
+        size = self._last.size if self._last is not None else 0
+        _log.critical("ledger_history_broken", reason=error.detail, signed_size=size, shown_size=head.size)
+        self._trail.note(
+            EventName.KEY_REFUSE,
+            outcome="refused",
+            code=error.code,
+            method="ledger.publish_checkpoint",
+            count=head.size,
+            digest=head.root.hex(),
+            note=error.detail,
+        )

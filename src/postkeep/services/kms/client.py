@@ -1,0 +1,65 @@
+"""The key service, as its callers see it: one async method per call of `postkeep.services.kms.api`."""
+
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from postkeep.services.kms import api
+
+T = TypeVar("T")
+
+
+class Caller(Protocol):
+    """What a client needs of a channel; `postkeep.tickets.channel.Link` is one."""
+
+    async def call(
+        self,
+        method: str,
+        request: msgspec.Struct,
+        reply: type[T],
+        *,
+        ticket: bytes = b"",
+        timeout_seconds: float = 30.0,
+    ) -> T:
+        """Call a keeper's method and return its answer; raise the PostkeepError it answers with."""
+
+
+class KmsClient:
+    """Calls to kms over one link. Every method may raise UnavailableError and RefusedError."""
+
+    def __init__(self, link: Caller) -> None:
+        self._link = link
+
+    async def anchors(self, request: api.Anchors | None = None) -> api.TrustAnchors:
+        """Return the public keys that others pin."""
+        return await self._link.call("kms.anchors", request or api.Anchors(), api.TrustAnchors)
+
+    async def provision_tenant(self, request: api.ProvisionTenant, *, ticket: bytes = b"") -> api.Done:
+        """Make a tenant's keys, unless it has them."""
+        return await self._link.call("kms.provision_tenant", request, api.Done, ticket=ticket)
+
+    async def provision_principal(
+        self, request: api.ProvisionPrincipal, *, ticket: bytes = b""
+    ) -> api.SignedPublicKey:
+        """Make a principal's key pair, or return the one there is."""
+        return await self._link.call("kms.provision_principal", request, api.SignedPublicKey, ticket=ticket)
+
+    async def open_epochs(self, request: api.OpenEpochs, *, ticket: bytes) -> api.OpenedEpochs:
+        """Open epochs in bulk, at most 32,768 in one call."""
+        return await self._link.call("kms.open_epochs", request, api.OpenedEpochs, ticket=ticket)
+
+    async def category_key(self, request: api.CategoryKey, *, ticket: bytes = b"") -> api.ReleasedKey:
+        """Return the data key of the category that the calling keeper seals itself."""
+        return await self._link.call("kms.category_key", request, api.ReleasedKey, ticket=ticket)
+
+    async def sign(self, request: api.Sign, *, ticket: bytes) -> api.Signature:
+        """Sign with a key that never leaves kms."""
+        return await self._link.call("kms.sign", request, api.Signature, ticket=ticket)
+
+    async def release_secret(self, request: api.ReleaseSecret, *, ticket: bytes = b"") -> api.NamedSecret:
+        """Return a named secret (`tls`: key and chain, PEM)."""
+        return await self._link.call("kms.release_secret", request, api.NamedSecret, ticket=ticket)
+
+    async def shred(self, request: api.Shred, *, ticket: bytes) -> api.Shredded:
+        """Destroy keys; when it returns, nothing opens what they covered."""
+        return await self._link.call("kms.shred", request, api.Shredded, ticket=ticket)

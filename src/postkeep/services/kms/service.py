@@ -1,0 +1,269 @@
+"""The key service's methods. Each takes the Grant that the channel has cleared, and checks it again here.
+
+Two rules hold for every method that lets a key out: the release is durable in the ledger before the answer
+is given, and a refusal is an event too. Without the ledger nothing is released.
+"""
+
+import hashlib
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Final, Unpack
+
+import msgspec
+import structlog
+
+from postkeep.base.errors import LimitError, NotFoundError, PostkeepError, RefusedError
+from postkeep.base.ids import ID_BYTES, NOBODY
+from postkeep.model.audit import EventName
+from postkeep.model.categories import Category
+from postkeep.model.ticket import TicketKind
+from postkeep.services.kms import api, metrics
+from postkeep.services.kms.checkpoints import Checkpointer
+from postkeep.services.kms.epochs import EPOCHS_PER_CALL_MAX, EpochOpener
+from postkeep.services.kms.hierarchy import Hierarchy, PrincipalKeys
+from postkeep.services.kms.signing import SigningKeys
+from postkeep.services.kms.tls import TlsIdentity
+from postkeep.services.ledger.trail import EventFields, Trail
+from postkeep.tickets.channel import Handler, Refusal
+from postkeep.tickets.clear import Grant
+
+MESSAGE_BYTES_MAX: Final = 64 * 1024
+"""What is signed here is a header block or a hash, never a body."""
+TLS_SECRET: Final = "tls"  # noqa: S105 - the name of a secret
+RELAY_PURPOSE: Final = "relay"
+DKIM_PREFIX: Final = "dkim/"
+READABLE: Final = (Category.CONTENT, Category.METADATA)
+"""Categories that hang on a principal's epochs."""
+KEY_METHODS: Final = frozenset({"kms.open_epochs", "kms.category_key", "kms.release_secret", "kms.sign"})
+"""Methods whose refusal is the refusal of a key."""
+
+_log = structlog.get_logger(__name__)
+
+
+class KmsService:
+    """The methods of `postkeep.services.kms.api`."""
+
+    def __init__(
+        self,
+        hierarchy: Hierarchy,
+        signing: SigningKeys,
+        tls: TlsIdentity,
+        checkpointer: Checkpointer,
+        trail: Trail,
+    ) -> None:
+        self._hierarchy = hierarchy
+        self._signing = signing
+        self._tls = tls
+        self._checkpointer = checkpointer
+        self._trail = trail
+
+    def handlers(self) -> Mapping[str, tuple[type[msgspec.Struct], Handler]]:
+        """Return the table that the channel's server takes."""
+        return {
+            "kms.anchors": (api.Anchors, self.anchors),
+            "kms.provision_tenant": (api.ProvisionTenant, self.provision_tenant),
+            "kms.provision_principal": (api.ProvisionPrincipal, self.provision_principal),
+            "kms.open_epochs": (api.OpenEpochs, self.open_epochs),
+            "kms.category_key": (api.CategoryKey, self.category_key),
+            "kms.release_secret": (api.ReleaseSecret, self.release_secret),
+            "kms.sign": (api.Sign, self.sign),
+            "kms.shred": (api.Shred, self.shred),
+        }
+
+    def on_refusal(self, refusal: Refusal) -> None:
+        """Record what the channel turned away before it came here."""
+        metrics.REFUSALS.labels(refusal.code).inc()
+        self._trail.note(
+            EventName.KEY_REFUSE if refusal.method in KEY_METHODS else EventName.ACCESS_REFUSE,
+            outcome="refused",
+            code=refusal.code,
+            module=refusal.instance,
+            method=refusal.method,
+            tenant=refusal.tenant,
+            principal=refusal.principal,
+            session=refusal.session,
+            ticket=refusal.ticket,
+        )
+
+    async def anchors(self, _grant: Grant, _request: api.Anchors) -> api.TrustAnchors:
+        """Return the public keys that others pin."""
+        directory, ledger = self._signing.directory.public_key, self._signing.ledger.public_key
+        return api.TrustAnchors(directory, ledger, self._checkpointer.origin)
+
+    async def provision_tenant(self, grant: Grant, request: api.ProvisionTenant) -> api.Done:
+        """Make a tenant's keys, unless it has them."""
+        _check_provisioner(grant, request.tenant)
+        if await self._hierarchy.provision_tenant(request.tenant):
+            fields = _fields(grant, request.tenant)
+            await self._trail.record(EventName.KEY_CREATE, **_with(fields, note="tenant"))
+        return api.Done()
+
+    async def provision_principal(self, grant: Grant, request: api.ProvisionPrincipal) -> api.SignedPublicKey:
+        """Make a principal's key pair, or return the one there is."""
+        _check_provisioner(grant, request.tenant)
+        _check_id(request.principal)
+        key, made = await self._hierarchy.provision_principal(
+            request.tenant, request.principal, queue=request.queue
+        )
+        if made:
+            fields = _fields(grant, request.tenant, request.principal)
+            digest = hashlib.sha256(key.public_key).hexdigest()
+            note = "queue" if request.queue else "principal"
+            await self._trail.record(EventName.KEY_CREATE, **_with(fields, digest=digest, note=note))
+        return key
+
+    async def open_epochs(self, grant: Grant, request: api.OpenEpochs) -> api.OpenedEpochs:
+        """Open epochs of the ticket's principal, for the categories of the ticket."""
+        if not request.epochs:
+            return api.OpenedEpochs([])
+        fields = _fields(grant, grant.tenant, request.principal)
+        async with self._refusals_recorded(fields):
+            self._checkpointer.check_sound()
+            if len(request.epochs) > EPOCHS_PER_CALL_MAX:
+                raise LimitError(f"at most {EPOCHS_PER_CALL_MAX} epochs in one call")
+            categories = tuple(category for category in READABLE if category in grant.categories)
+            if not categories:
+                raise RefusedError("the ticket covers no category of epochs", code="refused.category")
+            keys = await self._hierarchy.principal(request.principal)
+            _check_reader(grant, request.principal, keys)
+            opened = await EpochOpener(keys, categories).open_all(request.epochs)
+            await self._record_release(fields, keys, opened, categories)
+        return api.OpenedEpochs(opened)
+
+    async def _record_release(
+        self,
+        fields: EventFields,
+        keys: PrincipalKeys,
+        opened: list[api.OpenedEpoch],
+        categories: tuple[Category, ...],
+    ) -> None:
+        """Make the release durable, unless nothing is released; refuse it if the keys died meanwhile."""
+        given = [item for item in opened if not item.error]
+        metrics.EPOCHS_FAILED.inc(len(opened) - len(given))
+        if given:
+            await self._trail.record(
+                EventName.KEY_RELEASE,
+                **_with(
+                    fields,
+                    tenant=_hex(keys.tenant),
+                    category=",".join(categories),
+                    count=len(given),
+                    digest=hashlib.sha256(b"".join([item.epoch for item in given])).hexdigest(),
+                ),
+            )
+        if len(given) < len(opened):
+            failed = len(opened) - len(given)
+            refusal = _with(fields, outcome="refused", code="integrity", count=failed)
+            self._trail.note(EventName.KEY_REFUSE, **refusal)
+        if not keys.live:
+            raise NotFoundError("the principal's keys were destroyed")
+        fresh = sum(item.sealed is not None for item in given)
+        metrics.EPOCHS_OPENED.labels("public").inc(fresh)
+        metrics.EPOCHS_OPENED.labels("rewrapped").inc(len(given) - fresh)
+        metrics.PRINCIPALS_CACHED.set(self._hierarchy.cached)
+
+    async def category_key(self, grant: Grant, request: api.CategoryKey) -> api.ReleasedKey:
+        """Return the data key of the `account` category to the authority, its keeper."""
+        fields = _fields(grant, request.tenant)
+        async with self._refusals_recorded(fields):
+            if grant.peer_module != "authority" or request.category is not Category.ACCOUNT:
+                raise RefusedError("this category's key is not for this module", code="refused.category")
+            self._checkpointer.check_sound()
+            key = await self._hierarchy.data_key(request.tenant, request.category)
+            release = _with(fields, category=request.category.value, count=1, note="category")
+            await self._trail.record(EventName.KEY_RELEASE, **release)
+        return api.ReleasedKey(key)
+
+    async def release_secret(self, grant: Grant, request: api.ReleaseSecret) -> api.NamedSecret:
+        """Return a named secret: `tls` is the only one."""
+        fields = _fields(grant, NOBODY)
+        async with self._refusals_recorded(fields):
+            if request.name != TLS_SECRET:
+                raise NotFoundError("no secret has this name")
+            self._checkpointer.check_sound()
+            value = await self._tls.release()
+            await self._trail.record(EventName.KEY_RELEASE, **_with(fields, count=1, note=TLS_SECRET))
+        return api.NamedSecret(value)
+
+    async def sign(self, grant: Grant, request: api.Sign) -> api.Signature:
+        """Sign with a domain's DKIM key.
+
+        The directory key and the ledger key have no handle here: whoever could have anything signed with
+        them could vouch for keys of his own.
+        """
+        async with self._refusals_recorded(_fields(grant, NOBODY)):
+            if not request.handle.startswith(DKIM_PREFIX):
+                raise RefusedError("this handle signs for nobody outside", code="refused.handle")
+            if len(request.message) > MESSAGE_BYTES_MAX:
+                raise LimitError(f"at most {MESSAGE_BYTES_MAX} bytes are signed")
+            key = await self._signing.by_handle(request.handle)
+        metrics.SIGNATURES.inc()
+        return api.Signature(key.sign(request.message), key.public_key)
+
+    async def shred(self, grant: Grant, request: api.Shred) -> api.Shredded:
+        """Destroy keys. The ledger knows of it before it begins, and of its end before the answer."""
+        _check_id(request.tenant)
+        if request.principal:
+            _check_id(request.principal)
+        if request.tenant == NOBODY:
+            raise RefusedError("the installation's own keys are not shredded", code="refused.tenant")
+        fields = _fields(grant, request.tenant, request.principal)
+        await self._trail.record(EventName.KEY_SHRED, **_with(fields, note="begin"))
+        count = await self._hierarchy.shred(request.tenant, request.principal)
+        metrics.PRINCIPALS_CACHED.set(self._hierarchy.cached)
+        await self._trail.record(EventName.KEY_SHRED, **_with(fields, count=count, note="done"))
+        return api.Shredded(count)
+
+    @asynccontextmanager
+    async def _refusals_recorded(self, fields: EventFields) -> AsyncIterator[None]:
+        """Make an event of every error on the way to a key."""
+        try:
+            yield
+        except PostkeepError as error:
+            metrics.REFUSALS.labels(error.code).inc()
+            self._trail.note(EventName.KEY_REFUSE, **_with(fields, outcome="refused", code=error.code))
+            _log.info("key_refused", method=fields.get("method"), code=error.code, detail=error.detail)
+            raise
+
+
+def _check_reader(grant: Grant, principal: bytes, keys: PrincipalKeys) -> None:
+    """Raise RefusedError unless the grant is the principal's own, or the relay's for a queue."""
+    if grant.kind is TicketKind.USER:
+        allowed = NOBODY != grant.principal == principal and grant.tenant == keys.tenant
+    else:
+        allowed = grant.kind is TicketKind.OPERATION and grant.purpose == RELAY_PURPOSE and keys.queue
+    if not allowed:
+        raise RefusedError("the ticket is not for this principal's keys", code="refused.principal")
+
+
+def _check_provisioner(grant: Grant, tenant: bytes) -> None:
+    """Raise RefusedError if a module on its own asks for more than the installation's keys."""
+    _check_id(tenant)
+    if grant.kind is TicketKind.MODULE and tenant != NOBODY:
+        raise RefusedError("tenants' keys are made with a staff ticket", code="refused.no_ticket")
+
+
+def _check_id(value: bytes) -> None:
+    if len(value) != ID_BYTES:
+        raise RefusedError("not an identifier", code="refused.identifier")
+
+
+def _fields(grant: Grant, tenant: bytes, principal: bytes = b"") -> EventFields:
+    """Say who asked, and for whose keys: the same in every event."""
+    return EventFields(
+        tenant=_hex(tenant),
+        principal=_hex(principal),
+        actor=_hex(grant.principal) if grant.principal != principal else "",
+        module=grant.peer_instance,
+        session=grant.session.hex(),
+        ticket=grant.root_ticket_id or grant.ticket_id,
+        method=grant.method,
+    )
+
+
+def _with(fields: EventFields, **more: Unpack[EventFields]) -> EventFields:
+    return fields | more
+
+
+def _hex(identifier: bytes) -> str:
+    return "" if identifier == NOBODY else identifier.hex()
