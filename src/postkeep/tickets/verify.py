@@ -5,7 +5,6 @@ signing key is still trusted are checked every time.
 """
 
 import hashlib
-import hmac
 from collections import OrderedDict
 from dataclasses import dataclass
 from itertools import pairwise
@@ -80,7 +79,7 @@ class Verifier:
             raise RefusedError("signed by a key no longer trusted", code="refused.signature")
         ticket = verified.ticket
         self.check_time(verified)
-        if not hmac.compare_digest(ticket.holder, holder):
+        if ticket.holder != holder:  # thumbprints are public: nothing to learn from the time it takes
             raise RefusedError("shown by another than its holder", code="refused.holder")
         if audience is not None and audience not in ticket.audience:
             raise RefusedError("made for another audience", code="refused.audience")
