@@ -46,7 +46,8 @@ class ModuleContext:
     stop: asyncio.Event
     ready: Callable[[], None]
     publish: Callable[[str, bytes], None]
-    """Hand an anchor to every module (`authority` from the authority; `directory`, `ledger` from kms)."""
+    """Hand an anchor to every module (`authority` from the authority; `directory`, `ledger` from kms), or
+    with `ca` (from kms) the installation's CA certificate, PEM, to the operator: it becomes `ca.pem`."""
     sockets: Mapping[str, socket.socket] = field(default_factory=dict)
     """Faces: bound and listening sockets by port name (`smtp`, `imaps` ...)."""
     dsn: Secret[str] = field(default_factory=lambda: Secret(""))
