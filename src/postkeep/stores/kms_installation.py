@@ -6,8 +6,6 @@ import asyncpg
 
 from postkeep.base.errors import ConflictError
 
-Pool = asyncpg.Pool[asyncpg.Record]
-
 
 class NamedKeyRow(NamedTuple):
     """A key with a name (`directory`, `tls` ...): wrapped under the root key, its public part beside it."""
@@ -27,7 +25,7 @@ class SignedHead(NamedTuple):
 class KmsInstallationRows:
     """The tables of the installation's own keys in the database of kms."""
 
-    def __init__(self, pool: "Pool") -> None:
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
         self._pool = pool
 
     async def root_check(self) -> bytes | None:

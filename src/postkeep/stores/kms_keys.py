@@ -6,8 +6,6 @@ import asyncpg
 
 from postkeep.base.errors import ConflictError
 
-Pool = asyncpg.Pool[asyncpg.Record]
-
 
 class TenantKeyRow(NamedTuple):
     """A tenant's key: wrapped under the root key and the secret in its slot."""
@@ -36,7 +34,7 @@ _PRINCIPAL = "SELECT tenant, principal, generation, queue, slot, wrapped, public
 class KmsKeyRows:
     """The tables of the key hierarchy in the database of kms."""
 
-    def __init__(self, pool: "Pool") -> None:
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
         self._pool = pool
 
     async def tenant(self, tenant: bytes) -> TenantKeyRow | None:

@@ -1,0 +1,67 @@
+"""Putting the key service together: root key, signing keys, TLS identity, slots, each on the one before."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import asyncpg
+
+from postkeep.base.clock import Clock
+from postkeep.crypto.wrap import KEY_BYTES
+from postkeep.services.kms.checkpoints import Checkpointer, Ledger
+from postkeep.services.kms.hierarchy import Hierarchy
+from postkeep.services.kms.root import RootSeal, unseal_root
+from postkeep.services.kms.service import KmsService
+from postkeep.services.kms.signing import NamedKeys, SigningKeys, open_signing_keys
+from postkeep.services.kms.tls import TlsIdentity, open_tls
+from postkeep.services.ledger.trail import Trail
+from postkeep.stores.kms_installation import KmsInstallationRows
+from postkeep.stores.kms_keys import KmsKeyRows
+from postkeep.stores.slots import ErasableSlots
+
+SLOTS_NAME: Final = "keys.slots"
+
+
+@dataclass(frozen=True, slots=True)
+class OpenKms:
+    """The key service, unsealed."""
+
+    service: KmsService
+    hierarchy: Hierarchy
+    signing: SigningKeys
+    tls: TlsIdentity
+    checkpointer: Checkpointer
+    slots: ErasableSlots
+
+    def close(self) -> None:
+        """Let go of the slots; the pool belongs to the caller."""
+        self.slots.close()
+
+
+async def open_kms(
+    *,
+    pool: "asyncpg.Pool[asyncpg.Record]",
+    seal: RootSeal,
+    slots_dir: Path,
+    hostname: str,
+    own_tls: tuple[str, str],
+    ledger: Ledger,
+    trail: Trail,
+    clock: Clock,
+) -> OpenKms:
+    """Unseal the root key and open what hangs on it, made at the first start.
+
+    RefusedError (`wrong_passphrase`), IntegrityError (`root_key`) or InvalidInputError (`bad_configuration`)
+    with a text for the operator where that can't be.
+    """
+    installation = KmsInstallationRows(pool)
+    root = await unseal_root(seal, installation)
+    named = NamedKeys(root, installation, clock)
+    signing = await open_signing_keys(named)
+    tls = await open_tls(named, hostname, own_tls, clock)
+    checkpointer = Checkpointer(ledger, installation, signing.ledger, trail)
+    await checkpointer.load()
+    slots = ErasableSlots(slots_dir / SLOTS_NAME, KEY_BYTES)
+    hierarchy = Hierarchy(root, KmsKeyRows(pool), slots, signing, clock)
+    service = KmsService(hierarchy, signing, tls, checkpointer, trail)
+    return OpenKms(service, hierarchy, signing, tls, checkpointer, slots)
