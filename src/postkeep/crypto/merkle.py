@@ -53,11 +53,19 @@ class Frontier:
         self.size = 0
         self._peaks: dict[int, bytes] = {}
 
-    def append(self, leaves: Iterable[bytes]) -> None:
-        """Add leaf hashes at the end."""
-        row = list(leaves)
-        added = len(row)
-        level = 0
+    def copy(self) -> "Frontier":
+        """Return a frontier that grows on its own from here."""
+        other = Frontier()
+        other.size = self.size
+        other._peaks = self._peaks.copy()
+        return other
+
+    def append(self, hashes: Iterable[bytes], level: int = 0) -> None:
+        """Add leaf hashes at the end, or nodes of a level while the tree consists of whole ones."""
+        if self.size & ((1 << level) - 1):
+            raise ValueError("the tree does not consist of whole nodes of that level")
+        row = list(hashes)
+        added = len(row) << level
         while row:
             if self.size >> level & 1:
                 row.insert(0, self._peaks.pop(level))

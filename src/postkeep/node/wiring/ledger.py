@@ -1,0 +1,105 @@
+"""Builds the ledger module: the log on disk, its one writer, its handlers on the channel. It calls nobody."""
+
+import asyncio
+import re
+import secrets
+import socket
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from postkeep.base.clock import SystemClock
+from postkeep.base.errors import PostkeepError
+from postkeep.model.audit import AuditEvent, EventName
+from postkeep.model.categories import Category
+from postkeep.node.context import ModuleContext
+from postkeep.services.ledger.journal import Journal
+from postkeep.services.ledger.service import LedgerService
+from postkeep.stores.ledger_log import LedgerLog
+from postkeep.tickets.channel import Refusal, Server
+from postkeep.tickets.revocations import RevocationView
+
+REFUSALS_PENDING_MAX: Final = 1_024  # own events being written; a flood of refusals is counted beyond it
+
+_UNFIT = re.compile(r"[^A-Za-z0-9.-]")
+_log = structlog.get_logger(__name__)
+
+
+class _Refusals:
+    """Records what the ledger's own channel turns away; a flood is bounded, and told by its count."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._pending: set[asyncio.Task[int]] = set()
+        self._untold = 0
+
+    def __call__(self, refusal: Refusal) -> None:
+        if len(self._pending) >= REFUSALS_PENDING_MAX:
+            self._untold += 1
+            return
+        event = AuditEvent(
+            EventName.ACCESS_REFUSE,
+            0,
+            "",
+            0,
+            outcome="refused",
+            code=refusal.code,
+            tenant=refusal.tenant,
+            principal=refusal.principal,
+            actor=refusal.instance,
+            module=refusal.module,
+            session=refusal.session,
+            ticket=refusal.ticket,
+            method=refusal.method,
+            count=1 + self._untold,
+        )
+        self._untold = 0
+        task = asyncio.create_task(self._journal.append_own(event))
+        self._pending.add(task)
+        task.add_done_callback(self._settle)
+
+    def _settle(self, task: asyncio.Task[int]) -> None:
+        self._pending.discard(task)
+        if not task.cancelled() and (trouble := task.exception()) is not None:
+            code = trouble.code if isinstance(trouble, PostkeepError) else type(trouble).__name__
+            _log.error("ledger_refusal_not_recorded", code=code)
+
+    async def close(self) -> None:
+        """Wait until what was told is written."""
+        if self._pending:
+            await asyncio.wait(self._pending)
+
+
+def log_directory(context: ModuleContext) -> Path:
+    """Return where the log lies: the audit category's own place, or the module's state directory."""
+    configured = context.config.categories.get(Category.AUDIT)
+    return Path(configured.directory) if configured and configured.directory else context.state_dir
+
+
+def new_origin(hostname: str) -> str:
+    """Make the name of a new log: the host's name and a random part, as no two logs may share one."""
+    host = _UNFIT.sub("-", hostname or socket.gethostname()) or "localhost"
+    return f"{host}/ledger/{secrets.token_hex(8)}"
+
+
+async def run(context: ModuleContext) -> None:
+    """Serve the ledger until told to stop."""
+    clock = SystemClock()
+    log = LedgerLog(log_directory(context))
+    journal = Journal(log, context.instance, clock)
+    await journal.open()
+    origin = await journal.run(log.origin, new_origin(context.config.node.hostname))
+    service = LedgerService(log, journal, origin, context.anchors)
+    refusals = _Refusals(journal)
+    server = Server(
+        context.identity, context.anchors, "ledger", service.handlers(), RevocationView(), refusals, clock
+    )
+    try:
+        await server.serve_unix(context.run_dir / "ledger.sock")
+        context.ready()
+        await context.stop.wait()
+    finally:
+        await server.close()
+        await refusals.close()
+        await journal.close()
