@@ -77,7 +77,7 @@ RULES: Final[tuple[Rule, ...]] = (
     # --- authority: identity of modules ---
     Rule("authority.enrol",               (NEWCOMER,)),
     Rule("authority.operator_sign_in",    (NEWCOMER,)),
-    Rule("authority.renew_module",        EVERYBODY),
+    Rule("authority.renew_module",        MODULES),
     Rule("authority.issue_operation",     (MX, SUBMISSION, RELAY, STEWARD)),
     Rule("authority.feed",                MODULES),
     # --- authority: people. The session's row names the one key that may renew or end it ---

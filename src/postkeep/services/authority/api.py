@@ -146,10 +146,7 @@ class Routes(msgspec.Struct, frozen=True):
 
 
 class QueueKey(msgspec.Struct, frozen=True):
-    """`authority.queue_key`: the public key of a tenant's outbound queue (empty tenant: installation).
-
-    A queue's principal has the identifier of its tenant, the installation's is NOBODY: that is how `kms`
-    knows which keys a relay's ticket may open."""
+    """`authority.queue_key`: the public key of a tenant's outbound queue (empty tenant: installation)."""
 
     tenant: bytes
 
