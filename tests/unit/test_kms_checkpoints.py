@@ -1,0 +1,189 @@
+"""kms against a ledger that lies: a real Merkle tree whose owner shows what he likes."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, cast
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from postkeep.base.errors import IntegrityError, UnavailableError
+from postkeep.crypto import merkle
+from postkeep.crypto.note import open_checkpoint
+from postkeep.services.kms.checkpoints import Checkpointer
+from postkeep.services.kms.signing import SigningKey
+from postkeep.services.ledger.api import Consistency, Done, Proof, PublishCheckpoint, TreeHead
+from postkeep.stores.kms_installation import KmsInstallationRows, SignedHead
+
+
+class LyingLedger:
+    """Keeps entries, answers with right proofs over them, and lets the test rewrite them."""
+
+    def __init__(self) -> None:
+        self.entries: list[bytes] = []
+        self.origin = "ledger.example"
+        self.notes: list[bytes] = []
+        self.away = False
+
+    def _node(self, level: int, index: int) -> bytes:
+        leaves = [merkle.leaf_hash(entry) for entry in self.entries]
+        width = 1 << level
+        nodes = leaves[index * width : (index + 1) * width]
+        while len(nodes) > 1:
+            nodes = [merkle.node_hash(nodes[i], nodes[i + 1]) for i in range(0, len(nodes), 2)]
+        return nodes[0]
+
+    async def head(self) -> TreeHead:
+        size = len(self.entries)
+        return TreeHead(self.origin, size, merkle.tree_root(size, self._node))
+
+    async def consistency(self, request: Consistency) -> Proof:
+        return Proof(merkle.consistency_proof(request.old, request.new, self._node))
+
+    async def publish_checkpoint(self, request: PublishCheckpoint) -> Done:
+        if self.away:
+            raise UnavailableError("away")
+        self.notes.append(request.note)
+        return Done()
+
+
+class Memory:
+    """What kms remembers, in the place of its database."""
+
+    def __init__(self) -> None:
+        self.head: SignedHead | None = None
+
+    async def signed_head(self) -> SignedHead | None:
+        return self.head
+
+    async def set_signed_head(self, head: SignedHead) -> None:
+        self.head = head
+
+
+class Notes:
+    """The trail, listened to."""
+
+    def __init__(self) -> None:
+        self.events: list[dict[str, Any]] = []
+
+    def note(self, event: object, **fields: Any) -> None:
+        self.events.append({"event": event, **fields})
+
+
+class Watch:
+    def __init__(self) -> None:
+        self.ledger = LyingLedger()
+        self.memory = Memory()
+        self.trail = Notes()
+        self.key = SigningKey(Ed25519PrivateKey.generate().private_bytes_raw())
+        self.ledger.entries = [b"%d" % number for number in range(10)]
+        self.start()
+
+    def start(self) -> None:
+        rows = cast("KmsInstallationRows", self.memory)
+        self.checkpointer = Checkpointer(self.ledger, rows, self.key, cast("Any", self.trail))
+        asyncio.run(self.checkpointer.load())
+
+    def step(self) -> None:
+        asyncio.run(self.checkpointer.step())
+
+    def signed_sizes(self) -> list[int]:
+        key = self.key.public_key
+        return [open_checkpoint(note, self.ledger.origin, key).size for note in self.ledger.notes]
+
+
+def test_each_new_head_is_signed_once() -> None:
+    watch = Watch()
+    watch.step()
+    watch.step()
+    watch.ledger.entries += [b"more"] * 7
+    watch.step()
+    assert watch.signed_sizes() == [10, 17]
+    assert watch.memory.head is not None
+    assert watch.memory.head.size == 17
+
+
+def test_an_empty_ledger_is_not_signed() -> None:
+    watch = Watch()
+    watch.ledger.entries = []
+    watch.step()
+    assert watch.ledger.notes == []
+
+
+def test_a_head_remembered_but_not_published_is_published_later_and_after_a_restart() -> None:
+    watch = Watch()
+    watch.ledger.away = True
+    with pytest.raises(UnavailableError):
+        watch.step()
+    assert watch.checkpointer.alarm == ""
+    watch.start()
+    watch.ledger.away = False
+    watch.step()
+    assert watch.signed_sizes() == [10]
+
+
+def rewrite(watch: Watch) -> None:
+    watch.ledger.entries[3] = b"rewritten"
+
+
+def rewrite_and_grow(watch: Watch) -> None:
+    watch.ledger.entries[3] = b"rewritten"
+    watch.ledger.entries += [b"new"] * 20
+
+
+def roll_back(watch: Watch) -> None:
+    del watch.ledger.entries[8:]
+
+
+def roll_back_and_grow_otherwise(watch: Watch) -> None:
+    del watch.ledger.entries[8:]
+    watch.ledger.entries += [b"other"] * 5
+
+
+def empty(watch: Watch) -> None:
+    watch.ledger.entries.clear()
+
+
+def rename(watch: Watch) -> None:
+    watch.ledger.origin = "another.example"
+
+
+@pytest.mark.parametrize(
+    "crime", [rewrite, rewrite_and_grow, roll_back, roll_back_and_grow_otherwise, empty, rename]
+)
+@pytest.mark.parametrize("restarted", [False, True])
+def test_another_history_is_never_signed_and_raises_an_alarm(
+    crime: Callable[[Watch], None], restarted: object
+) -> None:
+    watch = Watch()
+    watch.step()
+    remembered = watch.memory.head
+    honest = [*watch.ledger.entries]
+    if restarted:
+        watch.start()
+    crime(watch)
+    with pytest.raises(IntegrityError):
+        watch.step()
+    assert len(watch.ledger.notes) == 1
+    assert watch.memory.head == remembered
+    assert watch.trail.events[0]["outcome"] == "refused"
+    with pytest.raises(UnavailableError):
+        watch.checkpointer.check_sound()
+    # Showing the old face again does not help: someone has to look.
+    watch.ledger.entries, watch.ledger.origin = [*honest, b"x"], "ledger.example"
+    with pytest.raises(UnavailableError):
+        watch.step()
+    assert len(watch.ledger.notes) == 1
+    asyncio.run(asyncio.wait_for(watch.checkpointer.run(), 0.5))
+
+
+def test_a_root_that_is_no_hash_is_refused() -> None:
+    watch = Watch()
+    watch.step()
+
+    async def head() -> TreeHead:
+        return TreeHead("ledger.example", 11, b"short")
+
+    watch.ledger.head = head  # type: ignore[method-assign]
+    with pytest.raises(IntegrityError):
+        watch.step()
