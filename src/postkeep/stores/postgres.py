@@ -22,6 +22,8 @@ MIGRATION_LOCK: Final = 0x706B_6D69  # advisory lock: one migrating process at a
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
+Source: TypeAlias = "asyncpg.Pool[asyncpg.Record] | Connection"
+"""Where a single statement can run."""
 T = TypeVar("T")
 
 _RACES_LOST = (asyncpg.UniqueViolationError, asyncpg.DeadlockDetectedError, asyncpg.SerializationError)

@@ -1,0 +1,195 @@
+"""Changing flags, and copying and moving messages between mailboxes of one principal."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final
+
+from asyncpg import Record
+
+from postkeep.base.errors import NotFoundError, QuotaError
+from postkeep.model.audit import EventName
+from postkeep.services.vault import api
+from postkeep.services.vault.events import event_fields, pack_event
+from postkeep.services.vault.flags import DELETED, SEEN, Flags, change_flags, parse_flags
+from postkeep.services.vault.groups import Stores
+from postkeep.services.vault.rows import message_rows
+from postkeep.services.vault.uids import merge_ranges, ranges_of
+from postkeep.services.vault.watching import Watching
+from postkeep.services.vault.writes import Writes
+from postkeep.stores.postgres import Connection, in_transaction
+from postkeep.stores.vault_changes import (
+    CopyRow,
+    FlagChange,
+    MailboxDelta,
+    copy_rows,
+    copy_sources,
+    count_mailbox,
+    delete_uids,
+    keep_bodies,
+    lock_mailboxes,
+    lock_principal,
+    note_events,
+    note_expunged,
+    set_flags,
+    use_quota,
+)
+from postkeep.stores.vault_messages import read_rows
+from postkeep.tickets.clear import Grant
+
+ALL_ROWS: Final = -1  # a modseq below that of every row
+
+
+class Changing:
+    """The methods that change messages without losing any."""
+
+    def __init__(self, stores: Stores, writes: Writes, watching: Watching) -> None:
+        self._stores = stores
+        self._writes = writes
+        self._watching = watching
+
+    async def store_flags(self, grant: Grant, request: api.StoreFlags) -> api.Stored:
+        """Answer `vault.store_flags`."""
+        change = parse_flags(request.flags)
+        ranges = merge_ranges(request.uids)
+        tenant, mailbox = grant.tenant, request.mailbox
+
+        async def work(connection: Connection) -> tuple[api.Stored, bool]:
+            boxes = await lock_mailboxes(connection, tenant, request.principal, [mailbox])
+            if mailbox not in boxes:
+                raise NotFoundError("no such mailbox")
+            rows = await read_rows(connection, tenant, mailbox, ALL_ROWS, ranges)
+            modified = []
+            if request.unchanged_since is not None:
+                modified = [row["uid"] for row in rows if row["modseq"] > request.unchanged_since]
+                rows = [row for row in rows if row["modseq"] <= request.unchanged_since]
+            changes, counts = _plan_flags(rows, request.mode, change)
+            modseq = boxes[mailbox]["highest_modseq"]
+            if changes:
+                modseq += 1
+                await set_flags(connection, tenant, mailbox, modseq, changes)
+                delta = MailboxDelta(modseq, unseen=counts["unseen"], deleted=counts["deleted"])
+                await count_mailbox(connection, tenant, mailbox, delta)
+                await note_events(connection, [_write_event(grant, request.principal, mailbox, rows)])
+                refused = set(modified)
+                now = await read_rows(connection, tenant, mailbox, ALL_ROWS, ranges)
+                rows = [row for row in now if row["uid"] not in refused]
+            return api.Stored(message_rows(rows), modified, modseq), bool(changes)
+
+        stored, changed = await in_transaction(self._stores.pool, work)
+        if changed:
+            self._watching.changed([(tenant, request.principal, mailbox, stored.highest_modseq)])
+        return stored
+
+    async def copy(self, grant: Grant, request: api.CopyMessages) -> api.Copied:
+        """Answer `vault.copy`. A copy gets slots of its own, so that one can be destroyed without the other;
+        a message that is moved keeps its slot."""
+        ranges = merge_ranges(request.uids)
+
+        async def work(connection: Connection) -> tuple[api.Copied, int]:
+            return await self._copy(connection, grant, request, ranges)
+
+        with self._writes.writing():
+            copied, target_modseq = await in_transaction(self._stores.pool, work)
+        if copied.pairs:
+            owner = grant.tenant, request.principal
+            self._watching.changed([(*owner, request.target, target_modseq)])
+            if request.move:
+                self._watching.changed([(*owner, request.mailbox, copied.highest_modseq)])
+        return copied
+
+    async def _copy(
+        self,
+        connection: Connection,
+        grant: Grant,
+        request: api.CopyMessages,
+        ranges: Sequence[tuple[int, int]],
+    ) -> tuple[api.Copied, int]:
+        tenant, source, target = grant.tenant, request.mailbox, request.target
+        owner = await lock_principal(connection, tenant, request.principal)
+        boxes = await lock_mailboxes(connection, tenant, request.principal, sorted({source, target}))
+        if owner is None or source not in boxes or target not in boxes:
+            raise NotFoundError("no such mailbox")
+        rows = await copy_sources(connection, tenant, source, ranges)
+        source_modseq, target_modseq = boxes[source]["highest_modseq"], boxes[target]["highest_modseq"]
+        if not rows:
+            return api.Copied(boxes[target]["uid_validity"], [], source_modseq), target_modseq
+        octets = sum(row["size"] for row in rows)
+        limit = owner["limit_bytes"]
+        if not request.move and limit is not None and owner["used_bytes"] + octets > limit:
+            raise QuotaError("the copies do not fit")
+        if request.move:
+            slots = [row["slot"] for row in rows]
+        else:
+            rows, slots = await self._copy_wraps(rows)
+            octets = sum(row["size"] for row in rows)
+        target_modseq += 1
+        first = boxes[target]["uid_next"]
+        copies = [CopyRow(row["uid"], first + n, target_modseq, slots[n]) for n, row in enumerate(rows)]
+        await copy_rows(connection, tenant, source, target, copies)
+        added = _count(rows, target_modseq)._replace(uids=len(rows))
+        await count_mailbox(connection, tenant, target, added)
+        if request.move:
+            source_modseq = (target_modseq if source == target else source_modseq) + 1
+            uids = [row["uid"] for row in rows]
+            await delete_uids(connection, tenant, source, uids)
+            gone = _count(rows, source_modseq)
+            await count_mailbox(connection, tenant, source, negative(gone))
+            await note_expunged(connection, tenant, source, source_modseq, ranges_of(uids))
+        else:
+            await keep_bodies(connection, tenant, Counter(row["body"] for row in rows))
+            await use_quota(connection, tenant, request.principal, octets, len(rows))
+            source_modseq = target_modseq if source == target else source_modseq
+        await note_events(connection, [_write_event(grant, request.principal, source, rows)])
+        pairs = [(copy.uid, copy.new_uid) for copy in copies]
+        return api.Copied(boxes[target]["uid_validity"], pairs, source_modseq), target_modseq
+
+    async def _copy_wraps(self, rows: Sequence[Record]) -> tuple[list[Record], list[int]]:
+        """Give each message a second slot with the same wraps."""
+        loop = asyncio.get_running_loop()
+        slots = self._stores.slots
+        wraps = await loop.run_in_executor(
+            self._stores.threads, slots.read_many, [row["slot"] for row in rows]
+        )
+        there = [(row, wrapped) for row, wrapped in zip(rows, wraps, strict=True) if wrapped is not None]
+        written = await loop.run_in_executor(
+            self._stores.threads, slots.write_many, [wrapped for _, wrapped in there]
+        )
+        return [row for row, _ in there], list(written)
+
+
+def negative(delta: MailboxDelta) -> MailboxDelta:
+    """Turn what messages add to a mailbox into what their removal takes away."""
+    modseq, messages, unseen, deleted, size, _ = delta
+    return MailboxDelta(modseq, -messages, -unseen, -deleted, -size)
+
+
+def _count(rows: Sequence[Record], modseq: int) -> MailboxDelta:
+    return MailboxDelta(
+        modseq,
+        len(rows),
+        sum(not row["flags"] & SEEN for row in rows),
+        sum(bool(row["flags"] & DELETED) for row in rows),
+        sum(row["size"] for row in rows),
+    )
+
+
+def _plan_flags(rows: Sequence[Record], mode: str, change: Flags) -> tuple[list[FlagChange], Counter[str]]:
+    """Decide which messages get which flags, and what that does to the counts."""
+    changes = []
+    counts: Counter[str] = Counter()
+    for row in rows:
+        now = Flags(row["flags"], tuple(row["keywords"] or ()))
+        then = change_flags(now, mode, change)
+        if then != now:
+            changes.append(FlagChange(row["uid"], then.bits, " ".join(then.keywords) or None))
+            counts["unseen"] += (now.bits & SEEN) - (then.bits & SEEN)
+            counts["deleted"] += bool(then.bits & DELETED) - bool(now.bits & DELETED)
+    return changes, counts
+
+
+def _write_event(grant: Grant, principal: bytes, mailbox: bytes, rows: Sequence[Record]) -> bytes:
+    bodies = [row["body"] for row in rows]
+    return pack_event(
+        EventName.WRITE, event_fields(grant, grant.tenant, bodies, principal=principal, mailbox=mailbox)
+    )

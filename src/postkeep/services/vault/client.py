@@ -1,0 +1,154 @@
+"""The vault, as its callers see it: one async method per call of the vault's and the queue's `api`."""
+
+from typing import Final
+
+from postkeep.services.ledger.client import Caller
+from postkeep.services.queue import api as queue_api
+from postkeep.services.vault import api
+
+LONG_SECONDS: Final = 600.0  # seconds for a call that walks or removes a lot
+WAIT_GRACE_SECONDS: Final = (
+    10.0  # seconds that an answer may take beyond the time that a call waits on purpose
+)
+
+
+class VaultClient:
+    """Calls to the vault over one link. Every method raises the PostkeepError that the vault answers with,
+    and UnavailableError where it does not answer: whether the call was carried out is then unknown."""
+
+    def __init__(self, link: Caller) -> None:
+        self._link = link
+
+    async def deposit(self, request: api.DepositBatch, *, ticket: bytes = b"") -> api.DepositResults:
+        """Store a batch of deposits; each succeeds or fails by itself."""
+        return await self._link.call("vault.deposit", request, api.DepositResults, ticket=ticket)
+
+    async def append(self, request: api.Append, *, ticket: bytes = b"") -> api.DepositResults:
+        """Store messages in the ticket's own mailboxes, all or none."""
+        return await self._link.call("vault.append", request, api.DepositResults, ticket=ticket)
+
+    async def submit(self, request: api.Submit, *, ticket: bytes = b"") -> api.DepositResults:
+        """Store an outbound message in Sent, inboxes and the queue, all or none."""
+        return await self._link.call("vault.submit", request, api.DepositResults, ticket=ticket)
+
+    async def mailboxes(self, request: api.ListMailboxes, *, ticket: bytes = b"") -> api.MailboxList:
+        """List the mailboxes."""
+        return await self._link.call("vault.mailboxes", request, api.MailboxList, ticket=ticket)
+
+    async def change_mailboxes(self, request: api.ChangeMailboxes, *, ticket: bytes = b"") -> api.MailboxList:
+        """Change the list of mailboxes, all or nothing."""
+        return await self._link.call("vault.change_mailboxes", request, api.MailboxList, ticket=ticket)
+
+    async def sync(self, request: api.Sync, *, ticket: bytes = b"") -> api.SyncPage:
+        """Return what changed in a mailbox since a modseq."""
+        return await self._link.call("vault.sync", request, api.SyncPage, ticket=ticket)
+
+    async def summaries(self, request: api.FetchSummaries, *, ticket: bytes = b"") -> api.SummaryList:
+        """Return sealed summaries and wraps."""
+        return await self._link.call("vault.summaries", request, api.SummaryList, ticket=ticket)
+
+    async def content(self, request: api.FetchContent, *, ticket: bytes = b"") -> api.ContentList:
+        """Return ranges of sealed bodies, and wraps."""
+        return await self._link.call("vault.content", request, api.ContentList, ticket=ticket)
+
+    async def store_flags(self, request: api.StoreFlags, *, ticket: bytes = b"") -> api.Stored:
+        """Change flags."""
+        return await self._link.call("vault.store_flags", request, api.Stored, ticket=ticket)
+
+    async def copy(self, request: api.CopyMessages, *, ticket: bytes = b"") -> api.Copied:
+        """Copy or move messages."""
+        return await self._link.call("vault.copy", request, api.Copied, ticket=ticket)
+
+    async def expunge(self, request: api.Expunge, *, ticket: bytes = b"") -> api.Expunged:
+        """Remove messages flagged as deleted, for good."""
+        return await self._link.call("vault.expunge", request, api.Expunged, ticket=ticket)
+
+    async def epochs(self, request: api.FetchEpochs, *, ticket: bytes = b"") -> api.EpochList:
+        """Return sealed epochs."""
+        return await self._link.call("vault.epochs", request, api.EpochList, ticket=ticket)
+
+    async def replace_epochs(self, request: api.ReplaceEpochs, *, ticket: bytes = b"") -> api.Done:
+        """Store epochs in the form that kms handed back."""
+        return await self._link.call("vault.replace_epochs", request, api.Done, ticket=ticket)
+
+    async def quota(self, request: api.GetQuota, *, ticket: bytes = b"") -> api.Quota:
+        """Return use and limit."""
+        return await self._link.call("vault.quota", request, api.Quota, ticket=ticket)
+
+    async def set_quota(self, request: api.SetQuota, *, ticket: bytes = b"") -> api.Done:
+        """Set the limit."""
+        return await self._link.call("vault.set_quota", request, api.Done, ticket=ticket)
+
+    async def watch(self, request: api.Watch, *, ticket: bytes = b"") -> api.Done:
+        """Hear of a principal's changes on this link from now on."""
+        return await self._link.call("vault.watch", request, api.Done, ticket=ticket)
+
+    async def unwatch(self, request: api.Unwatch, *, ticket: bytes = b"") -> api.Done:
+        """Hear of them no more."""
+        return await self._link.call("vault.unwatch", request, api.Done, ticket=ticket)
+
+    async def next_changes(self, request: api.NextChanges, *, ticket: bytes = b"") -> api.Changes:
+        """Wait for changes to what is watched on this link."""
+        return await self._link.call(
+            "vault.next_changes",
+            request,
+            api.Changes,
+            ticket=ticket,
+            timeout_seconds=request.wait_seconds + WAIT_GRACE_SECONDS,
+        )
+
+    async def remove_principal(self, request: api.RemovePrincipal, *, ticket: bytes = b"") -> api.Removed:
+        """Remove a principal's mail."""
+        return await self._link.call(
+            "vault.remove_principal", request, api.Removed, ticket=ticket, timeout_seconds=LONG_SECONDS
+        )
+
+    async def remove_tenant(self, request: api.RemoveTenant, *, ticket: bytes = b"") -> api.Removed:
+        """Remove a tenant's mail."""
+        return await self._link.call(
+            "vault.remove_tenant", request, api.Removed, ticket=ticket, timeout_seconds=LONG_SECONDS
+        )
+
+    async def maintain(self, request: api.Maintain, *, ticket: bytes = b"") -> api.Maintained:
+        """Do a round of upkeep."""
+        return await self._link.call(
+            "vault.maintain", request, api.Maintained, ticket=ticket, timeout_seconds=LONG_SECONDS
+        )
+
+    async def check(self, request: api.CheckStore, *, ticket: bytes = b"") -> api.StoreReport:
+        """Walk every row and report what is wrong."""
+        return await self._link.call(
+            "vault.check", request, api.StoreReport, ticket=ticket, timeout_seconds=LONG_SECONDS
+        )
+
+    async def queue_lease(self, request: queue_api.Lease, *, ticket: bytes = b"") -> queue_api.LeasedItems:
+        """Claim due items."""
+        return await self._link.call("vault.queue_lease", request, queue_api.LeasedItems, ticket=ticket)
+
+    async def queue_content(
+        self, request: queue_api.QueueContent, *, ticket: bytes = b""
+    ) -> queue_api.QueueBytes:
+        """Return a range of a claimed item's sealed body."""
+        return await self._link.call("vault.queue_content", request, queue_api.QueueBytes, ticket=ticket)
+
+    async def queue_update(self, request: queue_api.QueueUpdate, *, ticket: bytes = b"") -> queue_api.Done:
+        """Settle claimed items."""
+        return await self._link.call("vault.queue_update", request, queue_api.Done, ticket=ticket)
+
+    async def queue_wait(self, request: queue_api.QueueWait, *, ticket: bytes = b"") -> queue_api.Done:
+        """Wait until something may be due."""
+        return await self._link.call(
+            "vault.queue_wait",
+            request,
+            queue_api.Done,
+            ticket=ticket,
+            timeout_seconds=request.wait_seconds + WAIT_GRACE_SECONDS,
+        )
+
+    async def queue_list(self, request: queue_api.QueueList, *, ticket: bytes = b"") -> queue_api.QueueRows:
+        """List items for the administrator."""
+        return await self._link.call("vault.queue_list", request, queue_api.QueueRows, ticket=ticket)
+
+    async def queue_act(self, request: queue_api.QueueAct, *, ticket: bytes = b"") -> queue_api.QueueActed:
+        """Retry, hold, release or delete items."""
+        return await self._link.call("vault.queue_act", request, queue_api.QueueActed, ticket=ticket)

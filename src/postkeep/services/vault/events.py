@@ -1,0 +1,74 @@
+"""What the vault tells the ledger: who did what to which objects, never what is in them."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from typing import Any, cast
+
+import msgspec
+
+from postkeep.base.errors import IntegrityError
+from postkeep.base.ids import NOBODY
+from postkeep.model.audit import EventName
+from postkeep.model.categories import Category
+from postkeep.services.ledger.trail import EventFields
+from postkeep.tickets.clear import Grant
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(dict[str, Any])
+
+
+def event_fields(
+    grant: Grant,
+    tenant: bytes,
+    objects: Sequence[bytes],
+    *,
+    principal: bytes = b"",
+    mailbox: bytes = b"",
+    category: Category | None = None,
+) -> EventFields:
+    """Describe one command: its count and its digest cover the identifiers of `objects`, in order."""
+    owner = principal or grant.principal
+    fields: EventFields = {
+        "module": grant.peer_module,
+        "ticket": grant.ticket_id,
+        "method": grant.method,
+        "count": len(objects),
+        "digest": hashlib.sha256(b"".join(objects)).hexdigest(),
+    }
+    if tenant != NOBODY:
+        fields["tenant"] = tenant.hex()
+    if owner != NOBODY:
+        fields["principal"] = owner.hex()
+    if grant.session:
+        fields["session"] = grant.session.hex()
+    if mailbox:
+        fields["mailbox"] = mailbox.hex()
+    if category is not None:
+        fields["category"] = category.value
+    return fields
+
+
+def pack_event(event: EventName, fields: EventFields) -> bytes:
+    """Write an event as it waits in the database for the ledger."""
+    return _encoder.encode({"event": event.value, **fields})
+
+
+def unpack_event(data: bytes) -> tuple[EventName, EventFields]:
+    """Read an event that waits; raise IntegrityError for what is none."""
+    try:
+        fields = _decoder.decode(data)
+        event = EventName(fields.pop("event"))
+    except (msgspec.DecodeError, KeyError, ValueError) as exc:
+        raise IntegrityError(f"an event in the outbox can't be read: {exc}") from exc
+    return event, cast("EventFields", fields)
+
+
+def deposit_events(grant: Grant, stored: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
+    """Describe what one request stored, given as (tenant, body): one event for each tenant."""
+    by_tenant: dict[bytes, list[bytes]] = {}
+    for tenant, body in stored:
+        by_tenant.setdefault(tenant, []).append(body)
+    return [
+        pack_event(EventName.DEPOSIT, event_fields(grant, tenant, bodies))
+        for tenant, bodies in by_tenant.items()
+    ]

@@ -1,0 +1,104 @@
+"""Removing messages for good: rows go in one transaction, then their wrapped keys are overwritten, and only
+then is it said that they are gone."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from asyncpg import Record
+
+from postkeep.base.clock import Clock
+from postkeep.base.errors import NotFoundError
+from postkeep.model.audit import EventName
+from postkeep.services.vault import api
+from postkeep.services.vault.changing import negative
+from postkeep.services.vault.erasing import erase
+from postkeep.services.vault.events import event_fields, pack_event
+from postkeep.services.vault.flags import DELETED, SEEN
+from postkeep.services.vault.groups import Stores
+from postkeep.services.vault.uids import merge_ranges, ranges_of
+from postkeep.services.vault.watching import Watching
+from postkeep.stores.postgres import Connection, in_transaction
+from postkeep.stores.vault_changes import (
+    MailboxDelta,
+    count_mailbox,
+    delete_flagged,
+    erase_later,
+    lock_mailboxes,
+    lock_principal,
+    note_events,
+    note_expunged,
+    release_bodies,
+    use_quota,
+)
+from postkeep.tickets.clear import Grant
+
+
+class Expunging:
+    """`vault.expunge`."""
+
+    def __init__(self, stores: Stores, watching: Watching, clock: Clock) -> None:
+        self._stores = stores
+        self._watching = watching
+        self._clock = clock
+
+    async def expunge(self, grant: Grant, request: api.Expunge) -> api.Expunged:
+        """Answer `vault.expunge`."""
+        ranges = None if request.uids is None else merge_ranges(request.uids)
+        tenant, principal, mailbox = grant.tenant, request.principal, request.mailbox
+
+        async def work(connection: Connection) -> tuple[list[Record], int]:
+            await lock_principal(connection, tenant, principal)
+            boxes = await lock_mailboxes(connection, tenant, principal, [mailbox])
+            if mailbox not in boxes:
+                raise NotFoundError("no such mailbox")
+            modseq = boxes[mailbox]["highest_modseq"]
+            rows = await delete_flagged(connection, tenant, mailbox, ranges)
+            if not rows:
+                return rows, modseq
+            modseq += 1
+            await note_expunged(
+                connection, tenant, mailbox, modseq, ranges_of(sorted(row["uid"] for row in rows))
+            )
+            await account_removal(connection, tenant, principal, mailbox, rows, modseq, self._clock.now_ms())
+            await note_events(connection, [shred_event(grant, tenant, principal, mailbox, rows)])
+            return rows, modseq
+
+        rows, modseq = await in_transaction(self._stores.pool, work)
+        await erase(self._stores, tenant, [row["slot"] for row in rows])
+        if rows:
+            self._watching.changed([(tenant, principal, mailbox, modseq)])
+        return api.Expunged(sorted(row["uid"] for row in rows), modseq)
+
+
+async def account_removal(  # noqa: PLR0917 - one row of facts
+    connection: Connection,
+    tenant: bytes,
+    principal: bytes,
+    mailbox: bytes,
+    rows: Sequence[Record],
+    modseq: int,
+    now_ms: int,
+) -> None:
+    """Follow up the deletion of message rows: counts, quota, bodies, and the slots to be overwritten."""
+    octets = sum(row["size"] for row in rows)
+    gone = MailboxDelta(
+        modseq,
+        len(rows),
+        sum(not row["flags"] & SEEN for row in rows),
+        sum(bool(row["flags"] & DELETED) for row in rows),
+        octets,
+    )
+    await count_mailbox(connection, tenant, mailbox, negative(gone))
+    await use_quota(connection, tenant, principal, -octets, -len(rows))
+    await erase_later(connection, tenant, [row["slot"] for row in rows])
+    await release_bodies(connection, tenant, Counter(row["body"] for row in rows), now_ms)
+
+
+def shred_event(
+    grant: Grant, tenant: bytes, principal: bytes, mailbox: bytes, rows: Sequence[Record]
+) -> bytes:
+    """Describe for the ledger what was removed."""
+    bodies = [row["body"] for row in rows]
+    return pack_event(
+        EventName.SHRED, event_fields(grant, tenant, bodies, principal=principal, mailbox=mailbox)
+    )

@@ -1,0 +1,202 @@
+"""Group commit: deposits of all connections that come while one group is being stored form the next.
+
+The order of writes: bodies into a pack and wraps into slots, both durable; then one transaction with the
+rows; then the answers. A crash in between leaves bytes without a row, which upkeep finds, never a row
+without its bytes.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from typing import Final, NamedTuple
+
+from postkeep.base.clock import Clock
+from postkeep.base.errors import PostkeepError, UnavailableError
+from postkeep.services.vault.api import DepositResult
+from postkeep.services.vault.placing import DepositRequest, GroupPlan, plan_group
+from postkeep.services.vault.watching import Watching
+from postkeep.services.vault.writes import Writes
+from postkeep.stores.packs import Body, Packs
+from postkeep.stores.postgres import Connection, Pool, in_transaction
+from postkeep.stores.slots import ErasableSlots
+from postkeep.stores.vault_deposits import (
+    DepositState,
+    ensure_mailboxes,
+    lock_for_deposits,
+    store_deposits,
+    store_epochs,
+)
+
+GROUPS_AT_ONCE_MAX: Final = 2  # one group's bytes reach the disk while another's rows do
+GROUP_DEPOSITS_MAX: Final = 512  # deposits in one transaction: keeps its locks below some 50 ms
+GROUP_BYTES_MAX: Final = 32 * 1024 * 1024  # octets in one write to a pack
+WAITING_BYTES_MAX: Final = 512 * 1024 * 1024  # octets of deposits in memory before callers are turned away
+
+
+class Stores(NamedTuple):
+    """Where the vault keeps things."""
+
+    pool: Pool
+    packs: Packs
+    slots: ErasableSlots
+    threads: Executor
+
+
+class _Waiting(NamedTuple):
+    request: DepositRequest
+    octets: int
+    answer: asyncio.Future[list[DepositResult]]
+
+
+class DepositGroups:
+    """The one way by which messages come into the vault."""
+
+    def __init__(self, stores: Stores, writes: Writes, watching: Watching, clock: Clock) -> None:
+        self._stores = stores
+        self._writes = writes
+        self._watching = watching
+        self._clock = clock
+        self._waiting: list[_Waiting] = []
+        self._waiting_bytes = 0
+        self._running: set[asyncio.Task[None]] = set()
+        self._in_flight: dict[tuple[bytes, bytes], asyncio.Future[list[DepositResult]]] = {}
+
+    async def deposit(self, request: DepositRequest) -> list[DepositResult]:
+        """Store a request with the next group; return once it is durable and visible.
+
+        Raise UnavailableError if a disk or the database does not serve; repeating the request is harmless.
+        """
+        keys = [(deposit.tenant, deposit.body) for deposit in request.deposits]
+        octets = sum(len(deposit.content) + len(deposit.summary) for deposit in request.deposits)
+        while twins := [self._in_flight[key] for key in keys if key in self._in_flight]:
+            await asyncio.wait(twins)  # the same deposit over another connection: its answer will be ours
+        if self._waiting_bytes + octets > WAITING_BYTES_MAX:
+            raise UnavailableError(f"{self._waiting_bytes} octets of deposits are waiting")
+        answer: asyncio.Future[list[DepositResult]] = asyncio.get_running_loop().create_future()
+        self._in_flight.update(dict.fromkeys(keys, answer))
+        self._waiting.append(_Waiting(request, octets, answer))
+        self._waiting_bytes += octets
+        self._start_groups()
+        try:
+            return await asyncio.shield(answer)  # who hangs up does not undo what others wait for
+        finally:
+            if answer.done():
+                self._forget(keys, answer)
+            else:
+                answer.add_done_callback(lambda done: self._forget(keys, done))
+
+    def _forget(
+        self, keys: Sequence[tuple[bytes, bytes]], answer: asyncio.Future[list[DepositResult]]
+    ) -> None:
+        for key in keys:
+            if self._in_flight.get(key) is answer:
+                del self._in_flight[key]
+
+    def _start_groups(self) -> None:
+        while self._waiting and len(self._running) < GROUPS_AT_ONCE_MAX:
+            group: list[_Waiting] = []
+            deposits = octets = 0
+            for item in self._waiting:
+                deposits += len(item.request.deposits)
+                octets += item.octets
+                if group and (deposits > GROUP_DEPOSITS_MAX or octets > GROUP_BYTES_MAX):
+                    break
+                group.append(item)
+            del self._waiting[: len(group)]
+            task = asyncio.create_task(self._run(group), name="vault deposits")
+            self._running.add(task)
+            task.add_done_callback(self._group_done)
+
+    def _group_done(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        self._start_groups()
+
+    async def _run(self, group: Sequence[_Waiting]) -> None:
+        try:
+            with self._writes.writing():
+                results = await self._store([item.request for item in group])
+        except Exception as exc:  # noqa: BLE001 - whatever it is, everyone who waits must hear of it
+            trouble = exc if isinstance(exc, PostkeepError) else PostkeepError(f"{type(exc).__name__}: {exc}")
+            for item in group:
+                if not item.answer.done():
+                    item.answer.set_exception(trouble)
+                    item.answer.exception()  # the caller may have hung up: then nobody else reads it
+        else:
+            for item, result in zip(group, results, strict=True):
+                if not item.answer.done():
+                    item.answer.set_result(result)
+        finally:
+            self._waiting_bytes -= sum(item.octets for item in group)
+
+    async def _store(self, requests: Sequence[DepositRequest]) -> list[list[DepositResult]]:
+        await self._write_bytes(requests)
+        demands = _Demands(requests)
+        now_ms = self._clock.now_ms()
+
+        async def work(connection: Connection) -> tuple[GroupPlan, DepositState]:
+            state = await self._locked_state(connection, demands)
+            plan = plan_group(requests, state, now_ms)
+            await store_deposits(connection, state, plan.rows)
+            await store_epochs(connection, plan.rows.epochs)
+            return plan, state
+
+        plan, state = await in_transaction(self._stores.pool, work)
+        self._watching.changed(
+            (box.tenant, box.principal, box.mailbox, box.highest_modseq)
+            for box in state.mailboxes.values()
+            if box.messages
+        )
+        if plan.rows.queue:
+            self._watching.queue_changed()
+        return plan.results
+
+    async def _write_bytes(self, requests: Sequence[DepositRequest]) -> None:
+        """Make bodies and wraps durable, side by side, and note in the requests where they are."""
+        bodies = [Body(d.tenant, d.body, d.content) for request in requests for d in request.deposits]
+        wraps: list[bytes] = []
+        for request in requests:
+            for deposit in request.deposits:
+                wraps += [placement.wraps for placement in deposit.placements]
+                wraps += [item.wraps for item in deposit.queue]
+        loop = asyncio.get_running_loop()
+        slots_written = loop.run_in_executor(self._stores.threads, self._stores.slots.write_many, wraps)
+        locations = iter(
+            await loop.run_in_executor(self._stores.threads, self._stores.packs.append_many, bodies)
+        )
+        slots = iter(await slots_written)
+        for request in requests:
+            request.locations = [next(locations) for _ in request.deposits]
+            count = sum(len(deposit.placements) + len(deposit.queue) for deposit in request.deposits)
+            request.slots = [next(slots) for _ in range(count)]
+
+    async def _locked_state(self, connection: Connection, demands: "_Demands") -> DepositState:
+        state = await demands.lock(connection)
+        missing = [key for key in demands.roles if key not in state.by_role]
+        if missing:
+            await ensure_mailboxes(connection, missing, self._clock.now_seconds())
+            state = await demands.lock(connection)
+        return state
+
+
+class _Demands:
+    """Which rows a group depends on."""
+
+    def __init__(self, requests: Sequence[DepositRequest]) -> None:
+        principals, roles, mailboxes = set(), set(), set()
+        self.bodies = []
+        for request in requests:
+            for deposit in request.deposits:
+                self.bodies.append((deposit.tenant, deposit.body))
+                for placement in deposit.placements:
+                    principals.add((deposit.tenant, placement.principal))
+                    if placement.mailbox:
+                        mailboxes.add((deposit.tenant, placement.mailbox))
+                    else:
+                        roles.add((deposit.tenant, placement.principal, placement.role))
+        self.principals = sorted(principals)
+        self.roles = sorted(roles)
+        self.mailboxes = sorted(mailboxes)
+
+    async def lock(self, connection: Connection) -> DepositState:
+        """Lock them."""
+        return await lock_for_deposits(connection, self.principals, self.roles, self.mailboxes, self.bodies)

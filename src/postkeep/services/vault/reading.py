@@ -1,0 +1,194 @@
+"""Reading: what changed in a mailbox, sealed summaries, sealed bodies.
+
+A read of sealed data stands in the ledger, durably, before its answer goes out: while the disk is read the
+event is under way, and if the ledger does not confirm it the read is refused.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+from asyncpg import Record
+
+from postkeep.base.errors import InvalidInputError, LimitError, NotFoundError, UnavailableError
+from postkeep.model.audit import EventName
+from postkeep.model.categories import Category
+from postkeep.services.ledger.trail import Trail
+from postkeep.services.vault import api
+from postkeep.services.vault.events import event_fields
+from postkeep.services.vault.groups import Stores
+from postkeep.services.vault.rows import mailbox_row, message_rows
+from postkeep.services.vault.uids import intersect_ranges, merge_ranges
+from postkeep.stores.packs import Location
+from postkeep.stores.postgres import database_errors
+from postkeep.stores.vault_messages import (
+    read_locations,
+    read_mailbox,
+    read_rows,
+    read_summaries,
+    read_vanished,
+)
+from postkeep.tickets.clear import Grant
+
+HEAD_BYTES: Final = 56  # salt and commitment that stand before the chunks of a sealed body
+CONTENT_BYTES_MAX: Final = 16 * 1024 * 1024  # octets of bodies in one answer
+CONTENT_RANGES_MAX: Final = 10_000  # ranges in one request: more than one answer holds
+SUMMARY_BYTES_MAX: Final = 48 * 1024 * 1024  # octets of summaries in one answer: below the channel's frame
+MOVED_TRIES_MAX: Final = 5  # a body that compaction moves under the reader is looked up again
+
+
+class Reading:
+    """The reading methods."""
+
+    def __init__(self, stores: Stores, trail: Trail) -> None:
+        self._stores = stores
+        self._trail = trail
+
+    async def sync(self, grant: Grant, request: api.Sync) -> api.SyncPage:
+        """Answer `vault.sync`, all of it as of one moment."""
+        since = max(0, request.since_modseq)
+        ranges = None if request.uids is None else merge_ranges(request.uids)
+        vanished: list[tuple[int, int]] = []
+        with database_errors():
+            async with (
+                self._stores.pool.acquire() as connection,
+                connection.transaction(isolation="repeatable_read", readonly=True),
+            ):
+                box = await read_mailbox(connection, grant.tenant, request.principal, request.mailbox)
+                if box is None:
+                    raise NotFoundError("no such mailbox")
+                unchanged = since >= box["highest_modseq"]
+                rows = (
+                    []
+                    if unchanged
+                    else await read_rows(connection, grant.tenant, request.mailbox, since, ranges)
+                )
+                if since and not unchanged:
+                    vanished = await read_vanished(connection, grant.tenant, request.mailbox, since)
+        vanished = merge_ranges(vanished, ranges_max=len(vanished))
+        if ranges is not None:
+            vanished = intersect_ranges(vanished, ranges)
+        return api.SyncPage(mailbox_row(box), message_rows(rows), vanished, box["vanished_since"])
+
+    async def summaries(self, grant: Grant, request: api.FetchSummaries) -> api.SummaryList:
+        """Answer `vault.summaries`."""
+        ranges = merge_ranges(request.uids)
+        with database_errors():
+            rows = await read_summaries(
+                self._stores.pool, grant.tenant, request.principal, request.mailbox, ranges
+            )
+        if not rows:
+            await self._check_mailbox(grant, request.principal, request.mailbox)
+            return api.SummaryList([])
+        if sum(len(row[5]) for row in rows) > SUMMARY_BYTES_MAX:
+            raise LimitError("more summaries than one answer holds: ask for fewer")
+        bodies = [row[1] for row in rows]
+        recorded = self._record(grant, request.principal, request.mailbox, bodies, Category.METADATA)
+        try:
+            wraps = await self._wraps([row[4] for row in rows])
+        finally:
+            await recorded
+        return api.SummaryList(
+            [
+                api.SealedSummary(uid, body, epoch, index, wrapped, summary)
+                for (uid, body, epoch, index, _, summary), wrapped in zip(rows, wraps, strict=True)
+                if wrapped is not None
+            ]
+        )
+
+    async def content(self, grant: Grant, request: api.FetchContent) -> api.ContentList:
+        """Answer `vault.content`."""
+        if len(request.ranges) > CONTENT_RANGES_MAX:
+            raise LimitError(f"{len(request.ranges)} ranges")
+        if any(part.offset < 0 or part.length < 0 for part in request.ranges):
+            raise InvalidInputError("a range begins and ends after the start")
+        recorded: asyncio.Task[int] | None = None
+        try:
+            for _ in range(MOVED_TRIES_MAX):
+                rows = await self._locate(grant, request)
+                wanted = _choose(request.ranges, {row[0]: row for row in rows})
+                if not wanted:
+                    await self._check_mailbox(grant, request.principal, request.mailbox)
+                    return api.ContentList([])
+                if recorded is None:
+                    bodies = [row[1] for row, _ in wanted]
+                    recorded = self._record(
+                        grant, request.principal, request.mailbox, bodies, Category.CONTENT
+                    )
+                try:
+                    parts = await self._read_parts(wanted)
+                except FileNotFoundError:
+                    continue  # compaction has moved it between the look-up and the read
+                return api.ContentList(parts)
+        finally:
+            if recorded is not None:
+                await recorded
+        raise UnavailableError("a body keeps moving")
+
+    async def _locate(self, grant: Grant, request: api.FetchContent) -> list[Record]:
+        uids = sorted({part.uid for part in request.ranges})
+        with database_errors():
+            return await read_locations(
+                self._stores.pool, grant.tenant, request.principal, request.mailbox, uids
+            )
+
+    async def _read_parts(self, wanted: Sequence[tuple[Record, Location]]) -> list[api.SealedContent]:
+        reads: list[Location] = []
+        for row, part in wanted:
+            reads += (Location(row[5], row[6], min(HEAD_BYTES, row[7])), part)
+        loop = asyncio.get_running_loop()
+        data = await loop.run_in_executor(self._stores.threads, self._stores.packs.read_many, reads)
+        wraps = await self._wraps([row[4] for row, _ in wanted])
+        return [
+            api.SealedContent(
+                row[0],
+                row[1],
+                row[2],
+                row[3],
+                wrapped,
+                part.offset - row[6],
+                row[7],
+                data[2 * number],
+                data[2 * number + 1],
+            )
+            for number, ((row, part), wrapped) in enumerate(zip(wanted, wraps, strict=True))
+            if wrapped is not None
+        ]
+
+    async def _wraps(self, slots: Sequence[int]) -> list[bytes | None]:
+        """Read wraps; None where the message has been expunged meanwhile."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._stores.threads, self._stores.slots.read_many, slots)
+
+    def _record(
+        self, grant: Grant, principal: bytes, mailbox: bytes, bodies: Sequence[bytes], category: Category
+    ) -> asyncio.Task[int]:
+        fields = event_fields(
+            grant, grant.tenant, bodies, principal=principal, mailbox=mailbox, category=category
+        )
+        return asyncio.create_task(self._trail.record(EventName.READ, **fields))
+
+    async def _check_mailbox(self, grant: Grant, principal: bytes, mailbox: bytes) -> None:
+        with database_errors():
+            async with self._stores.pool.acquire() as connection:
+                if await read_mailbox(connection, grant.tenant, principal, mailbox) is None:
+                    raise NotFoundError("no such mailbox")
+
+
+def _choose(ranges: Sequence[api.Range], rows: dict[int, Record]) -> list[tuple[Record, Location]]:
+    """Pick what fits in one answer, in the order asked; only a first part larger than that is cut short."""
+    wanted: list[tuple[Record, Location]] = []
+    left = CONTENT_BYTES_MAX
+    for part in ranges:
+        row = rows.get(part.uid)
+        if row is None:
+            continue
+        pack, begin, total = row[5], row[6], row[7]
+        offset = min(part.offset, total)
+        length = min(part.length or total, total - offset)
+        if wanted and (length > left or left <= 0):
+            break
+        length = min(length, left)
+        left -= length
+        wanted.append((row, Location(pack, begin + offset, length)))
+    return wanted

@@ -1,0 +1,100 @@
+"""Removing a principal or a tenant with everything that is its own. Interrupted, it goes on when repeated."""
+
+from asyncpg import Record
+
+from postkeep.base.clock import Clock
+from postkeep.services.vault import api
+from postkeep.services.vault.dropping import drop_queued
+from postkeep.services.vault.erasing import erase
+from postkeep.services.vault.expunging import account_removal, shred_event
+from postkeep.services.vault.groups import Stores
+from postkeep.services.vault.validation import check_id
+from postkeep.services.vault.watching import Watching
+from postkeep.stores.postgres import Connection, database_errors, in_transaction
+from postkeep.stores.vault_changes import (
+    delete_some,
+    lock_mailboxes,
+    lock_principal,
+    note_events,
+)
+from postkeep.stores.vault_mailboxes import list_mailboxes
+from postkeep.stores.vault_upkeep import drop_principal, drop_tenant, queued_items, tenant_principals
+from postkeep.tickets.clear import Grant
+
+BATCH_MESSAGES = 5000  # messages in one transaction: keeps its locks below a second
+
+
+class Removal:
+    """`vault.remove_principal` and `vault.remove_tenant`."""
+
+    def __init__(self, stores: Stores, watching: Watching, clock: Clock) -> None:
+        self._stores = stores
+        self._watching = watching
+        self._clock = clock
+
+    async def remove_principal(self, grant: Grant, request: api.RemovePrincipal) -> api.Removed:
+        """Answer `vault.remove_principal`."""
+        check_id(request.principal)
+        return api.Removed(await self._remove_principal(grant, request.tenant, request.principal))
+
+    async def remove_tenant(self, grant: Grant, request: api.RemoveTenant) -> api.Removed:
+        """Answer `vault.remove_tenant`."""
+        tenant, pool = request.tenant, self._stores.pool
+        check_id(tenant)
+        count = 0
+        while rows := await in_transaction(
+            pool, lambda connection: self._drop_queue(connection, grant, tenant)
+        ):
+            await erase(self._stores, tenant, [row["slot"] for row in rows])
+        with database_errors():
+            principals = await tenant_principals(pool, tenant)
+        for principal in principals:
+            count += await self._remove_principal(grant, tenant, principal)
+        await in_transaction(pool, lambda connection: drop_tenant(connection, tenant))
+        return api.Removed(count)
+
+    async def _remove_principal(self, grant: Grant, tenant: bytes, principal: bytes) -> int:
+        with database_errors():
+            boxes = await list_mailboxes(self._stores.pool, tenant, principal)
+        count = 0
+        for box in boxes:
+            while rows := await self._remove_some(grant, tenant, principal, box["mailbox"]):
+                count += len(rows)
+
+        async def drop(connection: Connection) -> bool:
+            await lock_principal(connection, tenant, principal)
+            left = await list_mailboxes(connection, tenant, principal)
+            if any(box["messages"] for box in left):
+                return False
+            await drop_principal(connection, tenant, principal)
+            return True
+
+        if not await in_transaction(self._stores.pool, drop):  # mail came in meanwhile
+            return count + await self._remove_principal(grant, tenant, principal)
+        self._watching.changed([(tenant, principal, b"", 0)])
+        return count
+
+    async def _remove_some(
+        self, grant: Grant, tenant: bytes, principal: bytes, mailbox: bytes
+    ) -> list[Record]:
+        async def work(connection: Connection) -> list[Record]:
+            await lock_principal(connection, tenant, principal)
+            boxes = await lock_mailboxes(connection, tenant, principal, [mailbox])
+            if mailbox not in boxes:
+                return []
+            rows = await delete_some(connection, tenant, mailbox, BATCH_MESSAGES)
+            if rows:
+                modseq = boxes[mailbox]["highest_modseq"] + 1
+                now_ms = self._clock.now_ms()
+                await account_removal(connection, tenant, principal, mailbox, rows, modseq, now_ms)
+                await note_events(connection, [shred_event(grant, tenant, principal, mailbox, rows)])
+            return rows
+
+        rows = await in_transaction(self._stores.pool, work)
+        await erase(self._stores, tenant, [row["slot"] for row in rows])
+        return rows
+
+    async def _drop_queue(self, connection: Connection, grant: Grant, tenant: bytes) -> list[Record]:
+        rows = await queued_items(connection, tenant, BATCH_MESSAGES)
+        await drop_queued(connection, grant, rows, self._clock.now_ms())
+        return rows

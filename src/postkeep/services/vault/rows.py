@@ -1,0 +1,38 @@
+"""From rows of the database to values on the wire."""
+
+from asyncpg import Record
+
+from postkeep.model.categories import Label
+from postkeep.services.vault.api import MailboxRow, MessageRow, SealedName
+from postkeep.services.vault.flags import flag_names
+
+_LABELS = {label.value: label for label in Label}
+
+
+def mailbox_row(row: Record) -> MailboxRow:
+    """Read a mailbox."""
+    name = None
+    if row["name_epoch"] is not None:
+        name = SealedName(row["name_epoch"], row["name_index"], row["name_sealed"])
+    return MailboxRow(
+        id=row["mailbox"],
+        role=row["role"],
+        name=name,
+        subscribed=row["subscribed"],
+        selectable=row["selectable"],
+        uid_validity=row["uid_validity"],
+        uid_next=row["uid_next"],
+        highest_modseq=row["highest_modseq"],
+        messages=row["messages"],
+        unseen=row["unseen"],
+        deleted=row["deleted"],
+        size=row["size"],
+    )
+
+
+def message_rows(rows: list[Record]) -> list[MessageRow]:
+    """Read messages: columns uid, modseq, flags, keywords, internal_ms, size, body, label."""
+    return [
+        MessageRow(uid, modseq, flag_names(flags, keywords), internal_ms, size, body, _LABELS[label])
+        for uid, modseq, flags, keywords, internal_ms, size, body, label in rows
+    ]

@@ -1,0 +1,182 @@
+"""The vault: takes sealed mail, keeps it, gives it back sealed. It holds no key and opens nothing.
+
+`open_stores` brings the stores up; `VaultService.handlers` are the methods that the channel's server serves.
+"""
+
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from postkeep.base.clock import Clock
+from postkeep.base.errors import ConflictError, NotFoundError, PostkeepError, QuotaError
+from postkeep.services.ledger.trail import Trail
+from postkeep.services.queue import api as queue_api
+from postkeep.services.queue.service import QueueService
+from postkeep.services.steward.upkeep import Upkeep
+from postkeep.services.vault import api
+from postkeep.services.vault.changing import Changing
+from postkeep.services.vault.checking import Checking
+from postkeep.services.vault.erasing import finish_erasures
+from postkeep.services.vault.expunging import Expunging
+from postkeep.services.vault.groups import DepositGroups, Stores
+from postkeep.services.vault.mailboxes import Mailboxes
+from postkeep.services.vault.outbox import Outbox
+from postkeep.services.vault.placing import PLACEMENT_FAILED, DepositRequest
+from postkeep.services.vault.principals import Principals
+from postkeep.services.vault.reading import Reading
+from postkeep.services.vault.removal import Removal
+from postkeep.services.vault.validation import (
+    check_deposits,
+    check_epochs,
+    check_own,
+    check_submitted,
+)
+from postkeep.services.vault.watching import Watching
+from postkeep.services.vault.writes import Writes
+from postkeep.stores.packs import Packs
+from postkeep.stores.postgres import load_migrations, migrate, open_pool
+from postkeep.stores.slots import ErasableSlots
+from postkeep.tickets.channel import Handler
+from postkeep.tickets.clear import Grant
+
+THREADS: Final = 6  # disk calls at once: two groups' packs and slots, and readers
+CONNECTIONS_MAX: Final = 8  # database connections: two groups, and readers and writers beside them
+WAIT_SECONDS_MAX: Final = 300.0  # the longest that `next_changes` waits
+MIGRATIONS: Final = "postkeep.stores.sql.vault"
+SESSION: Final = {
+    # Every statement of ours finds its rows by an index; a plan made while a table was small must not stay.
+    "enable_seqscan": "off",
+    "synchronous_commit": "on",
+}
+
+_ERRORS: Final = {error.code: error for error in (QuotaError, NotFoundError, ConflictError)}
+
+
+@asynccontextmanager
+async def open_stores(dsn: str, packs_dir: Path, slots_path: Path) -> AsyncIterator[Stores]:
+    """Bring database, packs and slots up, and finish what a crash has left to overwrite."""
+    pool = await open_pool(dsn, size_min=2, size_max=CONNECTIONS_MAX, settings=SESSION)
+    threads = ThreadPoolExecutor(THREADS, thread_name_prefix="vault")
+    try:
+        async with pool.acquire() as connection:
+            await migrate(connection, "vault", load_migrations(MIGRATIONS))
+        packs = Packs(packs_dir)
+        with ErasableSlots(slots_path, api.WRAPS_BYTES) as slots:
+            stores = Stores(pool, packs, slots, threads)
+            await finish_erasures(stores)
+            try:
+                yield stores
+            finally:
+                threads.shutdown()
+                packs.close()
+    finally:
+        threads.shutdown()
+        await pool.close()
+
+
+class VaultService:
+    """The methods, each with its Grant first."""
+
+    def __init__(self, stores: Stores, trail: Trail, clock: Clock) -> None:
+        self._clock = clock
+        self.watching = Watching()
+        writes = Writes()
+        self._groups = DepositGroups(stores, writes, self.watching, clock)
+        self._reading = Reading(stores, trail)
+        self._changing = Changing(stores, writes, self.watching)
+        self._expunging = Expunging(stores, self.watching, clock)
+        self._mailboxes = Mailboxes(stores, self.watching, clock)
+        self._principals = Principals(stores)
+        self._removal = Removal(stores, self.watching, clock)
+        self._checking = Checking(stores)
+        self._upkeep = Upkeep(stores, writes, clock)
+        self._queue = QueueService(stores, self.watching, trail, clock)
+        self.outbox = Outbox(stores.pool, trail)
+
+    @property
+    def handlers(self) -> dict[str, tuple[type[msgspec.Struct], Handler]]:
+        """Every method by its name on the wire, with the type of its request."""
+        return {
+            "vault.deposit": (api.DepositBatch, self.deposit),
+            "vault.append": (api.Append, self.append),
+            "vault.submit": (api.Submit, self.submit),
+            "vault.mailboxes": (api.ListMailboxes, self._mailboxes.mailboxes),
+            "vault.change_mailboxes": (api.ChangeMailboxes, self._mailboxes.change_mailboxes),
+            "vault.sync": (api.Sync, self._reading.sync),
+            "vault.summaries": (api.FetchSummaries, self._reading.summaries),
+            "vault.content": (api.FetchContent, self._reading.content),
+            "vault.store_flags": (api.StoreFlags, self._changing.store_flags),
+            "vault.copy": (api.CopyMessages, self._changing.copy),
+            "vault.expunge": (api.Expunge, self._expunging.expunge),
+            "vault.epochs": (api.FetchEpochs, self._principals.epochs),
+            "vault.replace_epochs": (api.ReplaceEpochs, self._principals.replace_epochs),
+            "vault.quota": (api.GetQuota, self._principals.quota),
+            "vault.set_quota": (api.SetQuota, self._principals.set_quota),
+            "vault.watch": (api.Watch, self.watch),
+            "vault.unwatch": (api.Unwatch, self.unwatch),
+            "vault.next_changes": (api.NextChanges, self.next_changes),
+            "vault.remove_principal": (api.RemovePrincipal, self._removal.remove_principal),
+            "vault.remove_tenant": (api.RemoveTenant, self._removal.remove_tenant),
+            "vault.maintain": (api.Maintain, self.maintain),
+            "vault.check": (api.CheckStore, self._checking.check),
+            "vault.queue_lease": (queue_api.Lease, self._queue.lease),
+            "vault.queue_content": (queue_api.QueueContent, self._queue.content),
+            "vault.queue_update": (queue_api.QueueUpdate, self._queue.update),
+            "vault.queue_wait": (queue_api.QueueWait, self._queue.wait),
+            "vault.queue_list": (queue_api.QueueList, self._queue.list),
+            "vault.queue_act": (queue_api.QueueAct, self._queue.act),
+        }
+
+    async def deposit(self, grant: Grant, request: api.DepositBatch) -> api.DepositResults:
+        """Answer `vault.deposit`."""
+        check_deposits(grant, request.deposits)
+        check_epochs(request.epochs)
+        wanted = DepositRequest(grant, request.deposits, request.epochs, whole=False)
+        return api.DepositResults(await self._groups.deposit(wanted))
+
+    async def append(self, grant: Grant, request: api.Append) -> api.DepositResults:
+        """Answer `vault.append`."""
+        check_deposits(grant, request.deposits)
+        check_own(grant, request.deposits)
+        check_epochs(request.epochs)
+        return await self._deposit_whole(grant, request.deposits, request.epochs)
+
+    async def submit(self, grant: Grant, request: api.Submit) -> api.DepositResults:
+        """Answer `vault.submit`."""
+        check_deposits(grant, request.deposits)
+        check_submitted(grant, request.deposits)
+        check_epochs(request.epochs)
+        return await self._deposit_whole(grant, request.deposits, request.epochs)
+
+    async def watch(self, grant: Grant, _request: api.Watch) -> api.Done:
+        """Answer `vault.watch`."""
+        self.watching.watch(grant)
+        return api.Done()
+
+    async def unwatch(self, grant: Grant, request: api.Unwatch) -> api.Done:
+        """Answer `vault.unwatch`."""
+        self.watching.unwatch(grant.connection, request.principal)
+        return api.Done()
+
+    async def next_changes(self, grant: Grant, request: api.NextChanges) -> api.Changes:
+        """Answer `vault.next_changes`."""
+        seconds = min(max(0.0, request.wait_seconds), WAIT_SECONDS_MAX)
+        return api.Changes(await self.watching.next_changes(grant.connection, seconds))
+
+    async def maintain(self, _grant: Grant, request: api.Maintain) -> api.Maintained:
+        """Answer `vault.maintain`."""
+        return api.Maintained(*await self._upkeep.run(request.dead_share_max, request.pack_limit))
+
+    async def _deposit_whole(
+        self, grant: Grant, deposits: list[api.Deposit], epochs: list[api.NewEpoch]
+    ) -> api.DepositResults:
+        """Deposit all or nothing; raise the error of the first deposit that fails."""
+        results = await self._groups.deposit(DepositRequest(grant, deposits, epochs, whole=True))
+        for result in results:
+            if result.error and result.error != PLACEMENT_FAILED:
+                raise _ERRORS.get(result.error, PostkeepError)(f"a deposit failed: {result.error}")
+        return api.DepositResults(results)

@@ -1,0 +1,121 @@
+"""Waking those who wait for changes. The truth is in the rows; this only says that it is worth a look.
+
+Changes made by this process wake its watchers at once. Where several vaults share a database, they tell
+each other by NOTIFY; a notice that is lost costs nothing but time, as watchers look again by themselves.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Final
+
+from postkeep.base.errors import LimitError
+from postkeep.services.vault.api import Changed
+from postkeep.tickets.clear import Connection, Grant
+
+WATCHED_MAX: Final = 20_000  # principals watched over one connection: the sessions of one face
+CHANGES_MAX: Final = 5_000  # changes in one answer; the rest follows in the next
+
+MailboxChanged = tuple[bytes, bytes, bytes, int]
+"""Tenant, principal, mailbox (empty: the list of mailboxes), highest modseq."""
+
+
+class Watching:
+    """Who watches what, and what they have not been told yet."""
+
+    def __init__(self) -> None:
+        self._watchers: dict[Connection, _Watcher] = {}
+        self._by_principal: dict[tuple[bytes, bytes], set[_Watcher]] = {}
+        self._queue_waiters: set[asyncio.Future[None]] = set()
+
+    def watch(self, grant: Grant) -> None:
+        """Tell this connection of the grant's principal from now on."""
+        watcher = self._watcher(grant.connection)
+        key = grant.tenant, grant.principal
+        if key not in watcher.watched and len(watcher.watched) >= WATCHED_MAX:
+            raise LimitError(f"{WATCHED_MAX} principals are watched over this connection")
+        watcher.watched[key] = grant.mailboxes
+        self._by_principal.setdefault(key, set()).add(watcher)
+
+    def unwatch(self, connection: Connection, principal: bytes) -> None:
+        """Stop telling this connection of a principal."""
+        watcher = self._watchers.get(connection)
+        if watcher is not None:
+            for key in [key for key in watcher.watched if key[1] == principal]:
+                self._drop(watcher, key)
+
+    async def next_changes(self, connection: Connection, wait_seconds: float) -> list[Changed]:
+        """Return what has changed since the last call, waiting for the first change if there is none."""
+        watcher = self._watcher(connection)
+        if not watcher.pending:
+            watcher.wake.clear()
+            try:
+                await asyncio.wait_for(watcher.wake.wait(), wait_seconds)
+            except TimeoutError:
+                return []
+        return watcher.take()
+
+    def changed(self, changes: Iterable[MailboxChanged]) -> None:
+        """Wake the watchers of what has changed."""
+        if not self._by_principal:
+            return
+        for tenant, principal, mailbox, modseq in changes:
+            for watcher in self._by_principal.get((tenant, principal), ()):
+                watcher.add(tenant, principal, mailbox, modseq)
+
+    def queue_changed(self) -> None:
+        """Wake who waits for the queue."""
+        for waiter in self._queue_waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    async def queue_wait(self, wait_seconds: float) -> None:
+        """Return when the queue has changed, or after `wait_seconds`."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._queue_waiters.add(waiter)
+        try:
+            await asyncio.wait([waiter], timeout=wait_seconds)
+        finally:
+            self._queue_waiters.discard(waiter)
+
+    def _watcher(self, connection: Connection) -> "_Watcher":
+        watcher = self._watchers.get(connection)
+        if watcher is None:
+            watcher = self._watchers[connection] = _Watcher()
+            connection.on_close(lambda: self._forget(connection))
+        return watcher
+
+    def _forget(self, connection: Connection) -> None:
+        watcher = self._watchers.pop(connection, None)
+        if watcher is not None:
+            for key in list(watcher.watched):
+                self._drop(watcher, key)
+
+    def _drop(self, watcher: "_Watcher", key: tuple[bytes, bytes]) -> None:
+        watcher.watched.pop(key, None)
+        others = self._by_principal.get(key)
+        if others is not None:
+            others.discard(watcher)
+            if not others:
+                del self._by_principal[key]
+
+
+class _Watcher:
+    """One connection's view."""
+
+    def __init__(self) -> None:
+        self.watched: dict[tuple[bytes, bytes], frozenset[bytes] | None] = {}
+        self.pending: dict[tuple[bytes, bytes], int] = {}
+        self.wake = asyncio.Event()
+
+    def add(self, tenant: bytes, principal: bytes, mailbox: bytes, modseq: int) -> None:
+        allowed = self.watched.get((tenant, principal))
+        if allowed is None or not mailbox or mailbox in allowed:
+            key = principal, mailbox
+            self.pending[key] = max(modseq, self.pending.get(key, 0))
+            self.wake.set()
+
+    def take(self) -> list[Changed]:
+        keys = list(self.pending)[:CHANGES_MAX]
+        return [
+            Changed(principal, mailbox, self.pending.pop((principal, mailbox))) for principal, mailbox in keys
+        ]

@@ -1,0 +1,161 @@
+"""Rows of mailboxes, principals and epochs."""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import asyncpg
+
+from postkeep.stores.postgres import Connection, Pool, Source
+
+Record = asyncpg.Record
+
+_LIST: Final = """
+SELECT m.mailbox, m.role, m.name_epoch, m.name_index, m.name_sealed, m.subscribed, m.selectable,
+       m.uid_validity, m.uid_next, m.highest_modseq, m.messages, m.unseen, m.deleted, m.size, p.list_version
+FROM mailboxes m
+JOIN principals p USING (tenant, principal)
+WHERE m.tenant = $1 AND m.principal = $2
+ORDER BY m.uid_validity
+"""
+
+_CREATE: Final = """
+INSERT INTO mailboxes (tenant, principal, mailbox, role, name_epoch, name_index, name_sealed, subscribed,
+                       selectable, uid_validity)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+"""
+
+_UPDATE: Final = """
+UPDATE mailboxes
+SET role = coalesce($4, role), name_epoch = coalesce($5, name_epoch), name_index = coalesce($6, name_index),
+    name_sealed = coalesce($7, name_sealed), subscribed = coalesce($8, subscribed),
+    selectable = coalesce($9, selectable)
+WHERE tenant = $1 AND principal = $2 AND mailbox = $3
+"""
+
+_VERSION: Final = """
+UPDATE principals SET list_version = list_version + 1, uid_validity_last = $3
+WHERE tenant = $1 AND principal = $2
+RETURNING list_version
+"""
+
+_SET_QUOTA: Final = """
+INSERT INTO principals (tenant, principal, limit_bytes) VALUES ($1, $2, $3)
+ON CONFLICT (tenant, principal) DO UPDATE SET limit_bytes = excluded.limit_bytes
+"""
+
+_REPLACE_EPOCHS: Final = """
+UPDATE epochs e SET sealed = r.sealed
+FROM unnest($3::bytea[], $4::bytea[]) AS r (epoch, sealed)
+WHERE e.tenant = $1 AND e.principal = $2 AND e.epoch = r.epoch
+"""
+
+
+class MailboxFields(NamedTuple):
+    """What a change to a mailbox may set; None leaves it."""
+
+    role: str | None
+    name_epoch: bytes | None
+    name_index: int | None
+    name_sealed: bytes | None
+    subscribed: bool | None
+    selectable: bool | None
+
+
+async def list_mailboxes(source: Source, tenant: bytes, principal: bytes) -> list[Record]:
+    """Return a principal's mailboxes, oldest first, each with the list's version."""
+    return await source.fetch(_LIST, tenant, principal)
+
+
+async def mailbox_exists(connection: Connection, tenant: bytes, mailbox: bytes) -> bool:
+    """Say whether an identifier is taken, by whichever principal."""
+    return bool(
+        await connection.fetchval(
+            "SELECT true FROM mailboxes WHERE tenant = $1 AND mailbox = $2", tenant, mailbox
+        )
+    )
+
+
+async def create_mailbox(
+    connection: Connection,
+    tenant: bytes,
+    principal: bytes,
+    mailbox: bytes,
+    fields: MailboxFields,
+    *,
+    uid_validity: int,
+) -> None:
+    """Insert a mailbox."""
+    role, epoch, index, sealed, subscribed, selectable = fields
+    await connection.execute(
+        _CREATE,
+        tenant,
+        principal,
+        mailbox,
+        role or "",
+        epoch,
+        index,
+        sealed,
+        subscribed is not False,
+        selectable is not False,
+        uid_validity,
+    )
+
+
+async def update_mailbox(
+    connection: Connection, tenant: bytes, principal: bytes, mailbox: bytes, fields: MailboxFields
+) -> None:
+    """Set fields of a mailbox."""
+    await connection.execute(_UPDATE, tenant, principal, mailbox, *fields)
+
+
+async def delete_mailbox(connection: Connection, tenant: bytes, mailbox: bytes) -> None:
+    """Delete a mailbox that has no messages any more, and its history."""
+    await connection.execute("DELETE FROM expunged WHERE tenant = $1 AND mailbox = $2", tenant, mailbox)
+    await connection.execute("DELETE FROM mailboxes WHERE tenant = $1 AND mailbox = $2", tenant, mailbox)
+
+
+async def advance_list(
+    connection: Connection, tenant: bytes, principal: bytes, uid_validity_last: int
+) -> int:
+    """Count a change to the list of mailboxes; return its new version."""
+    return int(await connection.fetchval(_VERSION, tenant, principal, uid_validity_last))
+
+
+async def read_quota(pool: Pool, tenant: bytes | None, principal: bytes) -> Record | None:
+    """Return use, messages and limit of a principal; of whichever tenant if that is None."""
+    return await pool.fetchrow(
+        "SELECT used_bytes, messages, limit_bytes FROM principals "
+        "WHERE principal = $1 AND ($2::bytea IS NULL OR tenant = $2)",
+        principal,
+        tenant,
+    )
+
+
+async def set_quota(pool: Pool, tenant: bytes, principal: bytes, limit_bytes: int | None) -> None:
+    """Set a principal's limit; None lifts it."""
+    await pool.execute(_SET_QUOTA, tenant, principal, limit_bytes)
+
+
+async def read_epochs(
+    pool: Pool, tenant: bytes, principal: bytes, epochs: Sequence[bytes] | None
+) -> list[Record]:
+    """Return sealed epochs of a principal; None: all of them."""
+    if epochs is None:
+        return await pool.fetch(
+            "SELECT epoch, sealed FROM epochs WHERE tenant = $1 AND principal = $2", tenant, principal
+        )
+    return await pool.fetch(
+        "SELECT epoch, sealed FROM epochs WHERE tenant = $1 AND principal = $2 AND epoch = ANY ($3::bytea[])",
+        tenant,
+        principal,
+        epochs,
+    )
+
+
+async def replace_epochs(
+    pool: Pool, tenant: bytes, principal: bytes, epochs: Sequence[tuple[bytes, bytes]]
+) -> None:
+    """Store other forms of epochs that are there; given as (epoch, sealed)."""
+    await pool.execute(
+        _REPLACE_EPOCHS, tenant, principal, [item[0] for item in epochs], [item[1] for item in epochs]
+    )
