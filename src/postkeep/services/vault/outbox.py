@@ -31,22 +31,17 @@ class Outbox:
         self._pool = pool
         self._trail = trail
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Send until `stop` is set, and what is there then."""
+    async def run(self) -> None:
+        """Send until cancelled. What is not sent then is sent after the next start."""
         while True:
-            last = stop.is_set()
             try:
                 sent = await self.send_some()
             except PostkeepError as exc:
-                _log.warning("vault.outbox_waits", code=exc.code, detail=exc.detail)
-                if last:
-                    return
-                await _pause(stop, RETRY_SECONDS)
+                _log.warning("vault_outbox_waits", code=exc.code, detail=exc.detail)
+                await asyncio.sleep(RETRY_SECONDS)
                 continue
             if sent < BATCH_EVENTS_MAX:
-                if last:
-                    return
-                await _pause(stop, IDLE_SECONDS)
+                await asyncio.sleep(IDLE_SECONDS)
 
     async def send_some(self) -> int:
         """Send the oldest events; return how many. Raise UnavailableError while the ledger is away."""
@@ -70,10 +65,3 @@ class Outbox:
         with database_errors():
             await self._pool.execute(_SENT, [row["number"] for row in rows])
         return len(rows)
-
-
-async def _pause(stop: asyncio.Event, seconds: float) -> None:
-    try:
-        await asyncio.wait_for(stop.wait(), seconds)
-    except TimeoutError:
-        return

@@ -16,7 +16,6 @@ from postkeep.base.errors import ConflictError, NotFoundError, PostkeepError, Qu
 from postkeep.services.ledger.trail import Trail
 from postkeep.services.queue import api as queue_api
 from postkeep.services.queue.service import QueueService
-from postkeep.services.steward.upkeep import Upkeep
 from postkeep.services.vault import api
 from postkeep.services.vault.changing import Changing
 from postkeep.services.vault.checking import Checking
@@ -29,6 +28,7 @@ from postkeep.services.vault.placing import PLACEMENT_FAILED, DepositRequest
 from postkeep.services.vault.principals import Principals
 from postkeep.services.vault.reading import Reading
 from postkeep.services.vault.removal import Removal
+from postkeep.services.vault.upkeep import Upkeep
 from postkeep.services.vault.validation import (
     check_deposits,
     check_epochs,
