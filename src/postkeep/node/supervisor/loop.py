@@ -15,10 +15,10 @@ from typing import Final
 import structlog
 
 from postkeep.node.config import Config
-from postkeep.node.supervisor import frames
+from postkeep.node.supervisor import believed, frames
 from postkeep.node.supervisor.database import Database
 from postkeep.node.supervisor.inbox import Inbox
-from postkeep.node.supervisor.layout import Layout
+from postkeep.node.supervisor.layout import LEDGER_KEY_FILE, Layout
 from postkeep.node.supervisor.metrics_page import MetricsPage
 from postkeep.node.supervisor.passphrase import HeldPassphrase
 from postkeep.node.supervisor.plan import Slot, Tier
@@ -246,18 +246,22 @@ class Supervisor:
             self.layout.ca_file.write_bytes(public_key)
             self.layout.ca_file.chmod(0o644)
             return
+        if name == "ledger":
+            (self.layout.data / LEDGER_KEY_FILE).write_text(public_key.hex() + "\n", "ascii")
         former = [key for key in self._anchors[name] if key != public_key]
         self._anchors[name] = [*former, public_key] if name == "authority" else [public_key]
         for other in self._processes.values():
             if other is not process:
                 other.send(frames.Anchor(name, public_key))
         if name == "authority":
+            believed.write(self.layout.run, self._anchors[name])
             for key in former:
                 self._timers.at(time.monotonic() + ANCHOR_OVERLAP_SECONDS, partial(self._distrust, key))
 
     def _distrust(self, public_key: bytes) -> None:
         if public_key in self._anchors["authority"]:
             self._anchors["authority"].remove(public_key)
+            believed.write(self.layout.run, self._anchors["authority"])
             for process in self._processes.values():
                 process.send(frames.Distrust(public_key))
 

@@ -1,0 +1,35 @@
+"""The tree of commands."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from postkeep.node.cli import addresses, ledger, local, people, queue, tenants
+from postkeep.node.cli.scene import Scene
+from postkeep.node.cli.texts import text
+
+
+def build() -> typer.Typer:
+    """Put the commands together, with help in the language chosen."""
+    app = typer.Typer(
+        help=text("help.app"),
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+
+    @app.callback()
+    def begin(
+        context: typer.Context,
+        data: Annotated[Path, typer.Option("--data", help=text("help.data"))] = Path("./var"),
+        *,
+        as_json: Annotated[bool, typer.Option("--json", help=text("help.json"))] = False,
+        _lang: Annotated[str, typer.Option("--lang", help=text("help.lang"))] = "",
+    ) -> None:
+        context.obj = Scene(data, as_json=as_json)
+
+    for commands in (local, tenants, people, addresses, queue, ledger):
+        commands.add(app)
+    return app

