@@ -377,6 +377,7 @@ class ServerConnection:
             return
         self._chunk_left = int(size)
         self._chunk_last = bool(last)
+        self._idle += not self._chunk_left and not last
         self._chunk_refusal = None
         if self._chunk_left > self.settings.message_octets_max * limits.DISCARD_FACTOR:
             self._say(replies.TOO_LARGE_CLOSING)

@@ -1,7 +1,7 @@
 """Stage 5: the sensitivity label of one message. Pure.
 
-Everything is internal unless its sender, who has signed in, says otherwise in its header: `X-Postkeep-Label:`
-with a label's name, or `Sensitivity:` (RFC 4021 section 2.1.54). What a stranger writes there has no say.
+Everything is internal unless its sender, who has signed in, raises it in the header: `X-Postkeep-Label:` with
+`confidential` or `secret`, or `Sensitivity:` (RFC 4021 section 2.1.54). What a stranger writes has no say.
 """
 
 import re
@@ -12,8 +12,6 @@ from postkeep.services.delivery.received import Received
 
 _FIELD: Final = re.compile(rb"\n(x-postkeep-label|sensitivity):[ \t]*([a-z-]{1,40})[ \t]*\r\n")
 _LABELS: Final = {
-    (b"x-postkeep-label", b"public"): Label.PUBLIC,
-    (b"x-postkeep-label", b"internal"): Label.INTERNAL,
     (b"x-postkeep-label", b"confidential"): Label.CONFIDENTIAL,
     (b"x-postkeep-label", b"secret"): Label.SECRET,
     (b"sensitivity", b"private"): Label.CONFIDENTIAL,
@@ -23,11 +21,11 @@ _LABELS: Final = {
 
 
 def classify(received: Received, default: Label = Label.INTERNAL) -> Label:
-    """Return the label; of several statements the most sensitive counts."""
+    """Return the label: the default, or what its sender raised it to."""
     header = received.header
     if not received.envelope.origin.inside or (
         b"\nsensitivity:" not in header and b"\nx-postkeep-label:" not in header
     ):
         return default
     said = [_LABELS[found] for found in _FIELD.findall(header) if found in _LABELS]
-    return max(said, default=default)
+    return max([default, *said])

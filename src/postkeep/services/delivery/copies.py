@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from postkeep.base.address import Address, parse_address
 from postkeep.protocols.smtp.parameters import NO_RCPT_PARAMETERS, RcptParameters
 from postkeep.services.authority.api import Recipient
-from postkeep.services.delivery.envelope import Envelope
+from postkeep.services.delivery.envelope import Envelope, EnvelopeRecipient
 from postkeep.services.kms.api import SignedPublicKey
 from postkeep.services.queue.envelope import QueuedRecipient
 
@@ -29,6 +29,11 @@ class Copies:
     """Principals with an inbox copy, each once however many addresses led to it."""
     over_quota: set[bytes] = field(default_factory=set)
 
+    @property
+    def open_keys(self) -> list[SignedPublicKey]:
+        """The keys of those who still have room."""
+        return [key for principal, key in self.keys.items() if principal not in self.over_quota]
+
 
 def local_copies(envelope: Envelope) -> dict[bytes, Copies]:
     """Return the inbox copies by tenant."""
@@ -49,19 +54,14 @@ def _add(copies: dict[bytes, Copies], member: Recipient) -> None:
         of_tenant.over_quota.add(key.principal)
 
 
-def group_outbound(envelope: Envelope) -> list[Outbound]:
+def group_outbound(recipient: EnvelopeRecipient, *, null_sender: bool) -> list[Outbound]:
     """Return what goes out because a group has members outside.
 
     Its sender is the group's address, so that reports of failure come to us and the outside servers see a
     sender of ours; a message with the null reverse-path keeps it, so that no report is answered by a report.
     """
-    outbound: list[Outbound] = []
-    for recipient in envelope.recipients:
-        if recipient.route.forwards:
-            reverse_path = str(recipient.address) if envelope.sender is not None else ""
-            members = [(parse_address(member), NO_RCPT_PARAMETERS) for member in recipient.route.forwards]
-            outbound += by_destination(reverse_path, members)
-    return outbound
+    members = [(parse_address(member), NO_RCPT_PARAMETERS) for member in recipient.route.forwards]
+    return by_destination("" if null_sender else str(recipient.address), members)
 
 
 def by_destination(reverse_path: str, recipients: Iterable[tuple[Address, RcptParameters]]) -> list[Outbound]:

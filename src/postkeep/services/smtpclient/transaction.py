@@ -69,6 +69,8 @@ class Transaction:
             core.data()
         answers = await self._ask_all()
         if together:
+            if all(step is not Step.CONTENT for step, _ in self._replies.values()):
+                await self._reset()
             return
         if chunking:
             await self._finish_with_chunk(data)

@@ -49,7 +49,7 @@ class Wire(asyncio.Protocol):
     async def flush(self, seconds: float) -> None:
         """Send what the core has to say; raise UnavailableError when it is not taken in time."""
         data = self.core.take_output()
-        if self._transport is None or self._lost:
+        if self._transport is None or self._lost or self._transport.is_closing():
             raise UnavailableError("the connection is closed")
         if data:
             self._transport.write(data)

@@ -1,0 +1,227 @@
+"""The stages in a row: from a message that has arrived to the answer its sender gets.
+
+What can be told at RCPT is told there. What shows only later is settled so: nothing stored, the sender gets
+the refusal; something stored and the rest failed for good, the sender gets a 250 and a report for the rest;
+something stored and the rest failed for now, the sender is told to try again, and those who have the message
+may get it twice, since losing one is worse.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple, ParamSpec, TypeVar
+
+from postkeep.base.clock import Clock
+from postkeep.base.errors import PostkeepError, QuotaError, RefusedError
+from postkeep.base.ids import NOBODY, new_id
+from postkeep.protocols.smtp.parameters import MailParameters, RcptParameters
+from postkeep.services.authority.api import Route
+from postkeep.services.delivery.classify import classify
+from postkeep.services.delivery.copies import Copies, Outbound, by_destination, group_outbound, local_copies
+from postkeep.services.delivery.decide import Verdict, decide
+from postkeep.services.delivery.deposit import Depositor
+from postkeep.services.delivery.envelope import Envelope, EnvelopeRecipient, Origin
+from postkeep.services.delivery.epochs import EpochBook
+from postkeep.services.delivery.findings import examine
+from postkeep.services.delivery.received import Received, receive
+from postkeep.services.delivery.reports import compose
+from postkeep.services.delivery.seal import Needs, SealedDeposit, Target, enqueue, place, seal_parts
+from postkeep.services.delivery.summary import encode, summarize
+from postkeep.services.kms.api import SignedPublicKey
+from postkeep.services.vault.api import DepositResult
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+THREAD_OCTETS: Final = 1024 * 1024
+"""Messages above this are summarised and sealed in a thread: on the loop they would hold up the others for
+more than some 5 ms."""
+
+TEMPORARY: Final = frozenset({"unavailable", "throttled", "conflict", "internal"})
+"""Codes of deposit results after which trying again may help."""
+
+QueueKeys = Callable[[bytes], Awaitable[SignedPublicKey]]
+"""Gives the queue's public key for a tenant (NOBODY: the installation's)."""
+
+Resolver = Callable[[list[str]], Awaitable[list[Route]]]
+"""Says where mail for addresses goes."""
+
+
+class Failed(NamedTuple):
+    """A principal who did not get the message, and why."""
+
+    principal: bytes
+    code: str
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of the copies of one message."""
+
+    stored: int = 0
+    failed: list[Failed] = field(default_factory=list)
+
+    def settle(self, keys: Sequence[SignedPublicKey], result: DepositResult) -> None:
+        """Take in the result of one deposit."""
+        if result.error:
+            self.failed += [Failed(key.principal, result.error) for key in keys]
+        else:
+            self.stored += 1
+
+
+class Pipeline:
+    """Delivers messages for one face."""
+
+    def __init__(
+        self,
+        *,
+        hostname: str,
+        book: EpochBook,
+        depositor: Depositor,
+        queue_keys: QueueKeys,
+        resolve: Resolver,
+        clock: Clock,
+    ) -> None:
+        self._hostname = hostname
+        self._book = book
+        self._depositor = depositor
+        self._queue_keys = queue_keys
+        self._resolve = resolve
+        self._clock = clock
+
+    async def deliver(self, envelope: Envelope, content: bytes) -> None:
+        """Deliver to every mailbox and queue that the envelope's routes name; return when it is durable.
+
+        Raises PostkeepError, with the code of the reason, when the sender must be told so instead.
+        """
+        received = receive(envelope, content, self._hostname, self._clock.now_ms())
+        verdict = decide(examine(received))
+        if verdict.refusal:
+            raise RefusedError(code=verdict.refusal)
+        outcome = Outcome()
+        copies = local_copies(envelope)
+        if copies:
+            await self._store(received, verdict, list(copies.values()), outcome)
+        await self._forward(received, outcome)
+        await self._settle(received, outcome)
+
+    async def _store(
+        self, received: Received, verdict: Verdict, copies: list[Copies], outcome: Outcome
+    ) -> None:
+        message = received.delivered
+        summary = await self._heavy(message, _summary, message)
+        label = classify(received)
+
+        async def put(tenant: bytes, keys: list[SignedPublicKey]) -> asyncio.Future[DepositResult]:
+            parts = await self._heavy(message, seal_parts, tenant, message, summary)
+            targets = [Target(key, verdict.role) for key in keys]
+            return self._depositor.put(place(parts, targets, self._book, label, received.received_ms))
+
+        waiting = []
+        for company in copies:
+            outcome.failed += [Failed(principal, QuotaError.code) for principal in company.over_quota]
+            if company.open_keys:
+                waiting.append((company, await put(company.tenant, company.open_keys)))
+        for company, future in waiting:
+            keys = company.open_keys
+            result = await _settled(future)
+            if len(keys) == 1 or not result.error or result.error in TEMPORARY:
+                outcome.settle(keys, result)
+                continue
+            # One recipient has spoilt the deposit of all: give each a body, so that only that one fails.
+            for key in keys:
+                outcome.settle([key], await _settled(await put(company.tenant, [key])))
+
+    async def _forward(self, received: Received, outcome: Outcome) -> None:
+        """Queue what members of groups outside get."""
+        envelope = received.envelope
+        for recipient in envelope.recipients:
+            if not recipient.route.forwards:
+                continue
+            outbound = group_outbound(recipient, null_sender=envelope.sender is None)
+            sealed = await self.seal_outbound(
+                received, recipient.route.tenant or NOBODY, outbound, needs_of(received), ()
+            )
+            result = await _settled(self._depositor.put(sealed))
+            if result.error:
+                # Who is outside has no principal here; the sender is told, and tries again.
+                raise PostkeepError(code=result.error, temporary=result.error in TEMPORARY)
+            outcome.stored += 1
+
+    async def seal_outbound(
+        self,
+        received: Received,
+        tenant: bytes,
+        outbound: Sequence[Outbound],
+        needs: Needs,
+        targets: Sequence[Target],
+    ) -> SealedDeposit:
+        """Seal one body for the queue and for `targets` (the sender's Sent mailbox)."""
+        message = received.relayed
+        parts = await self._heavy(message, seal_parts, tenant, message)
+        sealed = place(parts, targets, self._book, classify(received), received.received_ms)
+        if not outbound:
+            return sealed
+        queue_key = await self._queue_keys(tenant)
+        return enqueue(sealed, parts, outbound, needs, queue_key, book=self._book)
+
+    async def _settle(self, received: Received, outcome: Outcome) -> None:
+        temporary = [failed for failed in outcome.failed if failed.code in TEMPORARY]
+        if temporary or (outcome.failed and not outcome.stored):
+            first = (temporary or outcome.failed)[0]
+            raise PostkeepError(code=first.code, temporary=bool(temporary))
+        asked = any("SUCCESS" in recipient.parameters.notify for recipient in received.envelope.recipients)
+        if outcome.failed or asked:
+            failed = {failed.principal: failed.code for failed in outcome.failed}
+            report = compose(received, failed, self._hostname, self._clock.now_ms())
+            if report is not None:
+                await self._send_report(received.envelope, report)
+
+    async def _send_report(self, about: Envelope, report: bytes) -> None:
+        """Send a report as mail goes: to a mailbox here, or through the installation's queue."""
+        assert about.sender is not None  # nothing that has the null reverse-path is reported on
+        route = (await self._resolve([about.sender.key]))[0]
+        origin = Origin(self._hostname, "", extended=True)
+        recipient = EnvelopeRecipient(about.sender, route, RcptParameters(("NEVER",)))
+        parameters = MailParameters(smtputf8=not about.sender.is_ascii)
+        envelope = Envelope(new_id().hex(), origin, None, parameters, (recipient,))
+        if route.status != "foreign":
+            with contextlib.suppress(QuotaError, RefusedError):
+                await self.deliver(envelope, report)
+            return
+        received = receive(envelope, report, self._hostname, self._clock.now_ms())
+        outbound = by_destination("", [(about.sender, recipient.parameters)])
+        sealed = await self.seal_outbound(received, NOBODY, outbound, needs_of(received), ())
+        result = await _settled(self._depositor.put(sealed))
+        if result.error:
+            raise PostkeepError(code=result.error, temporary=result.error in TEMPORARY)
+
+    async def _heavy(self, message: bytes, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Do work whose cost grows with the message: in a thread when the message is large."""
+        if len(message) > THREAD_OCTETS:
+            return await asyncio.to_thread(work, *args, **kwargs)
+        return work(*args, **kwargs)
+
+
+def needs_of(received: Received) -> Needs:
+    """Return what a message asks of the servers on its way."""
+    parameters = received.envelope.parameters
+    return Needs(
+        ret=parameters.ret,
+        envid=parameters.envid,
+        body="" if received.message.isascii() else "8BITMIME",
+        smtputf8=parameters.smtputf8,
+    )
+
+
+def _summary(message: bytes) -> bytes:
+    return encode(summarize(message))
+
+
+async def _settled(future: "asyncio.Future[DepositResult]") -> DepositResult:
+    """Wait for a deposit; an error that kept it from the vault becomes a result."""
+    try:
+        return await future
+    except PostkeepError as error:
+        return DepositResult([], "unavailable" if error.temporary else error.code)
