@@ -24,10 +24,13 @@ _HEADER: Final = struct.Struct(">BIIB16s")
 
 
 class Cost(NamedTuple):
-    """What one guess costs: passes over memory, memory in KiB, lanes."""
+    """What one guess costs: passes over memory, memory in KiB, lanes.
+
+    The defaults are the second recommended option of RFC 9106 section 4.
+    """
 
     passes: int = 3
-    memory_kib: int = 256 * 1024
+    memory_kib: int = 64 * 1024
     lanes: int = 4
 
 

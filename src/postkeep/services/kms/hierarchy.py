@@ -30,7 +30,7 @@ from postkeep.stores.kms_keys import KmsKeyRows, PrincipalKeyRow, TenantKeyRow
 from postkeep.stores.slots import ErasableSlots
 
 PRINCIPALS_CACHED_MAX: Final = 16_384
-"""Principals whose private keys stay unwrapped in memory: about 1 KiB each."""
+"""Principals whose private keys stay unwrapped in memory: about 4 KiB each."""
 TENANTS_CACHED_MAX: Final = 4_096
 """Tenants whose category keys stay unwrapped in memory: some hundred bytes each."""
 FIRST_GENERATION: Final = 1
@@ -41,8 +41,11 @@ Content and metadata hang on the principal's key pair."""
 
 @dataclass(frozen=True, slots=True)
 class PrivateHalf:
-    """One generation of a principal's private key, unwrapped. The HPKE key is built when it is needed:
-    after the first opening of an epoch only the rewrapper is, and it takes a tenth of the memory."""
+    """One generation of a principal's private key, unwrapped.
+
+    The HPKE key is built when it is needed: after the first opening of an epoch only the rewrapper is, and
+    it takes a third of the memory.
+    """
 
     seeds: Secret[bytes]
     rewrapper: EpochRewrapper

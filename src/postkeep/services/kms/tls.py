@@ -4,6 +4,7 @@ The authority (ECDSA P-256) is made at the first start and signs one server cert
 it ends. Private keys are wrapped under the root key and leave only as the `tls` secret of the faces.
 """
 
+import asyncio
 import datetime as dt
 import ipaddress
 from pathlib import Path
@@ -51,6 +52,7 @@ class TlsIdentity:
         self._hostname = hostname
         self._own = own
         self._clock = clock
+        self._renewing = asyncio.Lock()
 
     @property
     def ca_pem(self) -> bytes:
@@ -64,7 +66,8 @@ class TlsIdentity:
         """
         if any(self._own):
             return read_own(*self._own)
-        server = await self._current()
+        async with self._renewing:
+            server = await self._current()
         return (
             _key_pem(server.key) + server.certificate.public_bytes(serialization.Encoding.PEM) + self.ca_pem
         )
