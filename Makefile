@@ -1,0 +1,57 @@
+# Everything a newcomer types. `make help` says what there is.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DATA ?= ./var
+BASE_PORT ?= 2525
+STAMP := $(VENV)/.complete
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check fuzz bench soak lock clean
+
+help:  ## say what there is
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+setup: $(STAMP)  ## make .venv and install what is pinned in requirements.lock (run and test call it)
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	    || { echo "Postkeep needs Python 3.11 or later; name it with PYTHON=..."; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null \
+	    || { echo "Python has no venv here: apt-get install python3-venv"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+run: setup  ## start a single node in ./var (DATA=..., BASE_PORT=...), and say what to do next
+	@$(BIN)/postkeep init --data $(DATA)
+	@exec $(BIN)/postkeep serve --data $(DATA) --base-port $(BASE_PORT) --guide
+
+test: setup  ## run the whole test suite
+	$(BIN)/python -m pytest -n auto
+
+check: setup  ## lint, types, imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fuzz: setup  ## run the fuzz tests for longer (FUZZ_EXAMPLES=...)
+	POSTKEEP_FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),20000) $(BIN)/python -m pytest -n auto tests/fuzz tests/property
+
+bench: setup  ## measure, side by side with Postfix and Dovecot where they are installed
+	bench/run
+
+soak: setup  ## run the tests that take long
+	$(BIN)/python -m pytest -m soak
+
+lock: setup  ## pin the newest versions that pyproject.toml allows, with hashes (needs uv)
+	uv pip compile --universal --generate-hashes --python-version 3.11 --extra postgres --group dev \
+	    --custom-compile-command "make lock" --upgrade -o requirements.lock pyproject.toml
+
+clean:  ## remove what was built; data in ./var stays
+	rm -rf $(VENV) build dist bench/build
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
