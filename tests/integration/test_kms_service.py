@@ -567,6 +567,8 @@ def test_a_ledger_that_starts_anew_gets_no_signature_and_no_key_leaves(dsn: str,
                         api.OpenEpochs(principal, [sealed(writer)]), ticket=ticket
                     )
                 assert caught.value.code == "unavailable.ledger"
+                tls = await node.client(imap).release_secret(api.ReleaseSecret("tls"))
+                assert tls.value  # mail goes on arriving
                 alarms = await node.events(EventName.KEY_REFUSE, wait_for=2)
                 assert "ledger.publish_checkpoint" in {event.method for event in alarms}
                 await asyncio.wait_for(node.kms.checkpointer.run(), 1)  # it has ended for good
