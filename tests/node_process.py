@@ -1,0 +1,173 @@
+"""A whole node as its own processes, driven from outside: what the end-to-end tests and the bench start."""
+
+import contextlib
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+PROGRAM = [sys.executable, "-c", "from postkeep.node.cli import main; main()"]
+PORTS_NEEDED = 21
+READY_SECONDS = 30.0
+
+
+@dataclass
+class Node:
+    """A node in a directory of its own."""
+
+    directory: Path
+    base_port: int
+    config: str = ""
+    ports: dict[str, int] = field(default_factory=dict)
+    ca: str = ""
+    process: "subprocess.Popen[bytes] | None" = None
+    ready_seconds: float = 0.0
+
+    @property
+    def data(self) -> Path:
+        """The data directory."""
+        return self.directory / "var"
+
+    @property
+    def log(self) -> Path:
+        """What the node writes to standard error."""
+        return self.directory / "log"
+
+    def init(self) -> None:
+        """Run `postkeep init`, with this node's configuration."""
+        if self.config and not (self.data / "postkeep.toml").exists():
+            self.data.mkdir(exist_ok=True)
+            (self.data / "postkeep.toml").write_text(self.config)
+        self.cli("init")
+
+    def start(self) -> None:
+        """Run `postkeep serve` and wait for the ready line."""
+        begun = time.monotonic()
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [*PROGRAM, "serve", "--data", str(self.data), "--base-port", str(self.base_port)],
+                stdout=subprocess.PIPE,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                cwd=self.directory,
+            )
+        stdout = self.process.stdout
+        assert stdout is not None
+        os.set_blocking(stdout.fileno(), False)
+        line = b""
+        while not line.endswith(b"\n"):
+            assert time.monotonic() - begun < READY_SECONDS, f"not ready:\n{self.tail()}"
+            assert self.process.poll() is None, f"ended with {self.process.returncode}:\n{self.tail()}"
+            line += stdout.read() or b""
+            time.sleep(0.01)
+        self.ready_seconds = time.monotonic() - begun
+        ready = json.loads(line)
+        assert ready["event"] == "ready"
+        self.ports = ready["ports"]
+        self.ca = ready["ca"]
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> float:
+        """Send a signal, wait for the end, and return how long it took."""
+        assert self.process is not None
+        begun = time.monotonic()
+        self.process.send_signal(number)
+        self.process.wait(timeout=20)
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+        return time.monotonic() - begun
+
+    def cli(
+        self, *arguments: str, stdin: str = "", check: bool = True, env: dict[str, str] | None = None
+    ) -> "subprocess.CompletedProcess[str]":
+        """Run a command on this node."""
+        result = subprocess.run(
+            [*PROGRAM, *arguments, "--data", str(self.data)],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+            env={**os.environ, "LANG": "C.UTF-8", **(env or {})},
+        )
+        if check:
+            assert result.returncode == 0, f"{arguments}: {result.stderr}\n{self.tail()}"
+        return result
+
+    def json(self, *arguments: str, stdin: str = "") -> Any:
+        """Run a command and read its answer as JSON."""
+        return json.loads(self.cli(*arguments, "--json", stdin=stdin).stdout)
+
+    def tenant(self, domain: str) -> Any:
+        """Create a company."""
+        return self.json("tenant", "create", domain)
+
+    def user(self, address: str, password: str) -> Any:
+        """Create a person."""
+        return self.json("user", "create", address, "--password-stdin", stdin=password + "\n")
+
+    def processes(self) -> dict[str, int]:
+        """Return the live instances by slot (`imap-0`), as the node's log tells them."""
+        found: dict[str, int] = {}
+        for event in self.events("process_forked"):
+            if Path(f"/proc/{event['pid']}").exists():
+                found[event["instance_started"].split(".")[0]] = event["pid"]
+        return found
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """Return the log lines of one event."""
+        lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
+        return [
+            event for line in lines if f'"{name}"' in line and (event := json.loads(line))["event"] == name
+        ]
+
+    def tail(self) -> str:
+        """Return the end of the log, for a failing test to show."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-30:]) if self.log.exists() else ""
+
+
+def free_base_port() -> int:
+    """Find a base port with everything a node needs free, below the kernel's ephemeral range."""
+    for _ in range(200):
+        base = random.randrange(12_000, 32_000)
+        with contextlib.ExitStack() as stack:
+            try:
+                for port in range(base, base + PORTS_NEEDED):
+                    sock = stack.enter_context(socket.socket())
+                    sock.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return base
+    raise AssertionError("no free ports")
+
+
+@contextlib.contextmanager
+def new_node(*, config: str = "", start: bool = True) -> Iterator[Node]:
+    """Make a node, and remove it with everything at the end."""
+    # Not below pytest's own directories: root's are closed to others, and their paths are long.
+    directory = Path(tempfile.mkdtemp(prefix="pk-", dir="/tmp"))
+    directory.chmod(0o755)
+    node = Node(directory, free_base_port(), config)
+    try:
+        node.init()
+        if start:
+            node.start()
+        yield node
+    finally:
+        if node.process is not None and node.process.poll() is None:
+            node.stop()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def run_program(arguments: Sequence[str]) -> "subprocess.CompletedProcess[str]":
+    """Run the command line without a node."""
+    return subprocess.run([*PROGRAM, *arguments], capture_output=True, text=True, check=False, timeout=60)
