@@ -50,6 +50,8 @@ MIGRATIONS: Final = "postkeep.stores.sql.vault"
 SESSION: Final = {
     # Every statement of ours finds its rows by an index; a plan made while a table was small must not stay.
     "enable_seqscan": "off",
+    # Planning a statement with many parameters costs more than running it: plan once for a connection.
+    "plan_cache_mode": "force_generic_plan",
     "synchronous_commit": "on",
 }
 
