@@ -1,4 +1,4 @@
-"""Keys made, opened and destroyed, on a real database and real slots."""
+"""D2: keys made, opened and destroyed, on a real database and real slots."""
 
 import asyncio
 from collections.abc import AsyncIterator

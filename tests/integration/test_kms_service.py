@@ -1,4 +1,4 @@
-"""The key service over the real channel, with a real database and a real ledger beside it."""
+"""K7: the key service over the real channel, with a real database and a real ledger beside it."""
 
 import asyncio
 import hashlib

@@ -1,4 +1,4 @@
-"""Chunked encryption: ranges agree with slicing, and no cut, swap or other key goes unnoticed."""
+"""K3, K4: chunked encryption: ranges agree with slicing, and no cut, swap or other key goes unnoticed."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""Everything sealed is bound to its path: exchange any part of it and nothing opens."""
+"""K2: everything sealed is bound to its path: exchange any part of it and nothing opens."""
 
 import os
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""AES-256-GCM as installed, against NIST's vectors: the one cipher everything here stands on."""
+"""K1: AES-256-GCM as installed, against NIST's vectors: the one cipher everything here stands on."""
 
 from importlib.resources import files
 

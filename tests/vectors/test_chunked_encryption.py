@@ -1,4 +1,4 @@
-"""C2SP's own vectors for chunked encryption, and an independent, slow reading of its specification."""
+"""K1: C2SP's own vectors for chunked encryption, and an independent, slow reading of its specification."""
 
 import base64
 import hashlib

@@ -1,4 +1,4 @@
-"""HPKE against the vectors of draft-ietf-hpke-pq, and our raw forms of keys against theirs."""
+"""K1: HPKE against the vectors of draft-ietf-hpke-pq, and our raw forms of keys against theirs."""
 
 import hashlib
 import json
