@@ -3,21 +3,15 @@
 import asyncio
 import shutil
 import smtplib
-import ssl
 import subprocess
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 import uvloop
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 from tests.delivery_world import World
+from tests.tls_material import PEM, client_context
 
 from postkeep.base.address import parse_address
 from postkeep.base.errors import UnavailableError
@@ -38,34 +32,8 @@ MESSAGE = b"From: a@example.com\r\nSubject: over the wire\r\n\r\nhello\r\n.leadi
 SENDER = parse_address("a@example.com")
 
 
-def make_pem() -> bytes:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    return private + certificate.public_bytes(Encoding.PEM)
-
-
-PEM = make_pem()
 SERVER_TLS = server_context(PEM)
 SETTINGS = FaceSettings(ServerSettings("mx.example.org", 2_000_000, 100, starttls=True), SERVER_TLS)
-
-
-def client_context() -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    context.load_verify_locations(cadata=PEM[PEM.index(b"-----BEGIN CERT") :].decode())
-    return context
 
 
 class Mx:

@@ -75,6 +75,11 @@ class SmtpConnection(asyncio.Protocol, ABC):
         """Clear up: the connection is gone."""
 
     @property
+    def is_gone(self) -> bool:
+        """Whether the client has hung up."""
+        return self._transport is None
+
+    @property
     def tls_description(self) -> str:
         """Protocol and cipher; empty in the clear."""
         return self._tls.description if self._tls else ""

@@ -18,13 +18,13 @@ _BY_CODE: Final = {
     "invalid": Reply(550, "5.6.0", "The message is not valid"),
     "loop": Reply(554, "5.4.6", "The message has been through too many servers: a loop"),
     "header_too_large": Reply(552, "5.3.4", "The header is larger than we take"),
-    "wrong_sender": Reply(550, "5.7.1", "You may not send as this address"),
     "header_sender": Reply(550, "5.7.1", "The From or Sender field names an address you may not send as"),
 }
 _TEMPORARY: Final = Reply(451, "4.3.0", "Not possible at the moment; try again later")
 _PERMANENT: Final = Reply(554, "5.3.0", "Not possible")
 
 NO_SUCH_USER: Final = _BY_CODE["not_found"]
+WRONG_SENDER: Final = Reply(550, "5.7.1", "You may not send as this address")
 NO_RELAY: Final = Reply(550, "5.7.1", "We do not relay")
 DISABLED: Final = Reply(550, "5.2.1", "The mailbox is disabled")
 FULL: Final = _BY_CODE["over_quota"]
@@ -44,9 +44,14 @@ AUTH_UNAVAILABLE: Final = Reply(454, "4.7.0", "Signing in is not possible at the
 AUTH_MALFORMED: Final = Reply(501, "5.5.2", "The exchange is not valid")
 
 
+def family(code: str) -> str:
+    """Return the kind of an error code: `refused` of `refused.credentials`."""
+    return code.partition(".")[0]
+
+
 def reply_for(error: PostkeepError) -> Reply:
     """Return the reply that tells of an error; nothing of its detail gets out."""
-    found = _BY_CODE.get(error.code)
+    found = _BY_CODE.get(error.code) or _BY_CODE.get(family(error.code))
     if found is not None:
         return found
     return _TEMPORARY if error.temporary else _PERMANENT

@@ -27,7 +27,6 @@ from postkeep.services.delivery.findings import examine
 from postkeep.services.delivery.received import Received, receive
 from postkeep.services.delivery.reports import compose
 from postkeep.services.delivery.seal import Needs, SealedDeposit, Target, enqueue, place, seal_parts
-from postkeep.services.delivery.summary import encode, summarize
 from postkeep.services.kms.api import SignedPublicKey
 from postkeep.services.vault.api import DepositResult
 
@@ -69,6 +68,12 @@ class Outcome:
         else:
             self.stored += 1
 
+    def raise_temporary(self) -> None:
+        """Raise the first failure after which trying again may help, if there is one."""
+        for failed in self.failed:
+            if failed.code in TEMPORARY:
+                raise PostkeepError(code=failed.code, temporary=True)
+
 
 class Pipeline:
     """Delivers messages for one face."""
@@ -95,28 +100,26 @@ class Pipeline:
 
         Raises PostkeepError, with the code of the reason, when the sender must be told so instead.
         """
-        received = receive(envelope, content, self._hostname, self._clock.now_ms())
+        received = self.receive(envelope, content)
         verdict = decide(examine(received))
         if verdict.refusal:
             raise RefusedError(code=verdict.refusal)
         outcome = Outcome()
-        copies = local_copies(envelope)
-        if copies:
-            await self._store(received, verdict, list(copies.values()), outcome)
-        await self._forward(received, outcome)
-        await self._settle(received, outcome)
+        await self.store(received, verdict, list(local_copies(envelope).values()), outcome)
+        await self.forward(received, envelope.recipients, outcome)
+        await self.settle(received, outcome)
 
-    async def _store(
-        self, received: Received, verdict: Verdict, copies: list[Copies], outcome: Outcome
+    def receive(self, envelope: Envelope, content: bytes) -> Received:
+        """Take in a message: our trace field, the time."""
+        return receive(envelope, content, self._hostname, self._clock.now_ms())
+
+    async def store(
+        self, received: Received, verdict: Verdict, copies: Sequence[Copies], outcome: Outcome
     ) -> None:
-        message = received.delivered
-        summary = await self._heavy(message, _summary, message)
-        label = classify(received)
+        """Deposit the inbox copies, one body for each company."""
 
         async def put(tenant: bytes, keys: list[SignedPublicKey]) -> asyncio.Future[DepositResult]:
-            parts = await self._heavy(message, seal_parts, tenant, message, summary)
-            targets = [Target(key, verdict.role) for key in keys]
-            return self._depositor.put(place(parts, targets, self._book, label, received.received_ms))
+            return self._depositor.put(await self.seal_local(received, verdict, tenant, keys))
 
         waiting = []
         for company in copies:
@@ -133,10 +136,21 @@ class Pipeline:
             for key in keys:
                 outcome.settle([key], await _settled(await put(company.tenant, [key])))
 
-    async def _forward(self, received: Received, outcome: Outcome) -> None:
+    async def seal_local(
+        self, received: Received, verdict: Verdict, tenant: bytes, keys: Sequence[SignedPublicKey]
+    ) -> SealedDeposit:
+        """Seal one company's body, with a copy for each of the keys."""
+        message = received.delivered
+        parts = await self._heavy(message, seal_parts, tenant, message)
+        targets = [Target(key, verdict.role) for key in keys]
+        return place(parts, targets, self._book, classify(received), received.received_ms)
+
+    async def forward(
+        self, received: Received, recipients: Sequence[EnvelopeRecipient], outcome: Outcome
+    ) -> None:
         """Queue what members of groups outside get."""
         envelope = received.envelope
-        for recipient in envelope.recipients:
+        for recipient in recipients:
             if not recipient.route.forwards:
                 continue
             outbound = group_outbound(recipient, null_sender=envelope.sender is None)
@@ -166,11 +180,11 @@ class Pipeline:
         queue_key = await self._queue_keys(tenant)
         return enqueue(sealed, parts, outbound, needs, queue_key, book=self._book)
 
-    async def _settle(self, received: Received, outcome: Outcome) -> None:
-        temporary = [failed for failed in outcome.failed if failed.code in TEMPORARY]
-        if temporary or (outcome.failed and not outcome.stored):
-            first = (temporary or outcome.failed)[0]
-            raise PostkeepError(code=first.code, temporary=bool(temporary))
+    async def settle(self, received: Received, outcome: Outcome) -> None:
+        """Raise what the sender must be told instead of a 250, or send the reports that go with the 250."""
+        outcome.raise_temporary()
+        if outcome.failed and not outcome.stored:
+            raise PostkeepError(code=outcome.failed[0].code)
         asked = any("SUCCESS" in recipient.parameters.notify for recipient in received.envelope.recipients)
         if outcome.failed or asked:
             failed = {failed.principal: failed.code for failed in outcome.failed}
@@ -190,7 +204,7 @@ class Pipeline:
             with contextlib.suppress(QuotaError, RefusedError):
                 await self.deliver(envelope, report)
             return
-        received = receive(envelope, report, self._hostname, self._clock.now_ms())
+        received = self.receive(envelope, report)
         outbound = by_destination("", [(about.sender, recipient.parameters)])
         sealed = await self.seal_outbound(received, NOBODY, outbound, needs_of(received), ())
         result = await _settled(self._depositor.put(sealed))
@@ -213,10 +227,6 @@ def needs_of(received: Received) -> Needs:
         body="" if received.message.isascii() else "8BITMIME",
         smtputf8=parameters.smtputf8,
     )
-
-
-def _summary(message: bytes) -> bytes:
-    return encode(summarize(message))
 
 
 async def _settled(future: "asyncio.Future[DepositResult]") -> DepositResult:

@@ -54,8 +54,8 @@ class SealedDeposit:
     epochs: tuple[OpenEpoch, ...]
 
 
-def seal_parts(tenant: bytes, message: bytes, summary: bytes = b"") -> SealedParts:
-    """Seal a message's parts under new keys; `summary` may be given when it has been made already."""
+def seal_parts(tenant: bytes, message: bytes) -> SealedParts:
+    """Summarise a message and seal its parts under new keys."""
     body = new_id()
     keys = new_message_keys()
     return SealedParts(
@@ -63,7 +63,7 @@ def seal_parts(tenant: bytes, message: bytes, summary: bytes = b"") -> SealedPar
         body,
         keys,
         seal_content(keys, tenant, body, message),
-        seal_summary(keys, tenant, body, summary or encode(summarize(message))),
+        seal_summary(keys, tenant, body, encode(summarize(message))),
         len(message),
     )
 
