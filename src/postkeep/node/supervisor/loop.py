@@ -35,7 +35,13 @@ EARLY_FAILURES_MAX: Final = 4
 """A node on which one module fails this often before it was ever ready gives up and says why."""
 ANCHOR_OVERLAP_SECONDS: Final = 900.0
 """How long a former authority's key is believed: longer than any ticket it signed lives."""
-_STOP_SECONDS: Final = {Tier.FACE: 3.5, Tier.WORKER: 1.0, Tier.DATA_KEEPER: 2.0, Tier.ROOT_KEEPER: 1.2}
+_STOP_SECONDS: Final = {
+    Tier.FACE: 3.0,
+    Tier.WORKER: 1.0,
+    Tier.DATA_KEEPER: 2.0,
+    Tier.AUTHORITY: 1.0,
+    Tier.LEDGER: 1.0,
+}
 """How long each tier may drain; with the database's share below it stays under ten seconds."""
 _DATABASE_STOP_SECONDS: Final = 1.8
 
@@ -81,7 +87,7 @@ class Supervisor:
         self._anchors: dict[str, list[bytes]] = {"authority": [], "directory": [], "ledger": []}
         self._metrics: MetricsPage | None = None
         self._stopping = False
-        self._tiers = [Tier.FACE, Tier.WORKER, Tier.DATA_KEEPER, Tier.ROOT_KEEPER]
+        self._tiers = list(Tier)
         self._log = structlog.get_logger()
 
     # --- life ---

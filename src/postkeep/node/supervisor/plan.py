@@ -12,12 +12,13 @@ UID_BASE_DEFAULT: Final = 64_600
 
 
 class Tier(IntEnum):
-    """Who stops when: faces take no more, workers finish, keepers keep to the end."""
+    """Who stops when: faces take no more, workers finish, keepers stay; the ledger hears the last word."""
 
     FACE = 0
     WORKER = 1
     DATA_KEEPER = 2
-    ROOT_KEEPER = 3
+    AUTHORITY = 3
+    LEDGER = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +49,8 @@ KEEPERS_GID_OFFSET: Final = 20
 """The group that may make sockets in the run directory."""
 
 MODULES: Final = (
-    Module("ledger", Tier.ROOT_KEEPER, 1, categories=("audit",)),
-    Module("authority", Tier.ROOT_KEEPER, 2, database="account"),
+    Module("ledger", Tier.LEDGER, 1, categories=("audit",)),
+    Module("authority", Tier.AUTHORITY, 2, database="account"),
     Module("kms", Tier.DATA_KEEPER, 3, database="secret", categories=("secret",)),
     Module("vault", Tier.DATA_KEEPER, 4, database="metadata", categories=("content", "metadata")),
     Module("mx", Tier.FACE, 5, ports=(("smtp", 0),), per_core=True),

@@ -179,7 +179,8 @@ class AppPasswordCreate(Command, frozen=True):
 
     address: str
     name: str
-    protocols: list[str] = ["imap", "submission"]
+    protocols: list[str]
+    """Of `imap` and `submission`."""
 
 
 class AppPasswordAll(Command, frozen=True):

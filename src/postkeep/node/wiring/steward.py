@@ -1,0 +1,78 @@
+"""Builds the steward: the operator's control socket, and upkeep of the vault on a timer."""
+
+import asyncio
+import contextlib
+
+from postkeep.base.clock import SystemClock
+from postkeep.model.audit import EventName
+from postkeep.node.context import ModuleContext
+from postkeep.services.authority.client import AuthorityClient
+from postkeep.services.kms.client import KmsClient
+from postkeep.services.ledger.client import LedgerClient
+from postkeep.services.ledger.trail import Trail
+from postkeep.services.steward.control import Control
+from postkeep.services.steward.pending import Pending
+from postkeep.services.steward.rounds import make_rounds
+from postkeep.services.steward.service import StewardService
+from postkeep.services.vault.client import VaultClient
+from postkeep.tickets.channel import Link, Refusal, Server
+from postkeep.tickets.follow import follow_feed
+from postkeep.tickets.revocations import RevocationView
+
+
+async def run(context: ModuleContext) -> None:
+    """Serve the operator until told to stop."""
+    links = {
+        keeper: Link(context.identity, context.anchors, keeper, context.run_dir / f"{keeper}.sock")
+        for keeper in ("authority", "kms", "vault", "ledger")
+    }
+    clock = SystemClock()
+    authority = AuthorityClient(links["authority"])
+    vault = VaultClient(links["vault"])
+    ledger = LedgerClient(links["ledger"])
+    trail = Trail(context.instance, links["ledger"], clock)
+    control = Control(
+        authority, KmsClient(links["kms"]), vault, trail, Pending(context.state_dir / "pending")
+    )
+    view = RevocationView()
+    server = Server(
+        context.identity,
+        context.anchors,
+        "steward",
+        StewardService(control, authority, vault, ledger).handlers(),
+        view,
+        lambda refusal: _note(trail, refusal),
+        clock,
+    )
+    tasks = [
+        asyncio.create_task(follow_feed(authority, view), name="feed"),
+        asyncio.create_task(make_rounds(authority, vault), name="rounds"),
+    ]
+    try:
+        await server.serve_unix(context.run_dir / "steward.sock")
+        context.ready()
+        await context.stop.wait()
+    finally:
+        await server.close()
+        for task in tasks:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        await trail.close()
+        for link in links.values():
+            await link.close()
+
+
+def _note(trail: Trail, refusal: Refusal) -> None:
+    trail.note(
+        EventName.ACCESS_REFUSE,
+        outcome="refused",
+        code=refusal.code,
+        module=refusal.module,
+        actor=refusal.instance,
+        method=refusal.method,
+        tenant=refusal.tenant,
+        principal=refusal.principal,
+        session=refusal.session,
+        ticket=refusal.ticket,
+    )

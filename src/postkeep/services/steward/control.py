@@ -1,0 +1,244 @@
+"""Acts that go through several keepers, in an order in which a crash leaves nothing half open.
+
+Making: keys first, then the directory, so that nobody is found who has no key. Removing: the directory
+first (sessions end, mail is refused), then the mail, then the keys. What a crash interrupts is finished, or
+undone, before the next act. Each act stands in the ledger before it is done.
+"""
+
+import asyncio
+import hashlib
+from dataclasses import dataclass
+
+from postkeep.base.address import Address, parse_address, parse_domain
+from postkeep.base.errors import ConflictError, InvalidInputError, NotFoundError, PostkeepError
+from postkeep.base.ids import ID_BYTES, NOBODY, new_id
+from postkeep.crypto.context import context
+from postkeep.model.audit import EventName
+from postkeep.services.authority import api as directory
+from postkeep.services.authority.client import AuthorityClient
+from postkeep.services.kms.api import ProvisionPrincipal, ProvisionTenant, Shred
+from postkeep.services.kms.client import KmsClient
+from postkeep.services.ledger.trail import Trail
+from postkeep.services.steward.api import Gone
+from postkeep.services.steward.pending import Act, Begun, Pending
+from postkeep.services.vault.api import RemovePrincipal, RemoveTenant, SetQuota
+from postkeep.services.vault.client import VaultClient
+
+
+def queue_principal(tenant: bytes) -> bytes:
+    """Return the principal whose key a tenant's outbound queue is sealed to: derived, so never lost."""
+    return hashlib.sha256(context("queue principal", tenant)).digest()[:ID_BYTES]
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """On whose word it is done."""
+
+    ticket: bytes
+    """The staff ticket narrowed to this steward."""
+    session: bytes
+    root_ticket: str
+
+
+class Control:
+    """Companies and people: made and removed as a whole."""
+
+    def __init__(
+        self, authority: AuthorityClient, kms: KmsClient, vault: VaultClient, trail: Trail, pending: Pending
+    ) -> None:
+        self._authority = authority
+        self._kms = kms
+        self._vault = vault
+        self._trail = trail
+        self._pending = pending
+        self._one_at_a_time = asyncio.Lock()
+        """What is found pending under it was interrupted, and is not being worked on."""
+
+    async def record(
+        self, operator: Operator, act: str, *, tenant: bytes = NOBODY, principal: bytes = NOBODY
+    ) -> None:
+        """Have an administrative act in the ledger before it is done; UnavailableError if that fails."""
+        await self._trail.record(
+            EventName.ADMIN,
+            note=act,
+            tenant=tenant.hex() if tenant != NOBODY else "",
+            principal=principal.hex() if principal != NOBODY else "",
+            session=operator.session.hex(),
+            ticket=operator.root_ticket,
+            actor="operator",
+        )
+
+    async def create_tenant(self, operator: Operator, domain_text: str, name: str) -> directory.TenantInfo:
+        """Make a company: its keys, its queue's key, its entry in the directory."""
+        domain = parse_domain(domain_text)
+        async with self._one_at_a_time:
+            await self._resume(operator)
+            if await self._tenant_of(operator, domain) is not None:
+                raise ConflictError(public_text=f"The domain {domain} belongs to a company already.")
+            begun = Begun(Act.CREATE_TENANT, new_id(), NOBODY)
+            await self.record(operator, "tenant_create", tenant=begun.tenant)
+            self._pending.begin(begun)
+            try:
+                await self._kms.provision_tenant(ProvisionTenant(begun.tenant), ticket=operator.ticket)
+                key = await self._kms.provision_principal(
+                    ProvisionPrincipal(begun.tenant, queue_principal(begun.tenant), queue=True),
+                    ticket=operator.ticket,
+                )
+                info = await self._authority.create_tenant(
+                    directory.CreateTenant(begun.tenant, domain, name or domain, key), ticket=operator.ticket
+                )
+            except PostkeepError as error:
+                await self._undo(operator, begun, error)
+                raise
+            self._pending.finish(begun)
+            return info
+
+    async def delete_tenant(self, operator: Operator, domain: str) -> Gone:
+        """Remove a company with everything it has, and destroy its keys."""
+        async with self._one_at_a_time:
+            await self._resume(operator)
+            info = await self._authority.find_tenant(
+                directory.FindTenant(parse_domain(domain)), ticket=operator.ticket
+            )
+            begun = Begun(Act.DELETE_TENANT, info.tenant, NOBODY)
+            await self.record(operator, "tenant_delete", tenant=begun.tenant)
+            self._pending.begin(begun)
+            return await self._remove(operator, begun)
+
+    async def create_user(
+        self, operator: Operator, address_text: str, name: str, password: str | None, quota_bytes: int | None
+    ) -> directory.UserInfo:
+        """Make a person: a key pair, an entry in the directory, a limit in the vault."""
+        address = parse_address(address_text)
+        async with self._one_at_a_time:
+            await self._resume(operator)
+            tenant = await self._tenant_of(operator, address.domain)
+            if tenant is None:
+                raise NotFoundError(
+                    public_text=f"No company has the domain {address.domain}. "
+                    f"Create one first: postkeep tenant create {address.domain}"
+                )
+            await self._refuse_taken(operator, address)
+            begun = Begun(Act.CREATE_USER, tenant, new_id())
+            await self.record(operator, "user_create", tenant=tenant, principal=begun.principal)
+            self._pending.begin(begun)
+            try:
+                key = await self._kms.provision_principal(
+                    ProvisionPrincipal(tenant, begun.principal), ticket=operator.ticket
+                )
+                request = directory.CreateUser(
+                    tenant, begun.principal, str(address), name, password, quota_bytes, key
+                )
+                info = await self._authority.create_user(request, ticket=operator.ticket)
+                await self._set_limit(operator, begun, quota_bytes)
+            except PostkeepError as error:
+                await self._undo(operator, begun, error)
+                raise
+            self._pending.finish(begun)
+            return info
+
+    async def delete_user(self, operator: Operator, address_text: str) -> Gone:
+        """Remove a person with all mail, and destroy the keys."""
+        async with self._one_at_a_time:
+            await self._resume(operator)
+            info = await self.find(operator, address_text, kind="user")
+            begun = Begun(Act.DELETE_USER, info.tenant, info.principal)
+            await self.record(operator, "user_delete", tenant=info.tenant, principal=info.principal)
+            self._pending.begin(begun)
+            return await self._remove(operator, begun)
+
+    async def set_quota(self, operator: Operator, address: str, quota_bytes: int | None) -> None:
+        """Change a person's limit in the directory and in the vault."""
+        info = await self.find(operator, address, kind="user")
+        await self.record(operator, "user_quota", tenant=info.tenant, principal=info.principal)
+        await self._authority.set_quota(
+            directory.SetQuota(info.principal, quota_bytes), ticket=operator.ticket
+        )
+        await self._vault.set_quota(
+            SetQuota(info.tenant, info.principal, quota_bytes), ticket=operator.ticket
+        )
+
+    async def find(self, operator: Operator, address_text: str, *, kind: str = "") -> directory.UserInfo:
+        """Find who has an address; with `kind`, insist on that kind and on its primary address."""
+        address = parse_address(address_text)
+        info = await self._authority.find(directory.Find(str(address)), ticket=operator.ticket)
+        if kind and (info.kind != kind or parse_address(info.address).key != address.key):
+            what = f"an alias of a {info.kind}" if info.kind == kind else f"a {info.kind}"
+            raise InvalidInputError(public_text=f"{address} is {what}, not a {kind}.")
+        return info
+
+    # --- the steps ---
+
+    async def _tenant_of(self, operator: Operator, domain: str) -> bytes | None:
+        try:
+            found = await self._authority.find_tenant(directory.FindTenant(domain), ticket=operator.ticket)
+        except NotFoundError:
+            return None
+        return found.tenant
+
+    async def _refuse_taken(self, operator: Operator, address: Address) -> None:
+        try:
+            await self._authority.find(directory.Find(str(address)), ticket=operator.ticket)
+        except NotFoundError:
+            return
+        raise ConflictError(public_text=f"The address {address} is taken.")
+
+    async def _set_limit(self, operator: Operator, begun: Begun, quota_bytes: int | None) -> None:
+        if quota_bytes is not None:
+            await self._vault.set_quota(
+                SetQuota(begun.tenant, begun.principal, quota_bytes), ticket=operator.ticket
+            )
+
+    async def _remove(self, operator: Operator, begun: Begun) -> Gone:
+        """Take the steps of a removal; each may have been taken before."""
+        ticket = operator.ticket
+        try:
+            if begun.act is Act.DELETE_TENANT:
+                await self._authority.delete_tenant(directory.DeleteTenant(begun.tenant), ticket=ticket)
+            else:
+                await self._authority.delete_principal(
+                    directory.DeletePrincipal(begun.principal), ticket=ticket
+                )
+        except NotFoundError:
+            pass  # this step was taken before the interruption
+        if begun.act is Act.DELETE_TENANT:
+            removed = await self._vault.remove_tenant(RemoveTenant(begun.tenant), ticket=ticket)
+            shredded = await self._kms.shred(Shred(begun.tenant), ticket=ticket)
+        else:
+            removed = await self._vault.remove_principal(
+                RemovePrincipal(begun.tenant, begun.principal), ticket=ticket
+            )
+            shredded = await self._kms.shred(Shred(begun.tenant, begun.principal), ticket=ticket)
+        self._pending.finish(begun)
+        return Gone(removed.messages, shredded.keys)
+
+    async def _undo(self, operator: Operator, begun: Begun, error: PostkeepError) -> None:
+        """Undo a creation that was refused; where a keeper is away, leave it to the next act."""
+        if not error.temporary:
+            await self._settle_creation(operator, begun)
+
+    async def _resume(self, operator: Operator) -> None:
+        for begun in self._pending.all():
+            if begun.act in {Act.DELETE_TENANT, Act.DELETE_USER}:
+                await self._remove(operator, begun)
+            else:
+                await self._settle_creation(operator, begun)
+
+    async def _settle_creation(self, operator: Operator, begun: Begun) -> None:
+        """Finish what the directory knows; destroy the keys of what it does not know."""
+        ticket = operator.ticket
+        tenants = (await self._authority.list_tenants(directory.ListTenants(), ticket=ticket)).tenants
+        known = any(tenant.tenant == begun.tenant for tenant in tenants)
+        if begun.act is Act.CREATE_USER and known:
+            listed = await self._authority.list_principals(
+                directory.ListPrincipals(begun.tenant, "user"), ticket=ticket
+            )
+            info = next((one for one in listed.principals if one.principal == begun.principal), None)
+            known = info is not None
+            if info is not None:
+                await self._set_limit(operator, begun, info.quota_bytes)
+        if not known:
+            await self._kms.shred(
+                Shred(begun.tenant, b"" if begun.principal == NOBODY else begun.principal), ticket=ticket
+            )
+        self._pending.finish(begun)
