@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from postkeep.base.clock import FixedClock
-from postkeep.base.errors import ConflictError, IntegrityError, NotFoundError
+from postkeep.base.errors import ConflictError, IntegrityError, NotFoundError, UnavailableError
 from postkeep.base.ids import NOBODY, new_id
 from postkeep.base.secret import Secret
 from postkeep.crypto.directory_key import check_public_key
@@ -286,5 +286,20 @@ def test_no_key_of_the_hierarchy_is_found_in_the_rows(dsn: str, tmp_path: Path) 
             assert keys.principal in rows
             for secret in (seeds[:32], seeds[32:64], seeds[64:], account, store.root.reveal()):
                 assert secret not in rows
+
+    asyncio.run(scenario())
+
+
+def test_a_database_that_is_away_is_a_temporary_error(dsn: str, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with open_store(dsn, tmp_path) as store:
+            await store.pool.close()
+            for call in (
+                store.keys.principal(new_id()),
+                store.keys.provision_tenant(new_id()),
+                store.keys.shred(new_id(), b""),
+            ):
+                with pytest.raises(UnavailableError):
+                    await call
 
     asyncio.run(scenario())

@@ -4,8 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import asyncpg
-
 from postkeep.base.clock import Clock
 from postkeep.crypto.wrap import KEY_BYTES
 from postkeep.services.kms.checkpoints import Checkpointer, Ledger
@@ -17,6 +15,7 @@ from postkeep.services.kms.tls import TlsIdentity, open_tls
 from postkeep.services.ledger.trail import Trail
 from postkeep.stores.kms_installation import KmsInstallationRows
 from postkeep.stores.kms_keys import KmsKeyRows
+from postkeep.stores.postgres import Pool
 from postkeep.stores.slots import ErasableSlots
 
 SLOTS_NAME: Final = "keys.slots"
@@ -40,7 +39,7 @@ class OpenKms:
 
 async def open_kms(
     *,
-    pool: "asyncpg.Pool[asyncpg.Record]",
+    pool: Pool,
     seal: RootSeal,
     slots_dir: Path,
     hostname: str,
