@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -15,11 +15,11 @@ from postkeep.crypto.epoch import EpochReader, chain_starts, open_seed
 from postkeep.crypto.hpke import PrivateKey, new_private_seeds
 from postkeep.crypto.message import open_content, open_envelope, open_summary, unwrap_key
 from postkeep.services.authority.api import IssueOperation, OperationTicket, Recipient, Route
+from postkeep.services.authority.client import AuthorityClient, OperationTickets
 from postkeep.services.delivery.deposit import Depositor
 from postkeep.services.delivery.epochs import EpochBook
 from postkeep.services.delivery.pipeline import Pipeline
 from postkeep.services.delivery.summary import Summary, decode
-from postkeep.services.delivery.ticket import OperationTicketSource
 from postkeep.services.kms.api import SignedPublicKey
 from postkeep.services.queue.envelope import QueueEnvelope
 from postkeep.services.queue.envelope import decode as decode_envelope
@@ -135,7 +135,7 @@ class World:
         )
 
     def depositor(self) -> Depositor:
-        return Depositor(self, OperationTicketSource(self, "deliver", self.clock))
+        return Depositor(self, OperationTickets(cast("AuthorityClient", self), "deliver", self.clock))
 
     def copies(self, person: Person) -> list[Copy]:
         """Open, as its reader would, everything that a person has."""

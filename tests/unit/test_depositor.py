@@ -9,7 +9,6 @@ from postkeep.base.errors import PostkeepError, UnavailableError
 from postkeep.base.ids import new_id
 from postkeep.crypto.epoch import EPOCH_MESSAGES_MAX, EPOCH_SECONDS_MAX
 from postkeep.model.categories import Label
-from postkeep.services.authority.api import IssueOperation, OperationTicket
 from postkeep.services.delivery.deposit import BATCH_OCTETS_MAX, CALLS_MAX
 from postkeep.services.delivery.epochs import EpochBook
 from postkeep.services.delivery.seal import SealedDeposit, Target, place, seal_parts
@@ -153,27 +152,3 @@ def test_a_new_epoch_begins_when_the_old_is_used_up_or_old_or_forgotten() -> Non
     book.take(bob.key)
     assert len(book) == 1
     assert book.take(ann.key)[0] is not third
-
-
-def test_tickets_are_fetched_once_and_renewed_before_their_end() -> None:
-    world = World()
-    asked: list[str] = []
-    real = world.issue_operation
-
-    async def issue(request: IssueOperation) -> OperationTicket:
-        asked.append(request.purpose)
-        return await real(request)
-
-    world.issue_operation = issue  # type: ignore[method-assign]
-    ann = world.person("ann@acme.example", ACME)
-    book = world.book()
-
-    async def scenario() -> None:
-        depositor = world.depositor()
-        for _ in range(5):
-            await depositor.put(sealed(book, ann))
-        world.clock.advance(500)
-        await depositor.put(sealed(book, ann))
-
-    asyncio.run(scenario())
-    assert asked == ["deliver", "deliver"]

@@ -3,8 +3,8 @@
     Envelope -> Received -> Finding[] -> Verdict -> Copies[] -> SealedDeposit[] -> vault
 
 One file per stage: `envelope`, `received`, `findings`, `decide`, `classify`, `copies`, `seal`, `deposit`.
-Only `deposit` (and `ticket`, its credential) talks to anybody; `pipeline` puts the stages in a row. `summary`
-makes what is stored beside the message for FETCH.
+Only `deposit` talks to anybody; `pipeline` puts the stages in a row for mail that comes in, `submit` for mail
+that users hand in, which `submitted` completes. `summary` makes what is stored for FETCH.
 
 Where a message has recipients of several companies, each company gets a body of its own under keys of its
 own; a company's recipients share one body. Recipients outside (members of groups, or anybody for submission)

@@ -35,10 +35,10 @@ class DepositTarget(Protocol):
 class TicketSource(Protocol):
     """Where the operation ticket comes from."""
 
-    async def token(self) -> bytes:
-        """Return a ticket that is good for a while."""
+    async def get(self) -> bytes:
+        """Return a ticket in force."""
 
-    def forget(self) -> None:
+    def discard(self) -> None:
         """Drop a ticket that was refused."""
 
 
@@ -121,11 +121,11 @@ class Depositor:
                     epochs[epoch.writer.epoch] = epoch.announcement
         request = DepositBatch([sealed.deposit for sealed, _ in batch], list(epochs.values()))
         try:
-            answer = await self._vault.deposit(request, ticket=await self._tickets.token())
+            answer = await self._vault.deposit(request, ticket=await self._tickets.get())
         except (UnavailableError, RefusedError) as error:
             if isinstance(error, RefusedError):
-                self._tickets.forget()
-            answer = await self._vault.deposit(request, ticket=await self._tickets.token())
+                self._tickets.discard()
+            answer = await self._vault.deposit(request, ticket=await self._tickets.get())
         if len(answer.results) != len(batch):
             raise UnavailableError("the vault answered for another number of deposits")
         return answer.results

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from postkeep.base.address import Address
+from postkeep.base.ids import NOBODY
 from postkeep.protocols.smtp.parameters import NO_RCPT_PARAMETERS, MailParameters, RcptParameters
 from postkeep.services.authority.api import Route
 
@@ -34,6 +35,13 @@ class EnvelopeRecipient:
     address: Address
     route: Route
     parameters: RcptParameters = NO_RCPT_PARAMETERS
+
+    @property
+    def tenant(self) -> bytes:
+        """The company whose address it is; NOBODY where the directory does not say."""
+        if self.route.tenant or not self.route.recipients:
+            return self.route.tenant or NOBODY
+        return self.route.recipients[0].key.tenant
 
 
 @dataclass(frozen=True, slots=True)

@@ -154,9 +154,7 @@ class Pipeline:
             if not recipient.route.forwards:
                 continue
             outbound = group_outbound(recipient, null_sender=envelope.sender is None)
-            sealed = await self.seal_outbound(
-                received, recipient.route.tenant or NOBODY, outbound, needs_of(received), ()
-            )
+            sealed = await self.seal_outbound(received, recipient.tenant, outbound, needs_of(received), ())
             result = await _settled(self._depositor.put(sealed))
             if result.error:
                 # Who is outside has no principal here; the sender is told, and tries again.

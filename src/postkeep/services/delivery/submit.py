@@ -10,6 +10,7 @@ from typing import Protocol
 
 from postkeep.base.address import Address
 from postkeep.base.errors import PostkeepError, RefusedError, UnavailableError
+from postkeep.base.ids import NOBODY
 from postkeep.protocols.smtp.parameters import RcptParameters
 from postkeep.services.delivery.copies import Outbound, by_destination, group_outbound, local_copies
 from postkeep.services.delivery.decide import decide
@@ -64,7 +65,7 @@ class Submitter:
         own = copies.pop(tenant, None)
         await pipeline.store(received, verdict, list(copies.values()), outcome)
         outcome.raise_temporary()
-        away = [entry for entry in envelope.recipients if entry.route.tenant not in (tenant, b"")]
+        away = [recipient for recipient in envelope.recipients if recipient.tenant not in (tenant, NOBODY)]
         await pipeline.forward(received, away, outcome)
         sealed = await self._seal_outbound(received, author, save_sent=save_sent)
         if own is not None:
@@ -116,6 +117,6 @@ def outbound_of(envelope: Envelope, tenant: bytes) -> list[Outbound]:
     for recipient in envelope.recipients:
         if recipient.route.status == "foreign":
             foreign.append((recipient.address, recipient.parameters))
-        elif recipient.route.forwards and recipient.route.tenant in (tenant, b""):
+        elif recipient.route.forwards and recipient.tenant in (tenant, NOBODY):
             outbound += group_outbound(recipient, null_sender=envelope.sender is None)
     return by_destination(str(envelope.sender or ""), foreign) + outbound
