@@ -1,0 +1,160 @@
+"""Builds the authority module: a key of its own, its database, its handlers; the account key comes later.
+
+It is the first keeper that the others need, so it serves enrolment at once, and everything else when kms
+has answered.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any, Final
+
+import structlog
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from postkeep.base.clock import SystemClock
+from postkeep.base.errors import PostkeepError
+from postkeep.base.ids import NOBODY
+from postkeep.model.audit import EventName
+from postkeep.model.categories import Category
+from postkeep.node.context import Expectation, ModuleContext
+from postkeep.services.authority.enrolment import Enrolments
+from postkeep.services.authority.feed import FeedLog
+from postkeep.services.authority.passwords import Passwords
+from postkeep.services.authority.service import AuthorityService
+from postkeep.services.authority.state import AuthorityState
+from postkeep.services.kms.api import CategoryKey, ProvisionPrincipal, ProvisionTenant
+from postkeep.services.kms.client import KmsClient
+from postkeep.services.ledger.trail import Trail
+from postkeep.stores.authority_access import AccessRows
+from postkeep.stores.authority_directory import DirectoryRows
+from postkeep.stores.postgres import Pool, load_migrations, migrate, open_pool
+from postkeep.tickets.channel import Link, Server
+from postkeep.tickets.identity import thumbprint
+from postkeep.tickets.mint import MODULE_SECONDS, Mint
+from postkeep.tickets.revocations import RevocationView
+
+UNLOCK_RETRY_SECONDS: Final = 0.25
+"""Between questions to kms at the start: it opens its key store in about a second."""
+
+SWEEP_SECONDS: Final = 60.0
+"""Between sweeps of abandoned sessions and old revocations."""
+
+POOL_SIZE_MAX: Final = 6
+"""Database connections: sign-ins and resolves side by side."""
+
+_log = structlog.get_logger(__name__)
+
+
+async def run(context: ModuleContext) -> None:
+    """Serve the authority until told to stop."""
+    clock = SystemClock()
+    key = Ed25519PrivateKey.generate()
+    public_key = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    mint = Mint(key.sign, clock)
+    context.anchors.trust("authority", public_key)
+    context.publish("authority", public_key)
+    _renew_own_ticket(context, mint)
+    async with contextlib.AsyncExitStack() as stack:
+        ledger_link = _link(context, "ledger")
+        stack.push_async_callback(ledger_link.close)
+        trail = Trail(context.instance, ledger_link, clock)
+        stack.push_async_callback(trail.close)
+        trail.note(EventName.AUTHORITY_KEY, module=context.instance, digest=thumbprint(public_key))
+        pool = await open_pool(context.dsn.reveal(), size_max=POOL_SIZE_MAX)
+        stack.push_async_callback(pool.close)
+        view = RevocationView()
+        state = await _open_state(pool, mint, clock, trail, FeedLog(view))
+        enrolments = Enrolments()
+        context.on_expectation(lambda expectation: _expect(enrolments, expectation))
+        passwords = Passwords()
+        stack.callback(passwords.close)
+        service = AuthorityService(state, enrolments, passwords, context.data_dir.stat().st_uid)
+        server = Server(
+            context.identity,
+            context.anchors,
+            "authority",
+            service.handlers(),
+            view,
+            service.on_refusal,
+            clock,
+        )
+        stack.push_async_callback(server.close)
+        kms_link = _link(context, "kms")
+        stack.push_async_callback(kms_link.close)
+        for work in (
+            _keep_own_ticket(context, mint),
+            _unlock(state, KmsClient(kms_link)),
+            _sweep(service),
+        ):
+            await stack.enter_async_context(_background(work))
+        await server.serve_unix(context.run_dir / "authority.sock")
+        context.ready()
+        await context.stop.wait()
+
+
+async def _open_state(
+    pool: Pool, mint: Mint, clock: SystemClock, trail: Trail, feed: FeedLog
+) -> AuthorityState:
+    async with pool.acquire() as connection:
+        await migrate(connection, "authority", load_migrations("postkeep.stores.sql.authority"))
+    directory, access = DirectoryRows(pool), AccessRows(pool)
+    feed.load(await access.revocations(), await directory.version())
+    return AuthorityState(mint, clock, feed, trail, directory, access)
+
+
+async def _unlock(state: AuthorityState, kms: KmsClient) -> None:
+    """Ask kms for the account key until it answers."""
+    while True:
+        try:
+            await kms.provision_tenant(ProvisionTenant(NOBODY))
+            queue_key = await kms.provision_principal(ProvisionPrincipal(NOBODY, NOBODY, queue=True))
+            released = await kms.category_key(CategoryKey(NOBODY, Category.ACCOUNT))
+        except PostkeepError as error:
+            _log.debug("account_key_awaited", code=error.code)
+            await asyncio.sleep(UNLOCK_RETRY_SECONDS)
+        else:
+            state.unlock(released.key, queue_key)
+            return
+
+
+async def _sweep(service: AuthorityService) -> None:
+    while True:
+        try:
+            await service.sessions.sweep()
+        except PostkeepError as error:
+            _log.warning("sweep_failed", code=error.code)
+        await asyncio.sleep(SWEEP_SECONDS)
+
+
+def _renew_own_ticket(context: ModuleContext, mint: Mint) -> None:
+    """Vouch for ourselves: a module like the others, and the only one that can."""
+    identity = context.identity
+    identity.ticket = mint.module(identity.module, identity.instance, identity.thumbprint)[1]
+
+
+async def _keep_own_ticket(context: ModuleContext, mint: Mint) -> None:
+    while True:
+        await asyncio.sleep(MODULE_SECONDS / 2)
+        _renew_own_ticket(context, mint)
+
+
+def _expect(enrolments: Enrolments, expectation: Expectation) -> None:
+    enrolments.expect(expectation.module, expectation.instance, expectation.secret_digest, expectation.uid)
+
+
+@contextlib.asynccontextmanager
+async def _background(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run a loop beside the server, and end it with it."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+def _link(context: ModuleContext, keeper: str) -> Link:
+    return Link(context.identity, context.anchors, keeper, context.run_dir / f"{keeper}.sock")

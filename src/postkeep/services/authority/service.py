@@ -1,0 +1,115 @@
+"""The authority's methods on the channel: one table from wire name to handler.
+
+`enrol`, `operator_sign_in`, `renew_module`, `issue_operation` and `feed` answer from the first moment; all
+others need the account key and raise UnavailableError until kms has given it.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from postkeep.base.ids import NOBODY
+from postkeep.model.audit import EventName
+from postkeep.services.authority import api
+from postkeep.services.authority.administration import Administration
+from postkeep.services.authority.enrolment import Enrolments, ModuleDesk
+from postkeep.services.authority.passwords import Passwords
+from postkeep.services.authority.routes import Router
+from postkeep.services.authority.sessions import Sessions
+from postkeep.services.authority.signing_in import SignInDesk
+from postkeep.services.authority.state import AuthorityState
+from postkeep.services.authority.throttle import Throttle
+from postkeep.services.kms.api import SignedPublicKey
+from postkeep.tickets.channel import Handler, Refusal
+from postkeep.tickets.clear import Grant
+
+_REQUESTS: Final[Mapping[str, type[msgspec.Struct]]] = {
+    "create_tenant": api.CreateTenant,
+    "delete_tenant": api.DeleteTenant,
+    "list_tenants": api.ListTenants,
+    "find_tenant": api.FindTenant,
+    "add_domain": api.AddDomain,
+    "remove_domain": api.RemoveDomain,
+    "create_user": api.CreateUser,
+    "create_group": api.CreateGroup,
+    "set_members": api.SetMembers,
+    "find": api.Find,
+    "list_principals": api.ListPrincipals,
+    "set_password": api.SetPassword,
+    "set_status": api.SetStatus,
+    "set_quota": api.SetQuota,
+    "delete_principal": api.DeletePrincipal,
+    "create_alias": api.CreateAlias,
+    "delete_alias": api.DeleteAlias,
+    "grant_address": api.GrantAddress,
+    "create_app_password": api.CreateAppPassword,
+    "list_app_passwords": api.ListAppPasswords,
+    "delete_app_password": api.DeleteAppPassword,
+    "revoke": api.Revoke,
+}
+"""Administration: each is the method of that name of `Administration`."""
+
+
+class AuthorityService:
+    """Puts the parts together."""
+
+    def __init__(
+        self, state: AuthorityState, enrolments: Enrolments, passwords: Passwords, owner_uid: int
+    ) -> None:
+        self._state = state
+        self._modules = ModuleDesk(state, enrolments, owner_uid)
+        self.sessions: Final = Sessions(state)
+        self._people = SignInDesk(state, passwords, self.sessions, Throttle())
+        self._router = Router(state)
+        self._administration = Administration(state, passwords)
+
+    def handlers(self) -> dict[str, tuple[type[msgspec.Struct], Handler]]:
+        """Return the table that the channel's server takes."""
+        table: dict[str, tuple[type[msgspec.Struct], Handler]] = {
+            "authority.enrol": (api.Enrol, self._modules.enrol),
+            "authority.operator_sign_in": (api.OperatorSignIn, self._modules.operator_sign_in),
+            "authority.renew_module": (api.RenewModule, self._modules.renew_module),
+            "authority.issue_operation": (api.IssueOperation, self._modules.issue_operation),
+            "authority.feed": (api.Feed, self._feed),
+            "authority.sign_in": (api.SignIn, self._people.sign_in),
+            "authority.scram_start": (api.ScramStart, self._people.scram_start),
+            "authority.scram_finish": (api.ScramFinish, self._people.scram_finish),
+            "authority.renew_user": (api.RenewUser, self.sessions.renew),
+            "authority.sign_out": (api.SignOut, self.sessions.sign_out),
+            "authority.resolve": (api.Resolve, self._resolve),
+            "authority.queue_key": (api.QueueKey, self._queue_key),
+        }
+        for name, request in _REQUESTS.items():
+            table[f"authority.{name}"] = (request, getattr(self._administration, name))
+        return table
+
+    def on_refusal(self, refusal: Refusal) -> None:
+        """Record what the channel turned away before it came here."""
+        self._state.trail.note(
+            EventName.ACCESS_REFUSE,
+            outcome="refused",
+            code=refusal.code,
+            module=refusal.instance,
+            method=refusal.method,
+            tenant=refusal.tenant,
+            principal=refusal.principal,
+            session=refusal.session,
+            ticket=refusal.ticket,
+        )
+
+    async def _feed(self, _grant: Grant, request: api.Feed) -> api.FeedPage:
+        return await self._state.feed.next_page(
+            request.since, request.directory_version, request.wait_seconds
+        )
+
+    async def _resolve(self, _grant: Grant, request: api.Resolve) -> api.Routes:
+        return await self._router.resolve(request.addresses)
+
+    async def _queue_key(self, _grant: Grant, request: api.QueueKey) -> SignedPublicKey:
+        if request.tenant in {b"", NOBODY}:
+            return self._state.queue_key
+        row = await self._state.directory.tenant(request.tenant)
+        return SignedPublicKey(
+            row.tenant, row.queue_principal, row.queue_generation, row.queue_key, row.queue_signature
+        )

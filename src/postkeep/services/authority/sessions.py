@@ -1,0 +1,168 @@
+"""Sessions: opened by a sign-in, renewed by the one key that holds them, ended by leaving or revocation.
+
+They are rows, so that a restart of the authority ends none. A ticket lives for minutes; the session lives
+until nobody renews it.
+"""
+
+from typing import Final, NamedTuple
+
+from postkeep.base.errors import NotFoundError, RefusedError
+from postkeep.base.ids import new_id
+from postkeep.model.audit import EventName
+from postkeep.services.authority import api
+from postkeep.services.authority.sealing import PrincipalNames, SealedText
+from postkeep.services.authority.state import AuthorityState
+from postkeep.services.kms.api import SignedPublicKey
+from postkeep.stores.authority_access import SessionRow
+from postkeep.stores.authority_directory import PrincipalRow
+from postkeep.tickets.clear import Grant
+from postkeep.tickets.mint import USER_SECONDS
+from postkeep.tickets.revocations import KEPT_MS
+
+ABANDONED_SECONDS: Final = 4 * USER_SECONDS
+"""A session that was not renewed for this long has no holder any more."""
+
+LEVEL_PASSWORD: Final = 1
+
+
+class SignIn(NamedTuple):
+    """A sign-in that was right."""
+
+    row: PrincipalRow
+    names: PrincipalNames
+    credential: bytes
+    network: bytes | None
+    """The network to remember; None: known already."""
+
+
+class Sessions:
+    """Opens, renews and ends sessions."""
+
+    def __init__(self, state: AuthorityState) -> None:
+        self._state = state
+
+    async def open(self, grant: Grant, protocol: str, sign_in: SignIn) -> api.SignedIn:
+        """Open a session held by the calling module instance and give it the user's ticket."""
+        row, state = sign_in.row, self._state
+        session, now_ms = new_id(), state.clock.now_ms()
+        await state.access.open_session(
+            SessionRow(
+                session,
+                row.tenant,
+                row.principal,
+                sign_in.credential,
+                grant.peer_module,
+                grant.peer_instance,
+                grant.connection.thumbprint,
+                LEVEL_PASSWORD,
+                now_ms,
+                now_ms,
+            ),
+            sign_in.network,
+        )
+        addresses = await self._addresses(row, sign_in.names)
+        answer = self._issue(grant, row, session, addresses)
+        state.trail.note(
+            EventName.SIGN_IN,
+            tenant=row.tenant.hex(),
+            principal=row.principal.hex(),
+            module=grant.peer_instance,
+            session=session.hex(),
+            method=protocol,
+        )
+        return answer
+
+    async def renew(self, grant: Grant, request: api.RenewUser) -> api.SignedIn:
+        """Give a fresh ticket for a session that lives to the one key that holds it."""
+        found = await self._held(grant, request.session)
+        try:
+            row = await self._state.directory.principal(found.principal)
+        except NotFoundError as exc:
+            raise RefusedError("the user is gone", code="refused.session") from exc
+        if row.status != "active":
+            raise RefusedError("the user is disabled", code="refused.session")
+        names = self._state.seal.open(row.sealed, PrincipalNames, "principals", row.tenant, row.principal)
+        await self._state.access.renew_session(found.session, self._state.clock.now_ms())
+        return self._issue(grant, row, found.session, await self._addresses(row, names))
+
+    async def sign_out(self, grant: Grant, request: api.SignOut) -> api.Done:
+        """End a session; one that has ended already is no error."""
+        try:
+            found = await self._held(grant, request.session)
+        except RefusedError as error:
+            if error.code != "refused.session":
+                raise
+            return api.Done()
+        await self._state.access.end_session(found.session)
+        self._state.trail.note(
+            EventName.SIGN_OUT,
+            tenant=found.tenant.hex(),
+            principal=found.principal.hex(),
+            module=grant.peer_instance,
+            session=found.session.hex(),
+        )
+        return api.Done()
+
+    async def sweep(self) -> None:
+        """Forget sessions that nobody holds any more, and revocations that are older than any ticket."""
+        now_ms = self._state.clock.now_ms()
+        await self._state.access.sweep(now_ms - ABANDONED_SECONDS * 1000, now_ms - 2 * KEPT_MS)
+
+    async def _held(self, grant: Grant, session: bytes) -> SessionRow:
+        try:
+            found = await self._state.access.session(session)
+        except NotFoundError as exc:
+            raise RefusedError("the session has ended", code="refused.session") from exc
+        if found.holder != grant.connection.thumbprint:
+            self._state.trail.note(
+                EventName.TICKET_REFUSE,
+                outcome="refused",
+                code="refused.holder",
+                tenant=found.tenant.hex(),
+                principal=found.principal.hex(),
+                module=grant.peer_instance,
+                session=session.hex(),
+                method=grant.method,
+            )
+            raise RefusedError("another module instance holds the session", code="refused.holder")
+        return found
+
+    async def _addresses(self, row: PrincipalRow, names: PrincipalNames) -> list[str]:
+        seal, directory = self._state.seal, self._state.directory
+        own = [
+            seal.open(item.sealed, SealedText, "addresses", item.lookup).text
+            for item in await directory.addresses_of([row.principal])
+        ]
+        granted = [
+            seal.open(item.sealed, SealedText, "sender_grants", item.principal, item.lookup).text
+            for item in await directory.granted_to(row.principal)
+        ]
+        return list(dict.fromkeys([names.address, *own, *granted]))
+
+    def _issue(self, grant: Grant, row: PrincipalRow, session: bytes, addresses: list[str]) -> api.SignedIn:
+        ticket, token = self._state.mint.user(
+            grant.peer_module,
+            grant.peer_instance,
+            grant.connection.thumbprint,
+            tenant=row.tenant,
+            principal=row.principal,
+            session=session,
+            level=LEVEL_PASSWORD,
+        )
+        self._state.note_issue(ticket)
+        return api.SignedIn(
+            ticket=token,
+            expires=ticket.expires,
+            session=session,
+            tenant=row.tenant,
+            principal=row.principal,
+            public_key=public_key_of(row),
+            addresses=addresses,
+        )
+
+
+def public_key_of(row: PrincipalRow) -> SignedPublicKey:
+    """Return a user's public key as kms has signed it."""
+    if row.generation is None or row.public_key is None or row.signature is None:
+        raise RefusedError("a group has no key and no session", code="refused.session")
+    return SignedPublicKey(row.tenant, row.principal, row.generation, row.public_key, row.signature)

@@ -1,0 +1,213 @@
+"""Signing in: a name and a password, or a SCRAM exchange, become a session. Or the same refusal always.
+
+Who does not exist, is disabled or mistypes gets one and the same answer after the same work.
+"""
+
+import asyncio
+import hmac
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import msgspec
+
+from postkeep.base.address import parse_address
+from postkeep.base.errors import InvalidInputError, RefusedError, ThrottledError
+from postkeep.base.ids import ID_BYTES, new_id
+from postkeep.model.audit import EventName
+from postkeep.protocols.sasl import SaslError
+from postkeep.protocols.sasl.scram import SALT_BYTES, ScramServer, read_client_first
+from postkeep.services.authority import api
+from postkeep.services.authority.passwords import Credential, Passwords, app_verifier
+from postkeep.services.authority.sealing import LOOKUP_BYTES, PrincipalNames
+from postkeep.services.authority.sessions import Sessions, SignIn
+from postkeep.services.authority.state import AuthorityState
+from postkeep.services.authority.throttle import Throttle, network_of
+from postkeep.stores.authority_directory import PrincipalRow
+from postkeep.tickets.clear import Grant
+
+EXCHANGES_MAX: Final = 4096
+"""SCRAM exchanges under way, about 2 KB each; the oldest gives way."""
+
+EXCHANGE_SECONDS: Final = 60.0
+"""Between the two messages of a client: a program answers in milliseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What a name stands for. `row` None: nobody, and everything is done as if it were somebody."""
+
+    key: bytes
+    """Names the account in the throttle and in events, whether it exists or not."""
+    network: str
+    known: bool
+    """Whether the account has signed in from this network before."""
+    row: PrincipalRow | None
+    names: PrincipalNames
+    password: tuple[bytes, Credential] | None
+    apps: list[tuple[bytes, Credential]]
+
+
+class Exchange(NamedTuple):
+    """A SCRAM exchange between its two messages."""
+
+    server: ScramServer
+    network: str
+    protocol: str
+    holder: str
+    until: float
+
+
+class SignInDesk:
+    """The methods by which people sign in."""
+
+    def __init__(
+        self,
+        state: AuthorityState,
+        passwords: Passwords,
+        sessions: Sessions,
+        throttle: Throttle,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._state = state
+        self._passwords = passwords
+        self._sessions = sessions
+        self._throttle = throttle
+        self._monotonic = monotonic
+        self._exchanges: OrderedDict[bytes, Exchange] = OrderedDict()
+
+    async def sign_in(self, grant: Grant, request: api.SignIn) -> api.SignedIn:
+        """Check a password and open a session."""
+        network = network_of(request.network)
+        account = await self._find(request.address, request.protocol, network)
+        async with self._attempt(grant, account, request.protocol):
+            credential = await self._check_password(account, request.password)
+            return await self._open(grant, account, credential, request.protocol)
+
+    async def scram_start(self, grant: Grant, request: api.ScramStart) -> api.ScramChallenge:
+        """Answer a client-first-message. An account that does not exist has a salt too."""
+        first = read_client_first(request.client_first)
+        if first.authorize and first.authorize != first.name:
+            raise SaslError("nobody acts as somebody else")
+        network = network_of(request.network)
+        account = await self._find(first.name, request.protocol, network)
+        server = ScramServer(first, account.names.scram_salt, account.names.scram_iterations)
+        handle, now = new_id(), self._monotonic()
+        while self._exchanges and (
+            len(self._exchanges) >= EXCHANGES_MAX or next(iter(self._exchanges.values())).until <= now
+        ):
+            self._exchanges.popitem(last=False)
+        self._exchanges[handle] = Exchange(
+            server, network, request.protocol, grant.connection.thumbprint, now + EXCHANGE_SECONDS
+        )
+        return api.ScramChallenge(handle, server.server_first)
+
+    async def scram_finish(self, grant: Grant, request: api.ScramFinish) -> api.SignedIn:
+        """Check the client's proof and open a session; the answer proves that we knew the keys."""
+        exchange = self._exchanges.pop(request.exchange, None)
+        if (
+            exchange is None
+            or exchange.until <= self._monotonic()
+            or exchange.holder != grant.connection.thumbprint
+        ):
+            raise RefusedError("no such exchange", code="refused.credentials")
+        account = await self._find(exchange.server.first.name, exchange.protocol, exchange.network)
+        async with self._attempt(grant, account, exchange.protocol):
+            delay = self._throttle.check(account.key, account.network, known=account.known)
+            if delay:
+                await asyncio.sleep(delay)
+                self._throttle.check(account.key, account.network, known=account.known)
+            usable = [*([account.password] if account.password else []), *account.apps]
+            keys = [item.scram for _, item in usable]
+            try:
+                index, final = exchange.server.finish(request.client_final, keys)
+            except SaslError as error:
+                if error.code == SaslError.code:
+                    raise
+                raise RefusedError("the proof is wrong", code="refused.credentials") from error
+            answer = await self._open(grant, account, usable[index][0], exchange.protocol)
+            return msgspec.structs.replace(answer, server_final=final)
+
+    async def _find(self, name: str, protocol: str, network: str) -> Account:
+        """Find what a name stands for, with the same questions to the database if it is nobody."""
+        state, seal = self._state, self._state.seal
+        try:
+            lookup = seal.lookup(parse_address(name))
+        except InvalidInputError:
+            lookup = seal.decoy("address " + name.casefold(), LOOKUP_BYTES)
+        row = (await state.directory.owners([lookup])).get(lookup)
+        if row is not None and row.kind != "user":
+            row = None
+        key = row.principal if row is not None else lookup[:ID_BYTES]
+        credentials = await state.access.credentials(key)
+        known = await state.access.knows_network(key, seal.network(network))
+        if row is None:
+            names = PrincipalNames("", "", seal.decoy(f"salt {lookup.hex()}", SALT_BYTES))
+            return Account(key, network, known, None, names, None, [])
+        names = seal.open(row.sealed, PrincipalNames, "principals", row.tenant, row.principal)
+        password, apps = None, []
+        for item in credentials:
+            opened = seal.open(item.sealed, Credential, "credentials", item.principal, item.id)
+            if item.kind == "password":
+                password = (item.id, opened)
+            elif not opened.protocols or protocol in opened.protocols:
+                apps.append((item.id, opened))
+        return Account(key, network, known, row, names, password, apps)
+
+    async def _check_password(self, account: Account, password: str) -> bytes:
+        """Return the credential that fits; raise RefusedError if none does, after the same work."""
+        credential = account.password[1] if account.password else None
+        if account.password is not None and self._passwords.remembers(credential, password):
+            return account.password[0]
+
+        def admit() -> None:
+            self._throttle.check(account.key, account.network, known=account.known)
+
+        delay = self._throttle.check(account.key, account.network, known=account.known)
+        if delay:
+            await asyncio.sleep(delay)
+            admit()
+        given = app_verifier(self._state.seal.app_key, password)
+        for app, item in account.apps:
+            if hmac.compare_digest(given, item.verifier):
+                return app
+        await self._passwords.check(credential, password, account.network, admit)
+        assert account.password is not None
+        return account.password[0]
+
+    async def _open(self, grant: Grant, account: Account, credential: bytes, protocol: str) -> api.SignedIn:
+        row = account.row
+        if row is None or row.status != "active":
+            raise RefusedError("the account is disabled", code="refused.credentials")
+        network = None if account.known else self._state.seal.network(account.network)
+        return await self._sessions.open(grant, protocol, SignIn(row, account.names, credential, network))
+
+    @asynccontextmanager
+    async def _attempt(self, grant: Grant, account: Account, protocol: str) -> AsyncIterator[None]:
+        """Settle an attempt by how it ends: count it, forgive, and tell the ledger of a refusal."""
+        try:
+            yield
+        except (RefusedError, SaslError) as error:
+            self._throttle.fail(account.key, account.network)
+            self._note(grant, account, protocol, error.code)
+            raise
+        except ThrottledError as error:
+            self._note(grant, account, protocol, error.code)
+            raise
+        self._throttle.succeed(account.key, account.network)
+
+    def _note(self, grant: Grant, account: Account, protocol: str, code: str) -> None:
+        row = account.row
+        self._state.trail.note(
+            EventName.SIGN_IN,
+            outcome="refused",
+            code=code,
+            tenant=row.tenant.hex() if row else "",
+            principal=row.principal.hex() if row else "",
+            module=grant.peer_instance,
+            method=protocol,
+            digest="" if row else account.key.hex(),
+        )

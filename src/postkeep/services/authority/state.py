@@ -1,0 +1,88 @@
+"""What the parts of the authority share: its rows, its mint, its feed, its trail; and the wait for kms."""
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Protocol, Unpack
+
+from postkeep.base.clock import Clock
+from postkeep.base.errors import UnavailableError
+from postkeep.model.audit import EventName
+from postkeep.model.ticket import Ticket
+from postkeep.services.authority.api import Revoke
+from postkeep.services.authority.feed import FeedLog
+from postkeep.services.authority.sealing import AccountSeal
+from postkeep.services.kms.api import SignedPublicKey
+from postkeep.services.ledger.trail import EventFields
+from postkeep.stores.authority_access import AccessRows
+from postkeep.stores.authority_directory import DirectoryRows
+from postkeep.tickets.clear import Grant
+from postkeep.tickets.mint import Mint
+
+
+class Events(Protocol):
+    """Where events go: a `Trail`."""
+
+    def note(self, event: EventName, **fields: Unpack[EventFields]) -> None:
+        """Queue an event."""
+
+
+@dataclass(slots=True)
+class AuthorityState:
+    """Made once at the start; `unlock` completes it when kms has answered."""
+
+    mint: Mint
+    clock: Clock
+    feed: FeedLog
+    trail: Events
+    directory: DirectoryRows
+    access: AccessRows
+    _seal: AccountSeal | None = None
+    _queue_key: SignedPublicKey | None = None
+    unlocked: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def unlock(self, account_key: bytes, queue_key: SignedPublicKey) -> None:
+        """Take the account key and the installation's queue key from kms."""
+        self._seal = AccountSeal(account_key)
+        self._queue_key = queue_key
+        self.unlocked.set()
+
+    @property
+    def seal(self) -> AccountSeal:
+        """The account seal; UnavailableError before kms has given its key."""
+        if self._seal is None:
+            raise UnavailableError("kms has not given the account key yet", code="unavailable.starting")
+        return self._seal
+
+    @property
+    def queue_key(self) -> SignedPublicKey:
+        """The public key of the installation's queue."""
+        if self._queue_key is None:
+            raise UnavailableError("kms has not given the queue key yet", code="unavailable.starting")
+        return self._queue_key
+
+    async def revoke(self, grant: Grant | None, request: Revoke) -> None:
+        """Void everything issued to a subject before now, and tell everybody."""
+        row = await self.access.revoke(request.scope, request.subject, self.clock.now_ms() + 1)
+        self.feed.revoked(row)
+        self.note_revocation(request, grant)
+
+    def note_revocation(self, revocation: Revoke, grant: Grant | None) -> None:
+        """Record a revocation."""
+        self.trail.note(
+            EventName.TICKET_REVOKE,
+            note=f"{revocation.scope} {revocation.subject}",
+            module=grant.peer_instance if grant else "",
+            session=grant.session.hex() if grant else "",
+        )
+
+    def note_issue(self, ticket: Ticket) -> None:
+        """Record that a ticket was issued."""
+        self.trail.note(
+            EventName.TICKET_ISSUE,
+            ticket=ticket.id,
+            tenant=ticket.tenant,
+            principal=ticket.principal,
+            session=ticket.session,
+            module=ticket.instance,
+            note=ticket.purpose or ticket.kind.value,
+        )

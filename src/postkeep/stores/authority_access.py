@@ -1,0 +1,189 @@
+"""Rows of access: credentials, sessions, revocations, known networks."""
+
+# ruff: noqa: S608 - column names and conditions come from constants of this file
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+from postkeep.base.errors import NotFoundError
+from postkeep.stores.authority_directory import INSERT_CREDENTIAL
+from postkeep.stores.postgres import Pool, database_errors
+
+
+class CredentialRow(NamedTuple):
+    """A password (kind `password`) or an app password (kind `app`), sealed."""
+
+    tenant: bytes
+    principal: bytes
+    id: bytes
+    kind: str
+    sealed: bytes
+    created_ms: int
+    last_used_ms: int | None = None
+
+
+class SessionRow(NamedTuple):
+    """A session and the one key that may renew or end it."""
+
+    session: bytes
+    tenant: bytes
+    principal: bytes
+    credential: bytes
+    module: str
+    instance: str
+    holder: str
+    level: int
+    opened_ms: int
+    renewed_ms: int
+
+
+class RevocationRow(NamedTuple):
+    """One revocation as the feed tells it."""
+
+    position: int
+    scope: str
+    subject: str
+    before_ms: int
+
+
+_CREDENTIAL: Final = ", ".join(CredentialRow._fields)
+_SESSION: Final = ", ".join(SessionRow._fields)
+_SESSIONS_OF: Final = {
+    "session": "session = $1",
+    "user": "principal = $1",
+    "tenant": "tenant = $1",
+    "instance": "instance = convert_from($1, 'UTF8')",
+    "credential": "credential = $1",
+}
+_LISTED_MAX: Final = 100_000  # revocations that the feed may still have to tell; ten minutes' worth
+
+
+class AccessRows:
+    """Credentials, sessions, revocations."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def credentials(self, principal: bytes) -> list[CredentialRow]:
+        """Return a user's credentials, oldest first."""
+        query = f"SELECT {_CREDENTIAL} FROM credentials WHERE principal = $1 ORDER BY id"
+        return [CredentialRow(*row) for row in await self._fetch(query, principal)]
+
+    async def add_credential(self, row: CredentialRow) -> None:
+        """Add an app password."""
+        await self._execute(INSERT_CREDENTIAL, *row[:6])
+
+    async def replace_password(
+        self, row: CredentialRow, *, revocation: tuple[str, str, int]
+    ) -> RevocationRow:
+        """Replace the password and end every session of the user, in one transaction."""
+        with database_errors():
+            async with self._pool.acquire() as connection, connection.transaction():
+                await connection.execute(
+                    "DELETE FROM credentials WHERE principal = $1 AND kind = 'password'", row.principal
+                )
+                await connection.execute(INSERT_CREDENTIAL, *row[:6])
+                return await _revoke(connection, *revocation, row.principal)
+
+    async def remove_credential(self, principal: bytes, credential: bytes) -> list[bytes]:
+        """Remove an app password; return the sessions that it had opened. NotFoundError if it is none."""
+        with database_errors():
+            async with self._pool.acquire() as connection, connection.transaction():
+                gone = await connection.fetchval(
+                    "DELETE FROM credentials WHERE principal = $1 AND id = $2 AND kind = 'app' RETURNING id",
+                    principal,
+                    credential,
+                )
+                if gone is None:
+                    raise NotFoundError("no such app password")
+                rows = await connection.fetch(
+                    "SELECT session FROM sessions WHERE credential = $1", credential
+                )
+        return [row[0] for row in rows]
+
+    async def open_session(self, row: SessionRow, network: bytes | None) -> None:
+        """Record a session and the use of its credential; `network` is one not known yet."""
+        with database_errors():
+            async with self._pool.acquire() as connection, connection.transaction():
+                await connection.execute(
+                    f"INSERT INTO sessions ({_SESSION}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+                    *row,
+                )
+                await connection.execute(
+                    "UPDATE credentials SET last_used_ms = $3 WHERE principal = $1 AND id = $2",
+                    row.principal,
+                    row.credential,
+                    row.opened_ms,
+                )
+                await connection.execute(
+                    "UPDATE principals SET last_sign_in_ms = $2 WHERE principal = $1",
+                    row.principal,
+                    row.opened_ms,
+                )
+                if network is not None:
+                    await connection.execute(
+                        "INSERT INTO known_networks (tenant, principal, network, used_ms) "
+                        "VALUES ($1, $2, $3, $4) "
+                        "ON CONFLICT (tenant, principal, network) DO UPDATE SET used_ms = $4",
+                        row.tenant,
+                        row.principal,
+                        network,
+                        row.opened_ms,
+                    )
+
+    async def session(self, session: bytes) -> SessionRow:
+        """Return a session; raise NotFoundError if it has ended."""
+        rows = await self._fetch(f"SELECT {_SESSION} FROM sessions WHERE session = $1", session)
+        if not rows:
+            raise NotFoundError("no such session")
+        return SessionRow(*rows[0])
+
+    async def renew_session(self, session: bytes, now_ms: int) -> None:
+        """Note that a session lives."""
+        await self._execute("UPDATE sessions SET renewed_ms = $2 WHERE session = $1", session, now_ms)
+
+    async def end_session(self, session: bytes) -> None:
+        """End a session that its user has left: its ticket is not revoked, its holder throws it away."""
+        await self._execute("DELETE FROM sessions WHERE session = $1", session)
+
+    async def sweep(self, renewed_before_ms: int, revoked_before_ms: int) -> None:
+        """Forget sessions that nobody renews, and revocations that no ticket is old enough for."""
+        await self._execute("DELETE FROM sessions WHERE renewed_ms < $1", renewed_before_ms)
+        await self._execute("DELETE FROM revocations WHERE before_ms < $1", revoked_before_ms)
+
+    async def knows_network(self, principal: bytes, network: bytes) -> bool:
+        """Whether the user has signed in from this network before."""
+        query = "SELECT 1 FROM known_networks WHERE principal = $1 AND network = $2"
+        return bool(await self._fetch(query, principal, network))
+
+    async def revoke(self, scope: str, subject: str, before_ms: int) -> RevocationRow:
+        """Void everything issued to a subject: its sessions go in the same transaction."""
+        raw = subject.encode() if scope == "instance" else bytes.fromhex(subject)
+        with database_errors():
+            async with self._pool.acquire() as connection, connection.transaction():
+                return await _revoke(connection, scope, subject, before_ms, raw)
+
+    async def revocations(self) -> list[RevocationRow]:
+        """Return the revocations that are kept, oldest first."""
+        query = "SELECT position, scope, subject, before_ms FROM revocations ORDER BY position DESC LIMIT $1"
+        return [RevocationRow(*row) for row in reversed(await self._fetch(query, _LISTED_MAX))]
+
+    async def _fetch(self, query: str, *arguments: Any) -> list[Any]:
+        with database_errors():
+            return await self._pool.fetch(query, *arguments)
+
+    async def _execute(self, query: str, *arguments: Any) -> None:
+        with database_errors():
+            await self._pool.execute(query, *arguments)
+
+
+async def _revoke(connection: Any, scope: str, subject: str, before_ms: int, raw: bytes) -> RevocationRow:
+    await connection.execute(f"DELETE FROM sessions WHERE {_SESSIONS_OF[scope]}", raw)
+    row: Sequence[Any] = await connection.fetchrow(
+        "INSERT INTO revocations (scope, subject, before_ms) VALUES ($1, $2, $3) "
+        "RETURNING position, scope, subject, before_ms",
+        scope,
+        subject,
+        before_ms,
+    )
+    return RevocationRow(*row)
