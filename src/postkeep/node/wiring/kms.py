@@ -1,0 +1,104 @@
+"""Builds the kms module: its database, the unsealed hierarchy, its handlers, its watch over the ledger."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Coroutine
+from pathlib import Path
+from typing import Any
+
+from postkeep.base.clock import SystemClock
+from postkeep.model.categories import Category
+from postkeep.node.context import ModuleContext
+from postkeep.services.authority.client import AuthorityClient
+from postkeep.services.kms.opening import OpenKms, open_kms
+from postkeep.services.kms.root import choose_seal
+from postkeep.services.ledger.client import LedgerClient
+from postkeep.services.ledger.trail import Trail
+from postkeep.stores.postgres import load_migrations, migrate, open_pool
+from postkeep.tickets.channel import Link, Server
+from postkeep.tickets.follow import follow_feed
+from postkeep.tickets.revocations import RevocationView
+
+
+def slots_directory(context: ModuleContext) -> Path:
+    """Return where the slots lie: the secret category's own place, or the module's state directory."""
+    configured = context.config.categories.get(Category.SECRET)
+    return Path(configured.directory) if configured and configured.directory else context.state_dir
+
+
+async def run(context: ModuleContext) -> None:
+    """Serve the keys until told to stop."""
+    clock = SystemClock()
+    async with contextlib.AsyncExitStack() as stack:
+        ledger_link = _link(context, "ledger")
+        stack.push_async_callback(ledger_link.close)
+        trail = Trail(context.instance, ledger_link, clock)
+        stack.push_async_callback(trail.close)
+        kms = await stack.enter_async_context(_opened(context, ledger_link, trail, clock))
+        context.publish("directory", kms.signing.directory.public_key)
+        context.publish("ledger", kms.signing.ledger.public_key)
+        context.publish("ca", kms.tls.ca_pem)
+        view = RevocationView()
+        authority_link = _link(context, "authority")
+        stack.push_async_callback(authority_link.close)
+        feed = follow_feed(AuthorityClient(authority_link), view)
+        await stack.enter_async_context(_background(feed, context.stop))
+        await stack.enter_async_context(_background(kms.checkpointer.run(), context.stop))
+        server = Server(
+            context.identity,
+            context.anchors,
+            "kms",
+            kms.service.handlers(),
+            view,
+            kms.service.on_refusal,
+            clock,
+        )
+        stack.push_async_callback(server.close)
+        await server.serve_unix(context.run_dir / "kms.sock")
+        context.ready()
+        await context.stop.wait()
+
+
+@contextlib.asynccontextmanager
+async def _opened(
+    context: ModuleContext, ledger_link: Link, trail: Trail, clock: SystemClock
+) -> AsyncIterator[OpenKms]:
+    pool = await open_pool(context.dsn.reveal())
+    try:
+        async with pool.acquire() as connection:
+            await migrate(connection, "kms", load_migrations("postkeep.stores.sql.kms"))
+        config = context.config
+        kms = await open_kms(
+            pool=pool,
+            seal=choose_seal(config.keys.root, context.state_dir, context.root_secret),
+            slots_dir=slots_directory(context),
+            hostname=config.node.hostname or socket.getfqdn(),
+            own_tls=(config.tls.certificate, config.tls.key),
+            ledger=LedgerClient(ledger_link),
+            trail=trail,
+            clock=clock,
+        )
+        try:
+            yield kms
+        finally:
+            kms.close()
+    finally:
+        await pool.close()
+
+
+@contextlib.asynccontextmanager
+async def _background(work: Coroutine[Any, Any, None], stop: asyncio.Event) -> AsyncIterator[None]:
+    """Run a loop beside the server and end it with it; a loop that fails ends the module with its error."""
+    task = asyncio.create_task(work)
+    task.add_done_callback(lambda done: None if done.cancelled() or not done.exception() else stop.set())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+def _link(context: ModuleContext, keeper: str) -> Link:
+    return Link(context.identity, context.anchors, keeper, context.run_dir / f"{keeper}.sock")
