@@ -83,7 +83,10 @@ def configure(config: LogConfig, module: str, instance: str) -> None:
 
 
 class _FromStandardLogging(logging.Handler):
-    """Lines of libraries: where they come from and what kind of fault, never their text (it may be data)."""
+    """Lines of libraries: where they come from and what kind of fault, never their text (it may be data).
+
+    Our own modules that log this way keep their text; it is scrubbed like everything.
+    """
 
     def emit(self, record: logging.LogRecord) -> None:
         error = record.exc_info[1] if record.exc_info else None
@@ -93,6 +96,7 @@ class _FromStandardLogging(logging.Handler):
             library=record.name,
             line=f"{record.module}:{record.lineno}",
             exc_info=error,
+            **({"text": record.getMessage()} if record.name.startswith("postkeep.") else {}),
         )
 
 

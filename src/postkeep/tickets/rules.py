@@ -45,6 +45,8 @@ class Rule:
     """A ticket limited to some mailboxes may call it although the request names none."""
     counts: str = ""
     """The request's list whose length is taken from an operation ticket's budget; empty: one a call."""
+    waits: bool = False
+    """A long poll: it is given up at once when its caller goes or the keeper stops, as nothing is lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("authority.operator_sign_in",    (NEWCOMER,)),
     Rule("authority.renew_module",        MODULES),
     Rule("authority.issue_operation",     (MX, SUBMISSION, RELAY, STEWARD)),
-    Rule("authority.feed",                MODULES),
+    Rule("authority.feed",                MODULES, waits=True),
     # --- authority: people. The session's row names the one key that may renew or end it ---
     Rule("authority.sign_in",             (IMAP, SUBMISSION)),
     Rule("authority.scram_start",         (IMAP, SUBMISSION)),
@@ -154,12 +156,12 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("vault.quota",                   (STEWARD,), STAFF, _LOOK, OPERATIONS),
     Rule("vault.watch",                   (IMAP,), USER, _READ, METADATA, any_mailbox=True),
     Rule("vault.unwatch",                 (IMAP,)),
-    Rule("vault.next_changes",            (IMAP,)),
+    Rule("vault.next_changes",            (IMAP,), waits=True),
     # --- vault: the queue ---
     Rule("vault.queue_lease",             (RELAY,), OPERATION, _QUEUE, MAIL),
     Rule("vault.queue_content",           (RELAY,), OPERATION, _QUEUE, CONTENT),
     Rule("vault.queue_update",            (RELAY,), OPERATION, _QUEUE, METADATA, counts="outcomes"),
-    Rule("vault.queue_wait",              (RELAY,), OPERATION, _QUEUE, METADATA),
+    Rule("vault.queue_wait",              (RELAY,), OPERATION, _QUEUE, METADATA, waits=True),
     Rule("vault.queue_list",              (STEWARD,), STAFF, _LOOK, OPERATIONS),
     Rule("vault.queue_act",               (STEWARD,), STAFF, _OPERATE, OPERATIONS),
     # --- vault: removal and upkeep ---

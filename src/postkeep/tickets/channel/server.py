@@ -103,6 +103,8 @@ class Server:
         """Stop listening, let running calls finish for a moment, then end every connection."""
         for listener in self._listeners:
             listener.close()
+        for connection in self.connections:
+            connection.give_up_waiting()
         if self.tasks:
             await asyncio.wait(set(self.tasks), timeout=CLOSE_SECONDS)
         for task in tuple(self.tasks):
@@ -135,6 +137,7 @@ class _Connection(asyncio.Protocol):
         self._blocked = False
         self._proved = False
         self._on_close: list[Callable[[], None]] = []
+        self._waiting: set[asyncio.Task[None]] = set()
 
     # --- what handlers see ---
 
@@ -172,6 +175,7 @@ class _Connection(asyncio.Protocol):
         for callback in self._on_close:
             callback()
         self._on_close.clear()
+        self.give_up_waiting()
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -192,6 +196,11 @@ class _Connection(asyncio.Protocol):
         """End the connection without another word."""
         self._step = self._ignore
         self._transport.abort()
+
+    def give_up_waiting(self) -> None:
+        """End the long polls of this connection."""
+        for task in tuple(self._waiting):
+            task.cancel()
 
     # --- handshake ---
 
@@ -261,6 +270,9 @@ class _Connection(asyncio.Protocol):
         task = asyncio.get_running_loop().create_task(self._run(call.id, method, grant, request))
         self._server.tasks.add(task)
         task.add_done_callback(self._server.tasks.discard)
+        if method.rules[0].waits:
+            self._waiting.add(task)
+            task.add_done_callback(self._waiting.discard)
 
     async def _run(self, call_id: int, method: Method, grant: Grant, request: Any) -> None:
         try:
