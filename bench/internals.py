@@ -1,0 +1,48 @@
+"""What is measured inside Postkeep: ledger, tickets, the time until ready, memory when idle."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import ledger_rate
+import ticket_cost
+from cgroup import memory_pss_bytes
+
+IDLE_SECONDS = 8.0
+
+
+def measure(server: Any, work: Path) -> list[dict[str, str]]:
+    """Measure all of it; the node is restarted on its initialised directory."""
+    server.halt()
+    ready = [server.serve()]
+    for _ in range(2):
+        server.halt()
+        ready.append(server.serve())
+    time.sleep(IDLE_SECONDS)
+    pss = memory_pss_bytes(server.meter.pids())
+    processes = len(server.meter.pids())
+    rate = ledger_rate.measure(work / "ledger")
+    warm, cold = ticket_cost.measure()
+    return [
+        {
+            "what": "durable ledger events a second, four sources over the channel",
+            "figure": f"{rate['events_per_second']:,.0f}",
+            "aim": ">= 20,000",
+        },
+        {
+            "what": "ledger CPU per event, its own process, µs",
+            "figure": f"{rate['server_cpu_us']:.1f}",
+            "aim": "-",
+        },
+        {"what": "ticket check, warm / cold, µs", "figure": f"{warm:.1f} / {cold:.0f}", "aim": "<= 20 / 400"},
+        {
+            "what": "serve ready on an initialised directory, s",
+            "figure": f"{sorted(ready)[1]:.2f}",
+            "aim": "<= 5",
+        },
+        {
+            "what": f"idle node, PSS of all {processes} processes, MB",
+            "figure": f"{pss / 1e6:.0f}",
+            "aim": "<= 400",
+        },
+    ]

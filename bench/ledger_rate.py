@@ -1,0 +1,121 @@
+"""Durable events a second: `python bench/ledger_rate.py`. A ledger process, four sources in another.
+
+Everything is real: the channel with its MACs, the journal, one fdatasync per group. Each source has one
+batch of 512 under way, as a busy trail has.
+"""
+
+import asyncio
+import multiprocessing
+import os
+import resource
+import shutil
+import tempfile
+import time
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import uvloop
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from postkeep.base.clock import SystemClock
+from postkeep.model.audit import AuditEvent, EventName
+from postkeep.services.ledger.api import Append
+from postkeep.services.ledger.client import LedgerClient
+from postkeep.services.ledger.journal import Journal
+from postkeep.services.ledger.service import LedgerService
+from postkeep.stores.ledger_log import LedgerLog
+from postkeep.tickets.channel import Link, Server
+from postkeep.tickets.identity import Anchors, ModuleIdentity
+from postkeep.tickets.mint import Mint
+from postkeep.tickets.revocations import RevocationView
+
+SOURCES = 4
+BATCH = 512
+EVENTS = 200_000
+
+
+def measure(directory: Path | None = None) -> dict[str, float]:
+    """Return events a second, and the ledger's CPU microseconds per event."""
+    path = directory or Path(tempfile.mkdtemp(dir=".", prefix="bench-ledger-"))
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir(parents=True)
+    key = Ed25519PrivateKey.generate()
+    ours, theirs = multiprocessing.Pipe()
+    server = multiprocessing.get_context("fork").Process(target=_serve, args=(path, key, theirs))
+    server.start()
+    ours.recv()
+    seconds = uvloop.run(_send(path, key))
+    ours.send("stop")
+    cpu = ours.recv()
+    server.join()
+    shutil.rmtree(path)
+    return {"events_per_second": EVENTS / seconds, "server_cpu_us": cpu / EVENTS * 1e6}
+
+
+def _identity(key: Ed25519PrivateKey, module: str, instance: str) -> tuple[ModuleIdentity, Anchors]:
+    anchors = Anchors()
+    anchors.trust("authority", key.public_key().public_bytes_raw())
+    identity = ModuleIdentity(module, instance)
+    identity.ticket = Mint(key.sign).module(module, instance, identity.thumbprint)[1]
+    return identity, anchors
+
+
+def _serve(path: Path, key: Ed25519PrivateKey, parent: Connection) -> None:
+    async def run() -> None:
+        identity, anchors = _identity(key, "ledger", "ledger-1.aaaa")
+        log = LedgerLog(path / "ledger")
+        journal = Journal(log, "ledger-1.aaaa", SystemClock())
+        await journal.open()
+        service = LedgerService(log, journal, "bench/ledger", anchors)
+        server = Server(identity, anchors, "ledger", service.handlers(), RevocationView(), lambda _: None)
+        await server.serve_unix(path / "ledger.sock")
+        before = resource.getrusage(resource.RUSAGE_SELF)
+        parent.send(os.getpid())
+        await asyncio.get_running_loop().run_in_executor(None, parent.recv)
+        after = resource.getrusage(resource.RUSAGE_SELF)
+        parent.send(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+        await server.close()
+        await journal.close()
+
+    uvloop.run(run())
+
+
+async def _send(path: Path, key: Ed25519PrivateKey) -> float:
+    async def source(number: int) -> None:
+        identity, anchors = _identity(key, "imap", f"imap-{number}.aaaa")
+        link = Link(identity, anchors, "ledger", path / "ledger.sock")
+        client = LedgerClient(link)
+        for first in range(1, EVENTS // SOURCES, BATCH):
+            batch = [_event(identity.instance, n) for n in range(first, first + BATCH)]
+            await client.append(Append(batch))
+        await link.close()
+
+    began = time.perf_counter()
+    await asyncio.gather(*(source(number) for number in range(SOURCES)))
+    return time.perf_counter() - began
+
+
+def _event(source: str, number: int) -> AuditEvent:
+    return AuditEvent(
+        EventName.READ,
+        1_800_000_000_000 + number,
+        source,
+        number,
+        tenant="019aa5b6c0de7f01" * 2,
+        principal="019aa5b6c0de7f02" * 2,
+        session="019aa5b6c0de7f03" * 2,
+        ticket="019aa5b6c0de7f04" * 2,
+        module="imap",
+        method="vault.content",
+        mailbox="019aa5b6c0de7f05" * 2,
+        category="content",
+        count=12,
+        digest="7f" * 32,
+    )
+
+
+if __name__ == "__main__":
+    figures = measure()
+    print(
+        f"{figures['events_per_second']:,.0f} durable events/s, {figures['server_cpu_us']:.1f} us of CPU each"
+    )
