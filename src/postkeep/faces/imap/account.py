@@ -1,0 +1,108 @@
+"""A person who is signed in on one connection: the ticket, the keys, the mailboxes under their names."""
+
+import contextlib
+from collections.abc import Sequence
+
+from postkeep.base.errors import PostkeepError
+from postkeep.base.ids import new_id
+from postkeep.crypto.message import open_name, seal_name
+from postkeep.faces.imap.keepers import Keepers
+from postkeep.faces.imap.keyring import Keyring
+from postkeep.faces.imap.names import ROLE_NAMES, Named, Tree, canonical
+from postkeep.services.authority.api import RenewUser, SignedIn, SignOut
+from postkeep.services.delivery.epochs import EpochBook, OpenEpoch
+from postkeep.services.vault.api import (
+    ChangeMailboxes,
+    ListMailboxes,
+    MailboxChange,
+    MailboxRow,
+    SealedName,
+)
+
+
+class Account:
+    """Everything that dies with the session. Nothing of it is shared with another connection."""
+
+    def __init__(self, keepers: Keepers, signed_in: SignedIn) -> None:
+        self.keepers = keepers
+        self.tenant = signed_in.tenant
+        self.principal = signed_in.principal
+        self.session = signed_in.session
+        self.ticket = signed_in.ticket
+        self.expires = signed_in.expires
+        self.public_key = signed_in.public_key
+        self.started_ms = keepers.clock.now_ms()
+        self.keyring = Keyring(keepers, signed_in.tenant, signed_in.principal)
+        self.book = EpochBook(lambda: keepers.anchors.directory, keepers.clock, writers_max=1)
+        self._names: dict[tuple[bytes, bytes, int], str] = {}
+
+    async def renew(self) -> None:
+        """Get a fresh ticket; raises RefusedError where the session has ended."""
+        fresh = await self.keepers.authority.renew_user(RenewUser(self.session))
+        self.ticket = fresh.ticket
+        self.expires = fresh.expires
+
+    async def sign_out(self) -> None:
+        """End the session; where the authority does not answer it ends by itself with its ticket."""
+        with contextlib.suppress(PostkeepError):
+            await self.keepers.authority.sign_out(SignOut(self.session))
+
+    async def tree(self) -> Tree:
+        """Return the mailboxes as they are now, names opened."""
+        listed = await self.keepers.vault.mailboxes(ListMailboxes(self.principal), ticket=self.ticket)
+        sealed = [row.name for row in listed.mailboxes if row.name and not self._known(row)]
+        await self.keyring.need((name.epoch for name in sealed), self.ticket)
+        return Tree((Named(self._name(row), row) for row in listed.mailboxes), listed.version)
+
+    def seal_mailbox_name(self, mailbox: bytes, name: str) -> tuple[SealedName, OpenEpoch]:
+        """Seal a name for a mailbox; the epoch goes along with the change until the vault has it."""
+        epoch, step = self.book.take(self.public_key)
+        writer = epoch.writer
+        sealed = seal_name(step, self.tenant, self.principal, mailbox, writer.epoch, name)
+        self._names[mailbox, writer.epoch, step.index] = name
+        return SealedName(writer.epoch, step.index, sealed), epoch
+
+    async def change(
+        self, tree: Tree, changes: Sequence[MailboxChange], epochs: Sequence[OpenEpoch] = ()
+    ) -> None:
+        """Change the mailbox list; raises ConflictError if it has changed since `tree` was read."""
+        unknown = {id(epoch): epoch for epoch in epochs if not epoch.acknowledged}
+        await self.keepers.vault.change_mailboxes(
+            ChangeMailboxes(
+                self.principal,
+                tree.version,
+                list(changes),
+                [epoch.announcement for epoch in unknown.values()],
+            ),
+            ticket=self.ticket,
+        )
+        for epoch in unknown.values():
+            epoch.acknowledged = True
+
+    def new_mailbox(self, name: str) -> tuple[MailboxChange, OpenEpoch]:
+        """Return the change that makes a mailbox."""
+        mailbox = new_id()
+        sealed, epoch = self.seal_mailbox_name(mailbox, name)
+        return MailboxChange(mailbox, create=True, name=sealed, subscribed=False), epoch
+
+    def _known(self, row: MailboxRow) -> bool:
+        return row.name is None or (row.id, row.name.epoch, row.name.index) in self._names
+
+    def _name(self, row: MailboxRow) -> str:
+        if row.name is None:
+            return ROLE_NAMES.get(row.role, row.id.hex())
+        key = (row.id, row.name.epoch, row.name.index)
+        name = self._names.get(key)
+        if name is None:
+            wrap_key = self.keyring.wrap_key("metadata", row.name.epoch, row.name.index)
+            opened = open_name(
+                wrap_key,
+                self.tenant,
+                self.principal,
+                row.id,
+                row.name.epoch,
+                row.name.index,
+                row.name.sealed,
+            )
+            name = self._names[key] = canonical(opened)
+        return name

@@ -1,0 +1,48 @@
+"""What one client may take of this face. Every limit has its unit and its reason."""
+
+from typing import Final
+
+CONNECTIONS_MAX: Final = 12_000
+"""Of one process: ten thousand idle clients and some room."""
+CONNECTIONS_PER_ADDRESS_MAX: Final = 200
+"""From one IP address; an office behind one address has many clients with several connections each."""
+HANDSHAKE_SECONDS_MAX: Final = 20.0
+"""For a TLS handshake."""
+SIGN_IN_SECONDS_MAX: Final = 60.0
+"""Until a client has signed in."""
+IDLE_SECONDS_MAX: Final = 31 * 60.0
+"""Without a word from the client: RFC 3501 section 5.4 asks for at least 30 minutes."""
+WRITE_SECONDS_MAX: Final = 120.0
+"""For a client that does not take what it asked for."""
+WRITE_BUFFER_BYTES: Final = 256 * 1024
+"""Octets that wait for a slow client before a command pauses."""
+BAD_COMMANDS_MAX: Final = 20
+"""Commands in a row that can't be understood, before we hang up."""
+SIGN_IN_FAILURES_MAX: Final = 5
+"""On one connection, before we hang up."""
+SIGN_IN_DELAY_SECONDS: Final = 0.5
+"""After the first failure; doubles with each further one."""
+APPEND_BYTES_MAX: Final = 50 * 1024 * 1024
+"""One message (RFC 7889), the same as mx takes."""
+SUMMARIES_PER_CALL: Final = 512
+"""Sealed summaries asked of the vault at once: about a megabyte."""
+ROWS_PER_WRITE: Final = 2_000
+"""FETCH answers from rows alone, put together into one write."""
+CONTENT_BYTES_PER_CALL: Final = 2 * 1024 * 1024
+"""Sealed octets asked of the vault at once; what one connection holds of content at any moment."""
+CONTENT_RANGES_PER_CALL: Final = 256
+"""Ranges asked of the vault at once."""
+SEARCH_PART_BYTES_MAX: Final = 4 * 1024 * 1024
+"""Of one text part that BODY and TEXT look into."""
+WHOLE_KEYRING_FROM: Final = 32
+"""Missing epochs of one command from which on all of the principal's are opened at once."""
+EPOCHS_PER_CALL: Final = 2_000
+"""Epochs asked of kms at once."""
+CONFLICT_RETRIES: Final = 10
+"""Attempts at a change of the mailbox list that others change too."""
+CONFLICT_WAIT_SECONDS: Final = 0.01
+"""The longest pause after the first of them; grows with each."""
+RENEW_SCAN_SECONDS: Final = 5.0
+"""How often live sessions are looked at for tickets that run out."""
+RENEW_BEFORE_SECONDS: Final = 60
+"""A ticket with less than this left is renewed."""

@@ -1,0 +1,45 @@
+"""From errors to tagged replies: the one table, with the response codes of RFC 5530 and its kin."""
+
+from postkeep.base.errors import PostkeepError
+from postkeep.protocols.imap import responses
+from postkeep.protocols.imap.errors import ImapCharsetError, ImapSyntaxError
+
+_CODES = {
+    "invalid": "CANNOT",
+    "not_found": "NONEXISTENT",
+    "conflict": "ALREADYEXISTS",
+    "refused": "NOPERM",
+    "unavailable": "UNAVAILABLE",
+    "limit": "LIMIT",
+    "over_quota": "OVERQUOTA",
+    "throttled": "UNAVAILABLE",
+    "integrity": "CORRUPTION",
+    "internal": "SERVERBUG",
+}
+
+
+class CommandError(PostkeepError):
+    """A command that is understood and can't be done: NO with a response code of its own, or BAD."""
+
+    code = "imap_command"
+
+    def __init__(self, text: str, response_code: str = "", *, bad: bool = False) -> None:
+        super().__init__(text, public_text=text)
+        self.response_code = response_code
+        self.bad = bad
+
+
+def reply_to_error(tag: bytes, error: PostkeepError) -> bytes:
+    """Return the tagged reply (untagged where the tag could not be read). No detail leaves this process."""
+    if isinstance(error, ImapCharsetError):
+        return responses.status(tag, "NO", error.public_text, "BADCHARSET (US-ASCII UTF-8)")
+    if isinstance(error, ImapSyntaxError):
+        return responses.status(tag or error.tag or b"*", "BAD", error.public_text)
+    if isinstance(error, CommandError):
+        return responses.status(tag, "BAD" if error.bad else "NO", error.public_text, error.response_code)
+    return responses.status(tag, "NO", error.public_text, _CODES.get(error.code, "SERVERBUG"))
+
+
+def no_such_mailbox(*, try_create: bool = False) -> CommandError:
+    """Return the error for a mailbox that is not there; APPEND and COPY hint that it can be made."""
+    return CommandError("There is no such mailbox.", "TRYCREATE" if try_create else "NONEXISTENT")

@@ -1,0 +1,218 @@
+"""One client's session: its state, and the commands that it runs one after the other (RFC 3501 section 3)."""
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from enum import Flag, auto
+from typing import NamedTuple, Protocol
+
+from postkeep.base.errors import PostkeepError
+from postkeep.faces.imap.account import Account
+from postkeep.faces.imap.keepers import Keepers
+from postkeep.faces.imap.limits import BAD_COMMANDS_MAX, SIGN_IN_FAILURES_MAX
+from postkeep.faces.imap.replies import CommandError, reply_to_error
+from postkeep.faces.imap.selected import Selected
+from postkeep.protocols.imap import responses
+from postkeep.protocols.imap.commands import Bare, Command, Request
+from postkeep.protocols.imap.errors import ImapSyntaxError
+from postkeep.protocols.imap.parser import parse_command
+from postkeep.protocols.imap.reader import CommandBytes
+
+_log = logging.getLogger(__name__)
+
+
+class State(Flag):
+    """RFC 3501 section 3."""
+
+    NOT_AUTHENTICATED = auto()
+    AUTHENTICATED = auto()
+    SELECTED = auto()
+    LOGOUT = auto()
+
+
+SIGNED_IN = State.AUTHENTICATED | State.SELECTED
+ANY = State.NOT_AUTHENTICATED | SIGNED_IN
+
+
+class Border(Flag):
+    """What may be told between a command's answer and its tagged line."""
+
+    NOTHING = 0
+    CHANGES = auto()
+    """New messages and flags."""
+    EXPUNGES = auto()
+    """Message numbers may change too (not after FETCH, STORE, SEARCH: RFC 3501 section 7.4.1)."""
+    ALWAYS = auto()
+    """Ask the vault even if it has not said that something is new."""
+
+
+class Completion(NamedTuple):
+    """The tagged OK. No text: the command has written it, or is still running (IDLE)."""
+
+    text: str
+    code: str = ""
+
+
+Handler = Callable[["Session", bytes, Command], Awaitable[Completion]]
+
+
+class Entry(NamedTuple):
+    """One line of the table of commands."""
+
+    states: State
+    handler: Handler
+    border: Border = Border.NOTHING
+
+
+class Table(NamedTuple):
+    """The commands of the server, and what tells a client of changes between two of them."""
+
+    entries: Mapping[object, Entry]
+    """By command: the member of Bare, else the class."""
+    at_border: Callable[["Session", Border], Awaitable[None]]
+
+
+class Wire(Protocol):
+    """The connection, as a session needs it."""
+
+    network: str
+    """The client's IP address."""
+    secure: bool
+    """Whether TLS protects it."""
+
+    async def send(self, data: bytes) -> None:
+        """Write; returns when the client keeps up."""
+
+    async def read_line(self) -> bytes:
+        """Wait for a line that is no command (SASL)."""
+
+    async def start_tls(self) -> None:
+        """Begin TLS after everything written; what was received before is thrown away."""
+
+    def signed_in(self) -> None:
+        """Take the limits of a signed-in client."""
+
+    def close(self) -> None:
+        """Close when everything is written."""
+
+    def abort(self) -> None:
+        """Close at once."""
+
+
+class Wakeups(Protocol):
+    """Who tells sessions that a mailbox has changed."""
+
+    async def watch(self, session: "Session") -> None:
+        """Begin."""
+
+    def claim_recent(self, mailbox: bytes, uid_next: int, *, read_only: bool) -> int:
+        """Return the first UID that no session was shown yet; unless `read_only` they count as shown."""
+
+    def is_reliable(self) -> bool:
+        """Whether silence means that nothing has changed."""
+
+
+class Session:
+    """State and the loop around one command."""
+
+    def __init__(self, wire: Wire, keepers: Keepers, table: Table, wakeups: Wakeups) -> None:
+        self.wire = wire
+        self.keepers = keepers
+        self.wakeups = wakeups
+        self.state = State.NOT_AUTHENTICATED
+        self.account: Account | None = None
+        self.selected: Selected | None = None
+        self.utf8 = False
+        """IMAP4rev2 is enabled: mailbox names are UTF-8."""
+        self.condstore = False
+        self.idling = b""
+        """The tag of the IDLE that runs."""
+        self.sign_in_failures = 0
+        self._table = table
+        self._bad = 0
+
+    def need_account(self) -> Account:
+        """Return the account; the table lets no command get here without one."""
+        if self.account is None:
+            raise CommandError("Sign in first.", bad=True)
+        return self.account
+
+    def need_selected(self) -> Selected:
+        """Return the selected mailbox."""
+        if self.selected is None:
+            raise CommandError("Select a mailbox first.", bad=True)
+        return self.selected
+
+    async def send(self, data: bytes) -> None:
+        """Write to the client."""
+        if data:
+            await self.wire.send(data)
+
+    def abort(self) -> None:
+        """Hang up at once: the answer can't be finished."""
+        self.wire.abort()
+
+    async def run(self, command: CommandBytes) -> None:
+        """Run one command and write its tagged reply. Raises nothing but cancellation."""
+        tag = b""
+        try:
+            request = parse_command(command, utf8=self.utf8)
+            tag = request.tag
+            await self._run(request)
+            self._bad = 0
+        except PostkeepError as error:
+            if error.code == "internal" or error.code not in _EXPECTED:
+                _log.warning("command_failed", extra={"code": error.code, "detail": error.detail})
+            await self.send(reply_to_error(tag, error))
+            await self._count_abuse(error)
+        except Exception:  # noqa: BLE001 - one command's bug must not end the connection silently
+            _log.exception("command_crashed")
+            await self.send(reply_to_error(tag, PostkeepError("unexpected")))
+
+    async def refuse(self, tag: bytes) -> None:
+        """Answer a command whose literal is too large."""
+        code = "TOOBIG" if self.account is not None else "LIMIT"
+        await self.send(responses.status(tag, "NO", "The literal is too large.", code))
+
+    async def _run(self, request: Request) -> None:
+        command = request.command
+        entry = self._table.entries.get(command if isinstance(command, Bare) else type(command))
+        if entry is None:
+            raise CommandError("The command is not supported.", bad=True)
+        if not self.state & entry.states:
+            raise CommandError("The command is not allowed in this state.", bad=True)
+        completion = await entry.handler(self, request.tag, command)
+        if not completion.text:
+            return
+        await self._table.at_border(self, entry.border)
+        await self.send(responses.status(request.tag, "OK", completion.text, completion.code))
+
+    async def push(self) -> None:
+        """Tell an idling client what is new (RFC 2177)."""
+        try:
+            await self._table.at_border(self, Border.CHANGES | Border.EXPUNGES | Border.ALWAYS)
+        except PostkeepError as error:
+            if not error.temporary:
+                await self.send(responses.status(b"*", "BYE", error.public_text))
+                self.wire.close()
+
+    async def _count_abuse(self, error: PostkeepError) -> None:
+        """Hang up on a client that guesses passwords or sends garbage."""
+        self._bad += isinstance(error, ImapSyntaxError)
+        if self._bad >= BAD_COMMANDS_MAX or self.sign_in_failures >= SIGN_IN_FAILURES_MAX:
+            await self.send(responses.status(b"*", "BYE", "Too many attempts that failed."))
+            self.wire.close()
+
+
+_EXPECTED = {
+    "imap_syntax",
+    "imap_charset",
+    "imap_command",
+    "refused",
+    "throttled",
+    "not_found",
+    "conflict",
+    "over_quota",
+    "limit",
+    "invalid",
+    "unavailable",
+}

@@ -1,0 +1,195 @@
+"""Who is signed in here, and waking them: changes from the vault, revocations, tickets that run out.
+
+One loop of each kind serves all connections of this process.
+"""
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Final, Protocol
+
+from postkeep.base.errors import PostkeepError
+from postkeep.faces.imap.keepers import Keepers
+from postkeep.faces.imap.limits import RENEW_BEFORE_SECONDS, RENEW_SCAN_SECONDS
+from postkeep.faces.imap.session import Session
+from postkeep.services.vault.api import NextChanges, Unwatch, Watch
+from postkeep.tickets.revocations import Revocation
+
+WAIT_SECONDS: Final = 25.0
+"""How long the vault may hold the question for changes open; the channel gives a call 30."""
+RETRY_SECONDS: Final = 0.2
+"""Pause after the vault did not answer."""
+RECENT_MAILBOXES_MAX: Final = 50_000
+"""Mailboxes whose \\Recent mark is remembered."""
+
+_log = logging.getLogger(__name__)
+
+
+class Member(Protocol):
+    """A connection, as this registry needs it."""
+
+    session: Session
+
+    def wake(self) -> None:
+        """Tell an idling client what is new, soon."""
+
+    def cut(self, text: str) -> None:
+        """Say BYE and close."""
+
+
+class Registry:
+    """The signed-in connections, by principal."""
+
+    def __init__(self, keepers: Keepers) -> None:
+        self._keepers = keepers
+        self._members: dict[bytes, set[Member]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._watched: set[bytes] = set()
+        self._reliable = False
+        self._recent: OrderedDict[bytes, int] = OrderedDict()
+
+    # --- membership ---
+
+    def join(self, member: Member) -> None:
+        """Add a connection that has signed in."""
+        account = member.session.need_account()
+        self._members.setdefault(account.principal, set()).add(member)
+
+    def leave(self, member: Member) -> None:
+        """Forget a connection; the last one of a person ends the watch."""
+        principal = member.session.need_account().principal
+        members = self._members.get(principal)
+        if members is None:
+            return
+        members.discard(member)
+        if members:
+            return
+        del self._members[principal]
+        if principal in self._watched:
+            self._watched.discard(principal)
+            self.spawn(self._unwatch(principal))
+
+    async def _unwatch(self, principal: bytes) -> None:
+        if principal in self._watched:  # somebody came back before this ran
+            return
+        try:
+            await self._keepers.vault.unwatch(Unwatch(principal))
+        except PostkeepError as error:  # the vault forgets it with the connection
+            _log.debug("unwatch_failed", extra={"code": error.code})
+
+    def spawn(self, work: Coroutine[None, None, None]) -> None:
+        """Run something that nobody waits for; it is ended with the process."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        """Wait for what was spawned."""
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def members(self) -> list[Member]:
+        """Return all signed-in connections."""
+        return [member for members in self._members.values() for member in members]
+
+    # --- what sessions ask (session.Wakeups) ---
+
+    async def watch(self, session: Session) -> None:
+        """Hear of changes to this person's mailboxes from now on."""
+        account = session.need_account()
+        if account.principal in self._watched:
+            return
+        await self._keepers.vault.watch(Watch(account.principal), ticket=account.ticket)
+        self._watched.add(account.principal)
+
+    def is_reliable(self) -> bool:
+        """Whether silence means that nothing has changed."""
+        return self._reliable
+
+    def claim_recent(self, mailbox: bytes, uid_next: int, *, read_only: bool) -> int:
+        """Return the first UID shown to no session of this process yet; without `read_only` move it on."""
+        first = self._recent.get(mailbox, uid_next)
+        if not read_only:
+            self._recent[mailbox] = uid_next
+            self._recent.move_to_end(mailbox)
+            if len(self._recent) > RECENT_MAILBOXES_MAX:
+                self._recent.popitem(last=False)
+        return first
+
+    # --- the loops ---
+
+    async def follow_changes(self) -> None:
+        """Wake the sessions whose mailbox has changed, until cancelled."""
+        while True:
+            try:
+                await self._watch_again()
+                while True:
+                    answer = await self._keepers.vault.next_changes(NextChanges(WAIT_SECONDS))
+                    for change in answer.changes:
+                        self._changed(change.principal, change.mailbox, change.highest_modseq)
+            except PostkeepError as error:
+                self._reliable = False
+                _log.debug("changes_unavailable", extra={"code": error.code})
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _watch_again(self) -> None:
+        """Watch everybody on a new connection to the vault, and take nothing for granted."""
+        for principal in list(self._watched):
+            members = self._members.get(principal)
+            if not members:
+                self._watched.discard(principal)
+                continue
+            ticket = next(iter(members)).session.need_account().ticket
+            await self._keepers.vault.watch(Watch(principal), ticket=ticket)
+        self._reliable = True
+        for member in self.members():
+            if member.session.selected is not None:
+                member.session.selected.dirty = True
+                member.wake()
+
+    def _changed(self, principal: bytes, mailbox: bytes, modseq: int) -> None:
+        for member in self._members.get(principal, ()):
+            selected = member.session.selected
+            if selected is None or selected.mailbox != mailbox or modseq <= selected.view.synced:
+                continue
+            selected.dirty = True
+            member.wake()
+
+    async def renew_tickets(self) -> None:
+        """Renew the tickets that run out, until cancelled; a session that has ended is cut."""
+        while True:
+            await asyncio.sleep(RENEW_SCAN_SECONDS)
+            soon = self._keepers.clock.now_seconds() + RENEW_BEFORE_SECONDS
+            for member in self.members():
+                account = member.session.need_account()
+                if account.expires > soon:
+                    continue
+                try:
+                    await account.renew()
+                except PostkeepError as error:
+                    if not error.temporary:
+                        member.cut("The session has ended.")
+
+    def revoked(self, revocation: Revocation) -> None:
+        """Cut the sessions that a revocation is about."""
+        for member in self._concerned(revocation):
+            member.cut("The session has been ended.")
+
+    def _concerned(self, revocation: Revocation) -> Iterable[Member]:
+        subjects: dict[str, Callable[[Member], bytes]] = {
+            "session": lambda member: member.session.need_account().session,
+            "user": lambda member: member.session.need_account().principal,
+            "tenant": lambda member: member.session.need_account().tenant,
+        }
+        subject = subjects.get(revocation.scope)
+        if subject is None:
+            return []
+        return [
+            member
+            for member in self.members()
+            if subject(member).hex() == revocation.subject
+            and (
+                revocation.scope == "session"
+                or member.session.need_account().started_ms <= revocation.before_ms
+            )
+        ]

@@ -1,0 +1,38 @@
+"""Builds the imap module: links to the keepers, TLS from kms, the listener."""
+
+import contextlib
+
+from postkeep.base.clock import SystemClock
+from postkeep.faces.imap.keepers import Keepers
+from postkeep.faces.imap.server import ImapServer
+from postkeep.faces.smtp.tls import server_context
+from postkeep.node.context import ModuleContext
+from postkeep.services.authority.client import AuthorityClient
+from postkeep.services.kms.api import ReleaseSecret
+from postkeep.services.kms.client import KmsClient
+from postkeep.services.vault.client import VaultClient
+from postkeep.tickets.channel import Link
+
+
+async def run(context: ModuleContext) -> None:
+    """Serve IMAP until told to stop."""
+    async with contextlib.AsyncExitStack() as stack:
+        links = {}
+        for keeper in ("authority", "vault", "kms"):
+            links[keeper] = Link(
+                context.identity, context.anchors, keeper, context.run_dir / f"{keeper}.sock"
+            )
+            stack.push_async_callback(links[keeper].close)
+        keepers = Keepers(
+            AuthorityClient(links["authority"]),
+            VaultClient(links["vault"]),
+            KmsClient(links["kms"]),
+            context.anchors,
+            SystemClock(),
+        )
+        secret = await keepers.kms.release_secret(ReleaseSecret("tls"))
+        server = ImapServer(keepers, server_context(secret.value))
+        stack.push_async_callback(server.close)
+        await server.serve(imap=context.sockets.get("imap"), imaps=context.sockets.get("imaps"))
+        context.ready()
+        await context.stop.wait()
