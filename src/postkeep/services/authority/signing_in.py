@@ -160,13 +160,14 @@ class SignInDesk:
     async def _check_password(self, account: Account, password: str) -> bytes:
         """Return the credential that fits; raise RefusedError if none does, after the same work."""
         credential = account.password[1] if account.password else None
-        if account.password is not None and self._passwords.remembers(credential, password):
-            return account.password[0]
 
         def admit() -> None:
             self._throttle.check(account.key, account.network, known=account.known)
 
+        # The throttle comes first: whoever has guessed too often does not even learn of a right guess.
         delay = self._throttle.check(account.key, account.network, known=account.known)
+        if account.password is not None and self._passwords.remembers(credential, password):
+            return account.password[0]
         if delay:
             await asyncio.sleep(delay)
             admit()
