@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ctypes
 import gc
 import importlib
 import os
@@ -21,6 +22,7 @@ from postkeep.base.secret import Secret
 from postkeep.node import logs, metrics
 from postkeep.node.config import Config
 from postkeep.node.context import Expectation, ModuleContext
+from postkeep.node.sandbox.libc import PR_SET_NAME, prctl
 from postkeep.node.sandbox.process import Confinement, confine
 from postkeep.node.supervisor import frames
 from postkeep.node.supervisor.enrolment import Enrolling
@@ -49,6 +51,7 @@ class Birth:
 def become(birth: Birth, parent: int) -> int:
     """Turn this fork into the module; return the exit code."""
     os.setsid()
+    prctl(PR_SET_NAME, ctypes.c_char_p(birth.slot.name.encode()), 0, 0, 0)  # what `ps -C` and `top` show
     os.dup2(2, 1)  # standard output belongs to the supervisor's ready line
     logs.configure(birth.config.log, birth.slot.module.name, birth.instance)
     confined = confine(birth.confinement, parent)
@@ -95,7 +98,7 @@ class _Life:
             await asyncio.wait_for(module, _DRAIN_SECONDS_MAX)
         except PostkeepError as error:
             self._log.error("module_failed", code=error.code, detail=error.detail)
-            self._send(frames.Failed(error.code, error.public_text))
+            self._send(frames.Failed(error.code, error.public_text, error.temporary))
             return 1
         except Exception as error:  # noqa: BLE001 - the last line of defence: say it and end
             self._log.exception("module_failed")

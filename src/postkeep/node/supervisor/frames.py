@@ -79,6 +79,8 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
 
     code: str
     text: str
+    temporary: bool = False
+    """Trying again may help: something it needs was away."""
 
 
 ToChild = Anchor | Distrust | Enrolment | Login | Passphrase | Start | Expect | Stop | AskMetrics

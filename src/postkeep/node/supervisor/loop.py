@@ -216,8 +216,9 @@ class Supervisor:
                 self._became_ready(process)
             case frames.Anchor(name, public_key):
                 self._spread(process, name, public_key)
-            case frames.Failed(code, text):
+            case frames.Failed(code, text, temporary):
                 process.failure = f"{code}: {text}"
+                process.failed_for_now = temporary
             case frames.Metrics(number, page):
                 if self._metrics is not None:
                     self._metrics.answer(number, process.slot.name, page)
@@ -340,7 +341,8 @@ class Supervisor:
             failure=process.failure,
             restart_seconds=delay,
         )
-        if not record.was_ready and record.failures >= EARLY_FAILURES_MAX:
+        hopeless = not process.failed_for_now and not record.was_ready
+        if hopeless and record.failures >= EARLY_FAILURES_MAX:
             self.failure = f"{process.slot.module.name}: {process.failure or 'it ends right after its start'}"
             self.stop()
             return

@@ -34,6 +34,8 @@ class Process:
     stopping: bool = False
     failure: str = ""
     """What the process said of its end."""
+    failed_for_now: bool = False
+    """It also said that trying again may help."""
 
     def send(self, frame: frames.ToChild) -> None:
         """Tell it something; a process that is dying hears nothing, and its end is noticed elsewhere."""

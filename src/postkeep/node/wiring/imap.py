@@ -7,6 +7,7 @@ from postkeep.faces.imap.keepers import Keepers
 from postkeep.faces.imap.server import ImapServer
 from postkeep.faces.smtp.tls import server_context
 from postkeep.node.context import ModuleContext
+from postkeep.node.wiring.patience import patiently
 from postkeep.services.authority.client import AuthorityClient
 from postkeep.services.kms.api import ReleaseSecret
 from postkeep.services.kms.client import KmsClient
@@ -30,7 +31,7 @@ async def run(context: ModuleContext) -> None:
             context.anchors,
             SystemClock(),
         )
-        secret = await keepers.kms.release_secret(ReleaseSecret("tls"))
+        secret = await patiently(lambda: keepers.kms.release_secret(ReleaseSecret("tls")))
         server = ImapServer(keepers, server_context(secret.value))
         stack.push_async_callback(server.close)
         await server.serve(imap=context.sockets.get("imap"), imaps=context.sockets.get("imaps"))
