@@ -52,6 +52,7 @@ class ImapClient:
                 return response
             data = await asyncio.wait_for(self._reader.read(65536), wait_seconds)
             if not data:
+                self._writer.close()
                 raise ConnectionError("closed")
             self._responses.feed(data)
 

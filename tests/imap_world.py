@@ -153,6 +153,7 @@ class World:
         self.anchors.trust("authority", key.public_key().public_bytes_raw())
         self.view = RevocationView()
         self.refusals: list[Refusal] = []
+        self.servers: dict[str, Server] = {}
         self.identity = self.module("imap")
         self.authority = AuthorityStandIn(self.mint, self.identity)
         self.vault: VaultService
@@ -178,6 +179,7 @@ class World:
     async def serve(self, keeper: str, handlers: Any, identity: ModuleIdentity) -> None:
         server = Server(identity, self.anchors, keeper, handlers, self.view, self.refusals.append)
         await server.serve_unix(self.directory / f"{keeper}.sock")
+        self.servers[keeper] = server
         self.stack.push_async_callback(server.close)
 
     async def start(self) -> None:
@@ -239,7 +241,16 @@ class World:
             open_stores(self.dsn, self.directory / "packs", self.directory / "wraps.slots"),
         )
         self.vault = VaultService(stores, trail, SystemClock())
-        await self.serve("vault", self.vault.handlers, identity)
+        self._vault_identity = identity
+        await self.serve_vault()
+
+    async def serve_vault(self) -> None:
+        """Let the vault answer, again after `stop_vault`."""
+        await self.serve("vault", self.vault.handlers, self._vault_identity)
+
+    async def stop_vault(self) -> None:
+        """Let the vault be away."""
+        await self.servers["vault"].close()
 
     async def _start_imap(self) -> None:
         kms = KmsClient(self.link(self.identity, "kms"))

@@ -31,10 +31,11 @@ class CommandError(PostkeepError):
 
 def reply_to_error(tag: bytes, error: PostkeepError) -> bytes:
     """Return the tagged reply (untagged where the tag could not be read). No detail leaves this process."""
-    if isinstance(error, ImapCharsetError):
-        return responses.status(tag, "NO", error.public_text, "BADCHARSET (US-ASCII UTF-8)")
     if isinstance(error, ImapSyntaxError):
-        return responses.status(tag or error.tag or b"*", "BAD", error.public_text)
+        tag = error.tag or b"*"
+        if isinstance(error, ImapCharsetError):
+            return responses.status(tag, "NO", error.public_text, "BADCHARSET (US-ASCII UTF-8)")
+        return responses.status(tag, "BAD", error.public_text)
     if isinstance(error, CommandError):
         return responses.status(tag, "BAD" if error.bad else "NO", error.public_text, error.response_code)
     return responses.status(tag, "NO", error.public_text, _CODES.get(error.code, "SERVERBUG"))

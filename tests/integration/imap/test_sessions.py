@@ -1,0 +1,274 @@
+"""From connecting to the end of a session: TLS, sign-in, limits, revocation, tickets that run out."""
+
+import asyncio
+import base64
+import time
+from collections.abc import Callable
+
+import imapclient
+import pytest
+from tests.imap_client import ImapClient, Refused, of, refused, signed_in
+from tests.imap_mail import NESTED, PLAIN
+from tests.imap_world import ALICE, PASSWORD, Person, Scenario, World
+
+from postkeep.faces.imap import connection, limits, session, signin, wakeups
+
+
+def test_nothing_secret_is_taken_without_tls(in_world: Callable[[Scenario], None]) -> None:
+    async def scenario(world: World, alice: Person) -> None:
+        del alice
+        client = await ImapClient.connect(world.port)
+        assert "LOGINDISABLED" in client.greeting.code
+        assert "AUTH=" not in client.greeting.code
+        for command in (f'LOGIN {ALICE} "{PASSWORD}"', "AUTHENTICATE PLAIN"):
+            assert (await refused(client, command)).code == "PRIVACYREQUIRED"
+        assert (await refused(client, "SELECT INBOX")).kind == "BAD"
+        # A command slipped in behind STARTTLS in the clear is never run.
+        client.send(b"s STARTTLS\r\nx NOOP\r\n")
+        assert (await client.next()).tag == "s"
+        await client.start_tls(world.client_tls)
+        answers = await client.line("CAPABILITY")
+        assert [answer.tag for answer in answers] == ["*", "t4"]
+        assert "AUTH=PLAIN" in answers[0].values
+        assert "STARTTLS" not in answers[0].values
+        await client.line(f'LOGIN {ALICE} "{PASSWORD}"')
+        assert (await refused(client, "STARTTLS")).kind == "BAD"
+        await client.close()
+
+    in_world(scenario)
+
+
+def test_sasl_plain_works_with_and_without_initial_response(in_world: Callable[[Scenario], None]) -> None:
+    async def scenario(world: World, alice: Person) -> None:
+        del alice
+        message = base64.b64encode(f"\0{ALICE}\0{PASSWORD}".encode()).decode()
+        client = await ImapClient.connect(world.tls_port, world.client_tls)
+        answers = await client.line(f"AUTHENTICATE PLAIN {message}")
+        assert "UIDPLUS" in answers[-1].code
+        await client.close()
+        client = await ImapClient.connect(world.tls_port, world.client_tls)
+        client.send(b"a AUTHENTICATE PLAIN\r\n")
+        assert (await client.next()).tag == "+"
+        client.send(b"*\r\n")
+        assert (await client.next()).kind == "BAD"
+        client.send(b"b AUTHENTICATE PLAIN\r\n")
+        assert (await client.next()).tag == "+"
+        client.send(message.encode() + b"\r\n")
+        assert (await client.next()).kind == "OK"
+        assert (await refused(client, f'LOGIN {ALICE} "{PASSWORD}"')).kind == "BAD"
+        await client.close()
+
+    in_world(scenario)
+
+
+def test_guessing_is_slowed_down_and_ends(
+    in_world: Callable[[Scenario], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signin, "SIGN_IN_DELAY_SECONDS", 0.02)
+
+    async def scenario(world: World, alice: Person) -> None:
+        del alice
+        client = await ImapClient.connect(world.tls_port, world.client_tls)
+        started = time.monotonic()
+        for _ in range(limits.SIGN_IN_FAILURES_MAX):
+            assert (await refused(client, f"LOGIN {ALICE} wrong")).code == "AUTHENTICATIONFAILED"
+        assert time.monotonic() - started > 0.02 * 31
+        assert (await client.next()).kind == "BYE"
+        with pytest.raises(ConnectionError):
+            await client.next()
+
+    in_world(scenario)
+
+
+def test_garbage_is_bad_and_too_much_of_it_ends_the_connection(
+    in_world: Callable[[Scenario], None],
+) -> None:
+    async def scenario(world: World, alice: Person) -> None:
+        del alice
+        client = await signed_in(world)
+        assert (await refused(client, "FETCH")).kind == "BAD"
+        client.send(b"\x00\xff garbage\r\n" * (limits.BAD_COMMANDS_MAX - 1))
+        for _ in range(limits.BAD_COMMANDS_MAX - 1):
+            assert (await client.next()).kind == "BAD"
+        assert (await client.next()).kind == "BYE"
+        client = await signed_in(world)
+        client.send(b"x" * 70_000)
+        assert (await client.next()).kind == "BYE"
+
+    in_world(scenario)
+
+
+def test_a_revoked_session_is_cut_within_a_second(in_world: Callable[[Scenario], None]) -> None:
+    async def scenario(world: World, alice: Person) -> None:
+        clients = [await signed_in(world, "INBOX") for _ in range(2)]
+        clients[0].send(b"i IDLE\r\n")
+        assert (await clients[0].next()).tag == "+"
+        started = time.monotonic()
+        world.authority.revoke("user", alice.key.principal)
+        for client in clients:
+            assert (await client.next()).kind == "BYE"
+            with pytest.raises(ConnectionError):
+                await client.next()
+        assert time.monotonic() - started < 1.0
+        later = await signed_in(world, "INBOX")
+        await later.line("NOOP")
+        await later.close()
+
+    in_world(scenario)
+
+
+def test_tickets_are_renewed_while_the_connection_lives(
+    in_world: Callable[[Scenario], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wakeups, "RENEW_SCAN_SECONDS", 0.05)
+
+    async def scenario(world: World, alice: Person) -> None:
+        del alice
+        world.authority.seconds = 30
+        client = await signed_in(world, "INBOX")
+        await asyncio.sleep(0.3)
+        assert world.authority.renewed
+        await client.line("NOOP")
+        (member,) = world.imap._registry.members()
+        world.authority.ended.add(member.session.need_account().session)
+        assert (await client.next()).kind == "BYE"
+
+    in_world(scenario)
+
+
+def test_the_session_ends_with_the_connection(in_world: Callable[[Scenario], None]) -> None:
+    async def scenario(world: World, alice: Person) -> None:
+        del alice
+        client = await signed_in(world, "INBOX")
+        answers = await client.line("LOGOUT")
+        assert [answer.kind for answer in answers] == ["BYE", "OK"]
+        for _ in range(100):
+            if world.authority.ended:
+                break
+            await asyncio.sleep(0.01)
+        assert len(world.authority.ended) == 1
+        assert world.imap._registry.members() == []
+        assert not world.imap._connections
+
+    in_world(scenario)
+
+
+def test_an_address_has_only_so_many_connections(
+    in_world: Callable[[Scenario], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("postkeep.faces.imap.server.CONNECTIONS_PER_ADDRESS_MAX", 2)
+
+    async def scenario(world: World, alice: Person) -> None:
+        del alice
+        clients = [await ImapClient.connect(world.port) for _ in range(2)]
+        turned_away = await ImapClient.connect(world.port)
+        assert turned_away.greeting.kind == "BYE"
+        await turned_away.close()
+        await clients.pop().close()
+        await asyncio.sleep(0.05)
+        clients.append(await ImapClient.connect(world.port))
+        assert clients[-1].greeting.kind == "OK"
+        for client in clients:
+            await client.close()
+
+    in_world(scenario)
+
+
+def test_quiet_clients_are_sent_away(
+    in_world: Callable[[Scenario], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "SIGN_IN_SECONDS_MAX", 0.05)
+
+    async def scenario(world: World, alice: Person) -> None:
+        del alice
+        client = await ImapClient.connect(world.port)
+        assert (await client.next()).kind == "BYE"
+        await client.close()
+
+    in_world(scenario)
+
+
+def test_the_vault_being_away_is_temporary(in_world: Callable[[Scenario], None]) -> None:
+    async def scenario(world: World, alice: Person) -> None:
+        await world.deliver(alice, PLAIN)
+        client = await signed_in(world, "INBOX")
+        await world.stop_vault()
+        response = await refused(client, "FETCH 1 BODY[]")
+        assert (response.kind, response.code) == ("NO", "UNAVAILABLE")
+        await world.serve_vault()
+        answers = await client.line("FETCH 1 BODY[]")
+        assert of(answers, "FETCH")[0].items()["BODY[]"] == PLAIN
+        client.send(b"i IDLE\r\n")
+        assert (await client.next()).tag == "+"
+        await asyncio.sleep(3 * wakeups.RETRY_SECONDS)
+        await world.deliver(alice, PLAIN)
+        assert (await client.next()).kind == "EXISTS"
+        await client.close()
+
+    in_world(scenario)
+
+
+def test_a_bug_in_one_command_is_told_and_the_session_goes_on(
+    in_world: Callable[[Scenario], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(world: World, alice: Person) -> None:
+        del alice
+        client = await signed_in(world)
+
+        def broken(*_arguments: object, **_named: object) -> None:
+            raise ZeroDivisionError
+
+        with monkeypatch.context() as patch:
+            patch.setattr(session, "parse_command", broken)
+            client.send(b"x NOOP\r\n")
+            answer = await client.next()
+        assert (answer.kind, answer.code) == ("NO", "SERVERBUG")
+        await client.line("NOOP")
+        await client.close()
+
+    in_world(scenario)
+
+
+def test_imapclient_reads_what_is_there(in_world: Callable[[Scenario], None]) -> None:
+    async def scenario(world: World, alice: Person) -> None:
+        await world.deliver(alice, PLAIN, NESTED)
+        await asyncio.to_thread(_drive_imapclient, world)
+
+    in_world(scenario)
+
+
+def _drive_imapclient(world: World) -> None:
+    with imapclient.IMAPClient("localhost", world.tls_port, ssl_context=world.client_tls) as client:
+        client.login(ALICE, PASSWORD)
+        client.create_folder("收件/子")
+        assert ((b"\\HasNoChildren",), b"/", "收件/子") in client.list_folders()
+        info = client.select_folder("INBOX")
+        assert info[b"EXISTS"] == 2
+        assert client.search(["SUBJECT", "午餐"], "UTF-8") == [2]
+        fetched = client.fetch([1, 2], ["ENVELOPE", "BODYSTRUCTURE", "RFC822.SIZE", "BODY.PEEK[]"])
+        assert fetched[1][b"ENVELOPE"].subject == b"Lunch"
+        assert fetched[2][b"BODY[]"] == NESTED
+        assert fetched[2][b"BODYSTRUCTURE"].is_multipart
+        client.add_flags([1], [imapclient.FLAGGED])
+        assert client.get_flags([1])[1] == (imapclient.FLAGGED,)
+        client.move([2], "收件/子")
+        assert client.folder_status("收件/子", ["MESSAGES"]) == {b"MESSAGES": 1}
+        client.idle()
+        client.idle_done()
+
+
+def test_pieces_of_a_command_may_come_one_octet_at_a_time(in_world: Callable[[Scenario], None]) -> None:
+    async def scenario(world: World, alice: Person) -> None:
+        del alice
+        client = await signed_in(world)
+        for octet in b"a APPEND Drafts {%d+}\r\n%b\r\nb NOOP\r\n" % (len(PLAIN), PLAIN):
+            client.send(bytes([octet]))
+            if octet == 10:
+                await asyncio.sleep(0)
+        assert (await client.next()).code.startswith("APPENDUID")
+        assert (await client.next()).tag == "b"
+        with pytest.raises(Refused):
+            await client.line("CREATE Drafts")
+        await client.close()
+
+    in_world(scenario)
