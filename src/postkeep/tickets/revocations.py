@@ -55,9 +55,14 @@ class RevocationView:
             self._void = {key: before for key, before in self._void.items() if before > oldest}
 
     @property
+    def silence(self) -> float:
+        """Seconds since the last word from the authority; infinite before the first."""
+        return self._monotonic() - self._heard
+
+    @property
     def stale(self) -> bool:
         """Whether the last word from the authority is too old."""
-        return self._monotonic() - self._heard > STALE_SECONDS
+        return self.silence > STALE_SECONDS
 
     def check_fresh(self) -> None:
         """Raise UnavailableError if the view is stale."""

@@ -48,15 +48,16 @@ class Router:
             if address is None or address.domain not in domains:
                 routes.append(Route(text, "unknown" if address is None else "foreign"))
                 continue
+            tenant = domains[address.domain]
             owner = owners.get(lookups[address])
             if owner is None:
-                routes.append(Route(text, "unknown"))
+                routes.append(Route(text, "unknown", tenant=tenant))
             elif owner.status != "active":
-                routes.append(Route(text, "disabled"))
+                routes.append(Route(text, "disabled", tenant=tenant))
             elif owner.kind == "group":
                 routes.append(await self._expand(text, owner))
             else:
-                routes.append(Route(text, "local", [Recipient(public_key_of(owner))]))
+                routes.append(Route(text, "local", [Recipient(public_key_of(owner))], tenant=tenant))
         return Routes(routes, version)
 
     async def _expand(self, text: str, group: PrincipalRow) -> Route:
@@ -82,7 +83,8 @@ class Router:
             if len(recipients) + len(outsiders) > GROUP_MEMBERS_MAX:
                 raise LimitError(f"a group reaches more than {GROUP_MEMBERS_MAX} recipients")
         forwards = await self._foreign(list(outsiders), group.tenant)
-        return Route(text, "local" if recipients or forwards else "disabled", recipients, forwards)
+        status = "local" if recipients or forwards else "disabled"
+        return Route(text, status, recipients, forwards, group.tenant)
 
     def _open_member(self, member: SealedAddress) -> str:
         path = (member.principal, member.lookup)
