@@ -108,7 +108,7 @@ class MxConnection(SmtpConnection):
             "accepted",
             id=envelope.id,
             size=len(event.content),
-            recipients=len(envelope.recipients),
+            recipient_count=len(envelope.recipients),
             tls=bool(envelope.origin.tls),
             ms=round((self._loop.time() - began) * 1000, 1),
         )

@@ -156,7 +156,7 @@ class SubmissionConnection(SmtpConnection):
             "submitted",
             id=message_id,
             size=len(event.content),
-            recipients=len(envelope.recipients),
+            recipient_count=len(envelope.recipients),
             tls=True,
             ms=round((self._loop.time() - began) * 1000, 1),
         )

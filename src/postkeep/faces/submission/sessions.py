@@ -9,7 +9,8 @@ import structlog
 from postkeep.base.address import parse_address
 from postkeep.base.clock import Clock
 from postkeep.base.errors import InvalidInputError, PostkeepError
-from postkeep.services.authority.api import Done, RenewUser, Revocation, SignedIn, SignOut
+from postkeep.services.authority.api import Done, RenewUser, SignedIn, SignOut
+from postkeep.tickets.revocations import Revocation
 
 RENEW_SECONDS: Final = 120
 """Before its end a ticket is renewed; tickets live for minutes."""
