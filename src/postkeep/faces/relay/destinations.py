@@ -176,6 +176,9 @@ class _Sessions:
             if owner.stopping or seconds <= 0:
                 await owner.finisher.give_back(work.opened.item)
                 return session
+            if session is not None and session.broken:
+                await session.quit()
+                session = None  # the server has hung up meanwhile
             if session is None:
                 session = await self._connect(work, seconds)
                 if session is None:

@@ -105,7 +105,7 @@ class Opener:
             sealed = [SealedEpoch(epoch, value) for epoch, value in epochs.items()]
             try:
                 answer = await self._kms.open_epochs(
-                    OpenEpochs(principal, sealed), ticket=await self._tickets.token()
+                    OpenEpochs(principal, sealed), ticket=await self._tickets.get()
                 )
             except PostkeepError as error:
                 troubles |= dict.fromkeys(epochs, error)
@@ -124,7 +124,7 @@ class Opener:
         sealed = bytearray()
         while len(sealed) < item.content_length:
             request = QueueContent(item.id, item.lease, len(sealed))
-            piece = await self._vault.queue_content(request, ticket=await self._tickets.token())
+            piece = await self._vault.queue_content(request, ticket=await self._tickets.get())
             if not piece.data:
                 raise IntegrityError("a sealed body is shorter than its row says")
             sealed += piece.data

@@ -66,10 +66,10 @@ class Recorder:
         pause = RETRY_SECONDS_MIN
         while True:
             try:
-                await self._vault.queue_update(update, ticket=await self._tickets.token())
+                await self._vault.queue_update(update, ticket=await self._tickets.get())
             except PostkeepError as error:
                 if isinstance(error, RefusedError):
-                    self._tickets.forget()
+                    self._tickets.discard()
                 _log.warning("queue_update_retry", code=error.code, outcomes=len(update.outcomes))
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, RETRY_SECONDS_MAX)

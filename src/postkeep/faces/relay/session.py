@@ -35,6 +35,7 @@ from postkeep.services.smtpclient import (
 TIMEOUTS: Final = Timeouts(connect=10.0, greeting=60.0, command=60.0, data=60.0, content=240.0)
 """Shorter than RFC 5321 section 4.5.3.2 asks at most: the lease of an item bounds an attempt as a whole."""
 _DIAGNOSTIC_CHARACTERS_MAX: Final = 500
+_CLOSING: Final = 421
 
 
 class Session:
@@ -43,8 +44,12 @@ class Session:
     def __init__(self, client: SmtpClient, remote: str) -> None:
         self._client = client
         self.remote = remote
-        self.broken = False
-        """Nothing more can be sent over it."""
+        self._broken = False
+
+    @property
+    def broken(self) -> bool:
+        """Whether nothing more can be sent over it."""
+        return self._broken or self._client.closed
 
     async def send(self, envelope: QueueEnvelope, content: bytes) -> list[Result]:
         """Send one message; return how it ended for every recipient, whatever the server does."""
@@ -68,6 +73,8 @@ class Session:
             self._break()
             failure = Failure(Ending.TEMPORARY, CONNECTION_LOST, "", self.remote, error.code)
             return results + all_alike(recipients, failure)
+        if any(reply.reply.code == _CLOSING for reply in replies):
+            self._break()
         return results + [
             self._result(recipient, reply.reply, taken=reply.delivered)
             for recipient, reply in zip(recipients, replies, strict=True)
@@ -80,7 +87,7 @@ class Session:
         return Result(recipient, _ending(reply), _status(reply), _said(reply), self.remote)
 
     def _break(self) -> None:
-        self.broken = True
+        self._broken = True
         self._client.close()
 
     def abandon(self) -> None:
@@ -89,7 +96,9 @@ class Session:
 
     async def quit(self) -> None:
         """Say goodbye."""
-        if not self.broken:
+        if self.broken:
+            self._client.close()
+        else:
             await self._client.quit()
 
 

@@ -52,6 +52,7 @@ class Worker:
         finisher: Finisher,
         lease_seconds: int,
         clock: Clock,
+        drain_seconds: float = DRAIN_SECONDS,
     ) -> None:
         self._queue = queue
         self._tickets = tickets
@@ -60,6 +61,7 @@ class Worker:
         self._finisher = finisher
         self._lease_seconds = lease_seconds
         self._clock = clock
+        self._drain_seconds = drain_seconds
 
     async def run(self, stop: asyncio.Event) -> None:
         """Relay mail until `stop` is set; then finish what is being sent and give back the rest."""
@@ -74,7 +76,7 @@ class Worker:
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
-            await self._destinations.close(DRAIN_SECONDS)
+            await self._destinations.close(self._drain_seconds)
 
     async def _loop(self) -> None:
         while True:
@@ -82,7 +84,7 @@ class Worker:
                 await self._round()
             except PostkeepError as error:
                 if isinstance(error, RefusedError):
-                    self._tickets.forget()
+                    self._tickets.discard()
                 _log.warning("queue_trouble", code=error.code, detail=error.detail)
                 await asyncio.sleep(PAUSE_SECONDS)
 
@@ -94,7 +96,7 @@ class Worker:
             await self._wait_for_room(PAUSE_SECONDS)
             return
         now_ms = self._clock.now_ms()
-        ticket = await self._tickets.token()
+        ticket = await self._tickets.get()
         leased = await self._queue.queue_lease(
             Lease(demand.limit, self._lease_seconds, demand.busy), ticket=ticket
         )

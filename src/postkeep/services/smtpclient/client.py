@@ -111,6 +111,11 @@ class SmtpClient:
         """Protocol and cipher; empty in the clear."""
         return self._wire.tls_description
 
+    @property
+    def closed(self) -> bool:
+        """Whether the connection has gone, as after a server's idle timeout."""
+        return self._wire.lost
+
     # --- The session ---
 
     async def _ask(self, seconds: float) -> Answer:

@@ -91,6 +91,11 @@ class Wire(asyncio.Protocol):
         self._transport = transport
 
     @property
+    def lost(self) -> bool:
+        """Whether the other side has closed the connection."""
+        return self._lost
+
+    @property
     def tls_description(self) -> str:
         """Protocol and cipher; empty in the clear."""
         if self._transport is None:
