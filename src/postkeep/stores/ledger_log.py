@@ -100,11 +100,13 @@ class LedgerLog:
         return first
 
     def derive(self) -> bool:
-        """Write one bundle and its tiles, if a whole one is due; say whether there was."""
+        """Write one bundle and its tiles, if a whole one is due; say whether there was.
+
+        The bundle comes last: where a bundle is, a crash has left its tiles too.
+        """
         if self.backlog < TILE_WIDTH:
             return False
         index = self._derived // TILE_WIDTH
-        self._tiles.write(ENTRIES, index, encode_entries(self._tail[:TILE_WIDTH]))
         row, level = self._leaves[:TILE_WIDTH], 0
         rows = self._rows.copy()
         while True:
@@ -116,6 +118,8 @@ class LedgerLog:
                 break
             row = above
             index //= TILE_WIDTH
+        bundle = encode_entries(self._tail[:TILE_WIDTH])
+        self._tiles.write(ENTRIES, self._derived // TILE_WIDTH, bundle)
         self._rows = rows
         self._derived += TILE_WIDTH
         del self._tail[:TILE_WIDTH], self._leaves[:TILE_WIDTH]

@@ -114,7 +114,7 @@ def _walk_bundles(tree: TreeCheck, numbers: NumberCheck, checkpoint: Checkpoint 
     while True:
         if tree.tiles.has(ENTRIES, index):
             entries = tree.take_bundle(index)
-        elif index < due or tree.tiles.has(0, index):
+        elif index < due or tree.tiles.has(ENTRIES, index + 1):
             tree.note_missing(tile_name(ENTRIES, index), index * TILE_WIDTH)
             entries = None
             tree.skip_bundle(index)
