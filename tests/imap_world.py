@@ -1,31 +1,33 @@
-"""IMAP over real sockets, with a real ledger, kms and vault on real channels in this process.
-
-The authority stands in: it checks passwords in a dictionary and signs real tickets with the key in the
-test's hand, so that every call to kms and vault is cleared as in a running node.
-"""
+"""IMAP over real sockets, with the real keepers on real channels in this process."""
 
 import asyncio
+import os
 import socket
 import ssl
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+import asyncpg
 import msgspec
 import uvloop
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from postkeep.base.clock import SystemClock
-from postkeep.base.errors import RefusedError
-from postkeep.base.ids import new_id
+from postkeep.base.ids import NOBODY, new_id
 from postkeep.crypto.message import wrap_keys
 from postkeep.faces.imap.keepers import Keepers
 from postkeep.faces.imap.server import ImapServer
 from postkeep.faces.smtp.tls import server_context
+from postkeep.model.categories import Category
 from postkeep.services.authority import api as authority_api
 from postkeep.services.authority.client import AuthorityClient
+from postkeep.services.authority.enrolment import Enrolments
+from postkeep.services.authority.feed import FeedLog
+from postkeep.services.authority.passwords import Passwords
+from postkeep.services.authority.service import AuthorityService
+from postkeep.services.authority.state import AuthorityState
 from postkeep.services.delivery.epochs import EpochBook
 from postkeep.services.delivery.seal import seal_parts
 from postkeep.services.kms import api as kms_api
@@ -39,16 +41,19 @@ from postkeep.services.ledger.trail import Trail
 from postkeep.services.vault import api as vault_api
 from postkeep.services.vault.client import VaultClient
 from postkeep.services.vault.service import VaultService, open_stores
+from postkeep.stores.authority_access import AccessRows
+from postkeep.stores.authority_directory import DirectoryRows
 from postkeep.stores.ledger_log import LedgerLog
 from postkeep.stores.postgres import load_migrations, migrate, open_pool
 from postkeep.tickets.channel import Link, Refusal, Server
+from postkeep.tickets.follow import follow_feed
 from postkeep.tickets.identity import Anchors, ModuleIdentity
 from postkeep.tickets.mint import Mint
 from postkeep.tickets.revocations import RevocationView
 from postkeep.tickets.rules import purpose_named
 
 T = TypeVar("T")
-PASSWORD = "correct horse"
+PASSWORD = "correct horse battery"
 ALICE = "alice@example.com"
 
 
@@ -57,87 +62,6 @@ class Person(msgspec.Struct, frozen=True):
 
     address: str
     key: kms_api.SignedPublicKey
-
-
-class AuthorityStandIn:
-    """Answers what the face asks of the authority; `revoke` reaches who follows the feed."""
-
-    def __init__(self, mint: Mint, holder: ModuleIdentity) -> None:
-        self.mint = mint
-        self.holder = holder
-        self.people: dict[str, Person] = {}
-        self.seconds: int | None = None
-        self.renewed = 0
-        self.ended: set[bytes] = set()
-        self.revocations: list[authority_api.Revocation] = []
-        self._news = asyncio.Event()
-
-    async def call(
-        self,
-        method: str,
-        request: msgspec.Struct,
-        reply: type[T],
-        *,
-        ticket: bytes = b"",
-        timeout_seconds: float = 30.0,
-    ) -> T:
-        del timeout_seconds
-        answer = await getattr(self, method.partition(".")[2])(request, ticket)
-        assert isinstance(answer, reply)
-        return answer
-
-    async def sign_in(self, request: authority_api.SignIn, ticket: bytes) -> authority_api.SignedIn:
-        del ticket
-        person = self.people.get(request.address)
-        if person is None or request.password != PASSWORD:
-            raise RefusedError("wrong")
-        return self._signed_in(person, new_id())
-
-    async def renew_user(self, request: authority_api.RenewUser, ticket: bytes) -> authority_api.SignedIn:
-        assert not ticket
-        if request.session in self.ended:
-            raise RefusedError("the session has ended")
-        self.renewed += 1
-        (person,) = self.people.values()
-        return self._signed_in(person, request.session)
-
-    async def sign_out(self, request: authority_api.SignOut, ticket: bytes) -> authority_api.Done:
-        assert not ticket
-        self.ended.add(request.session)
-        return authority_api.Done()
-
-    async def feed(self, request: authority_api.Feed, ticket: bytes) -> authority_api.FeedPage:
-        del ticket
-        if request.since >= len(self.revocations):
-            self._news.clear()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), min(request.wait_seconds, 1.0))
-        return authority_api.FeedPage(len(self.revocations), self.revocations[request.since :], 1)
-
-    def revoke(self, scope: str, subject: bytes) -> None:
-        now_ms = SystemClock().now_ms()
-        self.revocations.append(authority_api.Revocation(scope, subject.hex(), now_ms))
-        self._news.set()
-
-    def _signed_in(self, person: Person, session: bytes) -> authority_api.SignedIn:
-        claims, token = self.mint.user(
-            "imap",
-            self.holder.instance,
-            self.holder.thumbprint,
-            tenant=person.key.tenant,
-            principal=person.key.principal,
-            session=session,
-        )
-        expires = claims.expires if self.seconds is None else int(time.time()) + self.seconds
-        return authority_api.SignedIn(
-            token,
-            expires,
-            session,
-            person.key.tenant,
-            person.key.principal,
-            person.key,
-            [person.address],
-        )
 
 
 class World:
@@ -152,16 +76,25 @@ class World:
         self.anchors = Anchors()
         self.anchors.trust("authority", key.public_key().public_bytes_raw())
         self.view = RevocationView()
+        self.own_view = RevocationView()
         self.refusals: list[Refusal] = []
         self.servers: dict[str, Server] = {}
         self.identity = self.module("imap")
-        self.authority = AuthorityStandIn(self.mint, self.identity)
+        self.steward = self.module("steward")
+        self.staff = self.mint.staff(
+            "steward",
+            self.steward.instance,
+            self.steward.thumbprint,
+            session=new_id(),
+        )[1]
+        self.authority = AuthorityClient(self.link(self.steward, "authority"))
         self.vault: VaultService
         self.imap: ImapServer
         self.port = 0
         self.tls_port = 0
         self.client_tls = ssl.create_default_context()
         self.tenant = new_id()
+        self._has_company = False
         self._book = EpochBook(lambda: self.anchors.directory, SystemClock())
         self._mx = self.module("mx")
         self._mx_vault = VaultClient(self.link(self._mx, "vault"))
@@ -177,26 +110,26 @@ class World:
         return link
 
     async def serve(self, keeper: str, handlers: Any, identity: ModuleIdentity) -> None:
-        server = Server(identity, self.anchors, keeper, handlers, self.view, self.refusals.append)
+        view = self.own_view if keeper == "authority" else self.view
+        server = Server(identity, self.anchors, keeper, handlers, view, self.refusals.append)
         await server.serve_unix(self.directory / f"{keeper}.sock")
         self.servers[keeper] = server
         self.stack.push_async_callback(server.close)
 
+    async def _database(self, keeper: str) -> str:
+        """Make a keeper's own database beside the test's."""
+        name = self.dsn.partition("@/")[2].partition("?")[0]
+        connection = await asyncpg.connect(self.dsn)
+        await connection.execute(f"CREATE DATABASE {name}_{keeper}")
+        await connection.close()
+        return self.dsn.replace(f"/{name}?", f"/{name}_{keeper}?")
+
     async def start(self) -> None:
-        self._keep_view_fresh()
         await self._start_ledger()
         await self._start_kms()
+        await self._start_authority()
         await self._start_vault()
         await self._start_imap()
-
-    def _keep_view_fresh(self) -> None:
-        async def keep() -> None:
-            while True:
-                self.view.heard(0)
-                await asyncio.sleep(1)
-
-        task = asyncio.create_task(keep())
-        self.stack.callback(task.cancel)
 
     async def _start_ledger(self) -> None:
         (self.directory / "ledger").mkdir()
@@ -213,7 +146,7 @@ class World:
         link = self.link(identity, "ledger")
         trail = Trail(identity.instance, link, SystemClock())
         self.stack.push_async_callback(trail.close)
-        pool = await open_pool(self.dsn)
+        pool = await open_pool(await self._database("kms"))
         self.stack.push_async_callback(pool.close)
         async with pool.acquire() as connection:
             await migrate(connection, "kms", load_migrations("postkeep.stores.sql.kms"))
@@ -232,13 +165,47 @@ class World:
         self.client_tls.load_verify_locations(cadata=kms.tls.ca_pem.decode())
         await self.serve("kms", kms.service.handlers(), identity)
 
+    async def _start_authority(self) -> None:
+        identity = self.module("authority")
+        trail = Trail(identity.instance, self.link(identity, "ledger"), SystemClock())
+        self.stack.push_async_callback(trail.close)
+        pool = await open_pool(await self._database("authority"))
+        self.stack.push_async_callback(pool.close)
+        async with pool.acquire() as connection:
+            await migrate(connection, "authority", load_migrations("postkeep.stores.sql.authority"))
+        feed = FeedLog(self.own_view)
+        state = AuthorityState(
+            self.mint,
+            SystemClock(),
+            feed,
+            trail,
+            DirectoryRows(pool),
+            AccessRows(pool),
+        )
+        feed.load([], await state.directory.version())
+        kms = KmsClient(self.link(identity, "kms"))
+        await kms.provision_tenant(kms_api.ProvisionTenant(NOBODY))
+        queue_key = await kms.provision_principal(
+            kms_api.ProvisionPrincipal(NOBODY, NOBODY, queue=True),
+        )
+        released = await kms.category_key(kms_api.CategoryKey(NOBODY, Category.ACCOUNT))
+        state.unlock(released.key, queue_key)
+        passwords = Passwords()
+        self.stack.callback(passwords.close)
+        service = AuthorityService(state, Enrolments(), passwords, os.getuid())
+        await self.serve("authority", service.handlers(), identity)
+
     async def _start_vault(self) -> None:
         identity = self.module("vault")
+        follow = follow_feed(AuthorityClient(self.link(identity, "authority")), self.view)
+        task = asyncio.create_task(follow)
+        self.stack.callback(task.cancel)
         link = self.link(identity, "ledger")
         trail = Trail(identity.instance, link, SystemClock())
         self.stack.push_async_callback(trail.close)
+        self.vault_dsn = await self._database("vault")
         stores = await self.stack.enter_async_context(
-            open_stores(self.dsn, self.directory / "packs", self.directory / "wraps.slots"),
+            open_stores(self.vault_dsn, self.directory / "packs", self.directory / "wraps.slots"),
         )
         self.vault = VaultService(stores, trail, SystemClock())
         self._vault_identity = identity
@@ -255,7 +222,7 @@ class World:
     async def _start_imap(self) -> None:
         kms = KmsClient(self.link(self.identity, "kms"))
         keepers = Keepers(
-            AuthorityClient(self.authority),
+            AuthorityClient(self.link(self.identity, "authority")),
             VaultClient(self.link(self.identity, "vault")),
             kms,
             self.anchors,
@@ -269,25 +236,32 @@ class World:
         self.stack.push_async_callback(self.imap.close)
 
     async def person(self, address: str) -> Person:
-        """Make an account."""
-        steward = self.module("steward")
-        ticket = self.mint.staff("steward", steward.instance, steward.thumbprint, session=new_id())[1]
-        kms = KmsClient(self.link(steward, "kms"))
-        await kms.provision_tenant(kms_api.ProvisionTenant(self.tenant), ticket=ticket)
+        """Make an account, and the company when it is the first one."""
+        kms = KmsClient(self.link(self.steward, "kms"))
+        await kms.provision_tenant(kms_api.ProvisionTenant(self.tenant), ticket=self.staff)
+        if not self._has_company:
+            self._has_company = True
+            queue = kms_api.ProvisionPrincipal(self.tenant, new_id(), queue=True)
+            queue_key = await kms.provision_principal(queue, ticket=self.staff)
+            company = authority_api.CreateTenant(self.tenant, "example.com", "Example", queue_key)
+            await self.authority.create_tenant(company, ticket=self.staff)
+        principal = new_id()
         key = await kms.provision_principal(
-            kms_api.ProvisionPrincipal(self.tenant, new_id()),
-            ticket=ticket,
+            kms_api.ProvisionPrincipal(self.tenant, principal),
+            ticket=self.staff,
         )
-        person = Person(address, key)
-        self.authority.people[address] = person
-        return person
+        user = authority_api.CreateUser(self.tenant, principal, address, "Alice", PASSWORD, None, key)
+        await self.authority.create_user(user, ticket=self.staff)
+        return Person(address, key)
+
+    async def revoke(self, scope: str, subject: bytes) -> None:
+        """Void everything issued to a session or a user."""
+        await self.authority.revoke(authority_api.Revoke(scope, subject.hex()), ticket=self.staff)
 
     async def set_quota(self, person: Person, limit_bytes: int) -> None:
         """Limit what somebody may keep."""
-        steward = self.module("steward")
-        ticket = self.mint.staff("steward", steward.instance, steward.thumbprint, session=new_id())[1]
         request = vault_api.SetQuota(person.key.tenant, person.key.principal, limit_bytes)
-        await VaultClient(self.link(steward, "vault")).set_quota(request, ticket=ticket)
+        await VaultClient(self.link(self.steward, "vault")).set_quota(request, ticket=self.staff)
 
     async def deliver(self, person: Person, *messages: bytes, role: str = "inbox") -> list[vault_api.Placed]:
         """Deliver messages as mx does: sealed to the person's public key."""

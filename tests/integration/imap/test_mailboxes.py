@@ -7,7 +7,7 @@ from collections.abc import Callable
 import asyncpg
 from tests.imap_client import ImapClient, fetched, of, refused, signed_in
 from tests.imap_mail import PLAIN
-from tests.imap_world import Person, Scenario, World
+from tests.imap_world import ALICE, PASSWORD, Person, Scenario, World
 
 from postkeep.protocols.imap.client import Response
 from postkeep.protocols.imap.commands import Append, Create, Delete, ListMailboxes, Rename, Status, StatusItem
@@ -79,7 +79,7 @@ def test_the_vault_knows_no_name_of_a_mailbox(in_world: Callable[[Scenario], Non
         del alice
         client = await signed_in(world)
         await client.run(Create("Zephyranthes"))
-        connection = await asyncpg.connect(world.dsn)
+        connection = await asyncpg.connect(world.vault_dsn)
         tables = await connection.fetch(
             "SELECT format('%I.%I', schemaname, tablename) AS name FROM pg_tables"
             " WHERE schemaname NOT IN ('pg_catalog', 'information_schema')",
@@ -200,7 +200,7 @@ def _drive_imaplib(world: World) -> None:
         assert "LOGINDISABLED" in client.capabilities
         client.starttls(world.client_tls)
         assert "LOGINDISABLED" not in client.capabilities
-        assert client.login("alice@example.com", "correct horse")[0] == "OK"
+        assert client.login(ALICE, PASSWORD)[0] == "OK"
         assert client.select("INBOX") == ("OK", [b"1"])
         assert client.append("Drafts", "(\\Draft)", imaplib.Time2Internaldate(1e9), PLAIN)[0] == "OK"
         assert client.search(None, "SUBJECT", "lunch") == ("OK", [b"1"])

@@ -11,7 +11,9 @@ from tests.imap_client import ImapClient, Refused, of, refused, signed_in
 from tests.imap_mail import NESTED, PLAIN
 from tests.imap_world import ALICE, PASSWORD, Person, Scenario, World
 
+from postkeep.base.errors import RefusedError
 from postkeep.faces.imap import connection, limits, session, signin, wakeups
+from postkeep.protocols.sasl.scram import ScramClient
 
 
 def test_nothing_secret_is_taken_without_tls(in_world: Callable[[Scenario], None]) -> None:
@@ -104,7 +106,7 @@ def test_a_revoked_session_is_cut_within_a_second(in_world: Callable[[Scenario],
         clients[0].send(b"i IDLE\r\n")
         assert (await clients[0].next()).tag == "+"
         started = time.monotonic()
-        world.authority.revoke("user", alice.key.principal)
+        await world.revoke("user", alice.key.principal)
         for client in clients:
             assert (await client.next()).kind == "BYE"
             with pytest.raises(ConnectionError):
@@ -121,17 +123,21 @@ def test_tickets_are_renewed_while_the_connection_lives(
     in_world: Callable[[Scenario], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(wakeups, "RENEW_SCAN_SECONDS", 0.05)
+    monkeypatch.setattr(wakeups, "RENEW_BEFORE_SECONDS", 100_000)
 
     async def scenario(world: World, alice: Person) -> None:
         del alice
-        world.authority.seconds = 30
         client = await signed_in(world, "INBOX")
-        await asyncio.sleep(0.3)
-        assert world.authority.renewed
-        await client.line("NOOP")
         (member,) = world.imap._registry.members()
-        world.authority.ended.add(member.session.need_account().session)
+        account = member.session.need_account()
+        first = account.ticket
+        await asyncio.sleep(0.3)
+        assert account.ticket != first
+        await client.line("NOOP")
+        await account.sign_out()
         assert (await client.next()).kind == "BYE"
+        with pytest.raises(ConnectionError):
+            await client.next()
 
     in_world(scenario)
 
@@ -140,15 +146,41 @@ def test_the_session_ends_with_the_connection(in_world: Callable[[Scenario], Non
     async def scenario(world: World, alice: Person) -> None:
         del alice
         client = await signed_in(world, "INBOX")
+        (member,) = world.imap._registry.members()
+        account = member.session.need_account()
         answers = await client.line("LOGOUT")
         assert [answer.kind for answer in answers] == ["BYE", "OK"]
-        for _ in range(100):
-            if world.authority.ended:
-                break
-            await asyncio.sleep(0.01)
-        assert len(world.authority.ended) == 1
+        await client.close()
+        await asyncio.sleep(0.1)
         assert world.imap._registry.members() == []
         assert not world.imap._connections
+        with pytest.raises(RefusedError):
+            await account.renew()
+        world.refusals.clear()
+
+    in_world(scenario)
+
+
+def test_scram_proves_both_sides_and_wrong_proofs_are_refused(
+    in_world: Callable[[Scenario], None],
+) -> None:
+    async def scenario(world: World, alice: Person) -> None:
+        del alice
+        for password, kind in ((PASSWORD, "OK"), ("wrong", "NO")):
+            client = await ImapClient.connect(world.tls_port, world.client_tls)
+            scram = ScramClient(ALICE, password)
+            client.send(b"a AUTHENTICATE SCRAM-SHA-256 " + base64.b64encode(scram.client_first) + b"\r\n")
+            challenge = await client.next()
+            assert challenge.tag == "+"
+            final = scram.receive_first(base64.b64decode(challenge.text))
+            client.send(base64.b64encode(final) + b"\r\n")
+            answer = await client.next()
+            if kind == "OK":
+                scram.receive_final(base64.b64decode(answer.text))
+                client.send(b"\r\n")
+                answer = await client.next()
+            assert (answer.tag, answer.kind) == ("a", kind)
+            await client.close()
 
     in_world(scenario)
 

@@ -38,7 +38,12 @@ def reply_to_error(tag: bytes, error: PostkeepError) -> bytes:
         return responses.status(tag, "BAD", error.public_text)
     if isinstance(error, CommandError):
         return responses.status(tag, "BAD" if error.bad else "NO", error.public_text, error.response_code)
-    return responses.status(tag, "NO", error.public_text, _CODES.get(error.code, "SERVERBUG"))
+    return responses.status(tag, "NO", error.public_text, _CODES.get(family(error.code), "SERVERBUG"))
+
+
+def family(code: str) -> str:
+    """Return the first word of an error code: what comes behind its dot makes no other reply."""
+    return code.partition(".")[0]
 
 
 def no_such_mailbox(*, try_create: bool = False) -> CommandError:

@@ -9,7 +9,7 @@ from postkeep.base.errors import PostkeepError
 from postkeep.faces.imap.account import Account
 from postkeep.faces.imap.keepers import Keepers
 from postkeep.faces.imap.limits import BAD_COMMANDS_MAX, SIGN_IN_FAILURES_MAX
-from postkeep.faces.imap.replies import CommandError, reply_to_error
+from postkeep.faces.imap.replies import CommandError, family, reply_to_error
 from postkeep.faces.imap.selected import Selected
 from postkeep.protocols.imap import responses
 from postkeep.protocols.imap.commands import Bare, Command, Request
@@ -18,6 +18,7 @@ from postkeep.protocols.imap.parser import parse_command
 from postkeep.protocols.imap.reader import CommandBytes
 
 _log = logging.getLogger(__name__)
+_ALARMING = {"internal", "integrity"}  # errors that no client can cause
 
 
 class State(Flag):
@@ -160,7 +161,7 @@ class Session:
             await self._run(request)
             self._bad = 0
         except PostkeepError as error:
-            if error.code == "internal" or error.code not in _EXPECTED:
+            if family(error.code) in _ALARMING:
                 _log.warning("command_failed", extra={"code": error.code, "detail": error.detail})
             await self.send(reply_to_error(tag, error))
             await self._count_abuse(error)
@@ -201,18 +202,3 @@ class Session:
         if self._bad >= BAD_COMMANDS_MAX or self.sign_in_failures >= SIGN_IN_FAILURES_MAX:
             await self.send(responses.status(b"*", "BYE", "Too many attempts that failed."))
             self.wire.close()
-
-
-_EXPECTED = {
-    "imap_syntax",
-    "imap_charset",
-    "imap_command",
-    "refused",
-    "throttled",
-    "not_found",
-    "conflict",
-    "over_quota",
-    "limit",
-    "invalid",
-    "unavailable",
-}

@@ -6,7 +6,7 @@ from typing import Final
 from postkeep.base.errors import NotFoundError, PostkeepError, QuotaError
 from postkeep.crypto.message import wrap_keys
 from postkeep.faces.imap.limits import APPEND_BYTES_MAX
-from postkeep.faces.imap.replies import CommandError, no_such_mailbox
+from postkeep.faces.imap.replies import CommandError, family, no_such_mailbox
 from postkeep.faces.imap.session import Completion, Session
 from postkeep.faces.imap.updates import announce_expunged, render_flag_updates
 from postkeep.protocols.imap import responses
@@ -158,8 +158,8 @@ async def append(session: Session, tag: bytes, command: Append) -> Completion:
 
 
 def _append_error(code: str) -> PostkeepError:
-    if code == QuotaError.code:
+    if family(code) == QuotaError.code:
         return QuotaError()
-    if code == NotFoundError.code:
+    if family(code) == NotFoundError.code:
         return no_such_mailbox(try_create=True)
     return PostkeepError(f"append failed: {code}", code=code, public_text="The message could not be stored.")
