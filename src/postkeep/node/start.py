@@ -42,6 +42,8 @@ FIRST_CONFIGURATION: Final = """\
 
 _LOCK_SECONDS_MAX: Final = 1.0
 """How long to wait for the lock: a command that only looks holds it for an instant."""
+_INIT_STOP_SECONDS_MAX: Final = 60.0
+"""Nobody waits for a port: the first start after it shall not have to replay a log."""
 
 
 class RunningState(msgspec.Struct, frozen=True):
@@ -114,6 +116,7 @@ def initialise(options: Options) -> Layout:
             {},
             passphrase=HeldPassphrase(options.passphrase or bytearray()),
             on_ready=Supervisor.stop,
+            stop_seconds_max=_INIT_STOP_SECONDS_MAX,
         )
         supervisor.run(None)
         if supervisor.failure:

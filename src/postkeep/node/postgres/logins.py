@@ -26,7 +26,7 @@ _START_SECONDS_MAX: Final = 60.0
 """A server that replays its log after a crash answers late."""
 _ONE_AT_A_TIME: Final = 0x706F73746B656570
 """The lock under which databases and roles are made: keepers may be started side by side."""
-_POLL_SECONDS: Final = 0.02
+_POLL_SECONDS: Final = 0.05
 
 
 def dsn(keeper: str, password: str, socket_directory: Path) -> str:

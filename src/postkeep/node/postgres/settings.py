@@ -29,6 +29,7 @@ _SETTINGS: Final = {
     "fsync": "on",
     "synchronous_commit": "on",
     "full_page_writes": "on",
+    "recovery_init_sync_method": "syncfs",  # one call instead of one per file, after a crash
     "wal_level": "minimal",
     "max_wal_senders": "0",
     "wal_compression": "on",

@@ -20,6 +20,8 @@ from postkeep.node.supervisor.plan import MODULES
 from postkeep.node.supervisor.spawn import Process, fork
 
 _LOG_BYTES_MAX: Final = 65_536
+_USUAL: Final = ("the database system is", "terminating connection due to administrator command")
+"""What it says to those who come before it is up, or stay until it stops."""
 
 
 class Database:
@@ -87,7 +89,8 @@ class Database:
             return True
         for line in data.decode("utf-8", "replace").splitlines():
             level, _, text = line.partition(":")
-            write = self._log.debug if level.strip() == "LOG" else self._log.warning
+            usual = level.strip() == "LOG" or text.strip().startswith(_USUAL)
+            write = self._log.debug if usual else self._log.warning
             write("postgres", severity=level.strip(), text=text.strip())
         return bool(data)
 

@@ -42,8 +42,9 @@ _STOP_SECONDS: Final = {
     Tier.AUTHORITY: 1.0,
     Tier.LEDGER: 1.0,
 }
-"""How long each tier may drain; with the database's share below it stays under ten seconds."""
-_DATABASE_STOP_SECONDS: Final = 1.8
+"""How long each tier may drain."""
+STOP_SECONDS_MAX: Final = 9.7
+"""The whole of a stop; the database has what the tiers left of it to write its checkpoint."""
 
 
 @dataclass(slots=True)
@@ -66,6 +67,7 @@ class Supervisor:
         *,
         passphrase: HeldPassphrase,
         on_ready: Callable[["Supervisor"], None],
+        stop_seconds_max: float = STOP_SECONDS_MAX,
     ) -> None:
         self.layout = layout
         self.config = config
@@ -87,6 +89,8 @@ class Supervisor:
         self._anchors: dict[str, list[bytes]] = {"authority": [], "directory": [], "ledger": []}
         self._metrics: MetricsPage | None = None
         self._stopping = False
+        self._stop_begun = 0.0
+        self._stop_seconds_max = stop_seconds_max
         self._tiers = list(Tier)
         self._log = structlog.get_logger()
 
@@ -116,6 +120,7 @@ class Supervisor:
             self._kill_all()
             return
         self._stopping = True
+        self._stop_begun = time.monotonic()
         self._timers.clear()
         self._log.info("stopping")
         for pid in self._errands:
@@ -377,9 +382,8 @@ class Supervisor:
     def _stop_database(self) -> None:
         if self._database.pid is not None:
             self._database.signal(signal.SIGINT)
-            self._timers.at(
-                time.monotonic() + _DATABASE_STOP_SECONDS, lambda: self._database.signal(signal.SIGQUIT)
-            )
+            deadline = self._stop_begun + self._stop_seconds_max
+            self._timers.at(deadline, lambda: self._database.signal(signal.SIGQUIT))
 
     def _kill_all(self) -> None:
         for process in self._processes.values():
