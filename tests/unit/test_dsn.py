@@ -73,7 +73,7 @@ def test_a_failure_is_a_report_that_other_parsers_understand() -> None:
             "status": "5.1.1",
             "remote-mta": "dns; mx.example.net",
             "diagnostic-code": "smtp; 550 5.1.1 no such user",
-            "last-attempt-date": "Tue, 24 Nov 2026 02:48:50 -0000",
+            "last-attempt-date": "Tue, 24 Nov 2026 02:48:50 +0000",
         }
     ]
     assert b"\n" not in data.replace(b"\r\n", b"")
@@ -104,7 +104,7 @@ def test_a_delay_says_until_when_it_is_tried() -> None:
     data = build(_report(delayed), _original())
     read = parse_report(data)
     assert read is not None
-    assert read.recipients[0]["will-retry-until"] == "Wed, 25 Nov 2026 02:48:50 -0000"
+    assert read.recipients[0]["will-retry-until"] == "Wed, 25 Nov 2026 02:48:50 +0000"
     assert read.recipients[0]["action"] == "delayed"
     assert "delayed" in str(_stdlib(data)["Subject"])
 

@@ -187,4 +187,4 @@ def _xtext(text: str) -> str:
 
 
 def _date(ms: int) -> str:
-    return formatdate(ms / 1000)
+    return formatdate(ms / 1000).removesuffix("-0000") + "+0000"

@@ -2,6 +2,7 @@
 
 import re
 from datetime import date
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from postkeep.protocols.mime.headers import unfold
@@ -30,6 +31,8 @@ _ZONES: Final = {
 _VALUE_OCTETS_MAX: Final = 200  # no date is longer, comments included
 _TWO_DIGIT_CENTURY: Final = 50  # RFC 5322 section 4.3: below it 20xx, from it on 19xx
 _EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
+_DAYS_CACHED_MAX: Final = 512
+_ZONES_CACHED_MAX: Final = 128
 _ZONE_MINUTES_MAX: Final = 24 * 60 - 1
 
 
@@ -58,21 +61,28 @@ def parse_date(value: bytes) -> SentDate | None:
 def _moment(
     year: bytes, month: bytes, day: bytes, clock: tuple[bytes, bytes, bytes | None], zone: bytes | None
 ) -> SentDate | None:
-    minutes = _zone(zone)
+    days = _days(year, month, day)
+    hours, minutes, seconds = int(clock[0]), int(clock[1]), int(clock[2] or 0)
+    if days is None or hours > 23 or minutes > 59 or seconds > 60:  # noqa: PLR2004 - 60: a leap second
+        return None
+    distance = _zone(zone)
+    total = days * 1440 + hours * 60 + minutes - distance
+    return SentDate((total * 60 + min(seconds, 59)) * 1000, distance)
+
+
+@lru_cache(maxsize=_DAYS_CACHED_MAX)
+def _days(year: bytes, month: bytes, day: bytes) -> int | None:
+    """Count the days since 1970; None: there is no such day."""
     whole = int(year)
     if len(year) < 4:  # noqa: PLR2004 - digits of a year
         whole += 2000 if whole < _TWO_DIGIT_CENTURY else 1900
-    hours, seconds = int(clock[0]), int(clock[2] or 0)
-    if hours > 23 or int(clock[1]) > 59 or seconds > 60:  # noqa: PLR2004 - a clock; 60 is a leap second
-        return None
     try:
-        days = date(whole, _MONTHS[month.lower()], int(day)).toordinal() - _EPOCH_DAY
+        return date(whole, _MONTHS[month.lower()], int(day)).toordinal() - _EPOCH_DAY
     except (ValueError, KeyError):
         return None
-    total = days * 1440 + hours * 60 + int(clock[1]) - minutes
-    return SentDate((total * 60 + min(seconds, 59)) * 1000, minutes)
 
 
+@lru_cache(maxsize=_ZONES_CACHED_MAX)
 def _zone(zone: bytes | None) -> int:
     if zone is None:
         return 0

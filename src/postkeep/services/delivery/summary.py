@@ -178,11 +178,16 @@ def _span(part: Part) -> PartSpan:
 
 
 def _people(message: Message, name: bytes) -> list[Person]:
-    return [_person(address) for address in message.addresses(name) if address[2] is not None]
+    if name not in message.fields:
+        return []
+    return [_person(address) for address in message.addresses(name) if address.domain is not None]
 
 
 def _person(address: HeaderAddress) -> Person:
     display, local, domain = address
-    name = decode_words(display)[:_TEXT_CHARACTERS_MAX] if display else ""
+    name = ""
+    if display is not None:
+        plain = display.isascii() and b"=?" not in display
+        name = (display.decode("ascii") if plain else decode_words(display))[:_TEXT_CHARACTERS_MAX]
     text = (local or b"") + b"@" + domain if domain else local or b""
     return Person(name, text.decode("utf-8", "replace"))
