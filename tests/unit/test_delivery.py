@@ -13,11 +13,12 @@ from postkeep.base.ids import NOBODY, new_id
 from postkeep.model.categories import Label
 from postkeep.protocols.dsn import parse_report
 from postkeep.protocols.smtp.parameters import MailParameters, RcptParameters
-from postkeep.services.authority.api import Recipient, Route
+from postkeep.services.authority.api import QueueKey, Recipient, Route
 from postkeep.services.delivery.classify import classify
 from postkeep.services.delivery.decide import decide
 from postkeep.services.delivery.envelope import Envelope, EnvelopeRecipient, Origin
 from postkeep.services.delivery.findings import HEADER_OCTETS_MAX, HOPS_MAX, examine
+from postkeep.services.delivery.queue_keys import KNOWN_SECONDS, QueueKeyCache
 from postkeep.services.delivery.received import Received, protocol_word, receive
 from postkeep.services.kms.api import SignedPublicKey
 
@@ -173,6 +174,46 @@ def test_members_of_a_group_outside_are_served_through_the_queue() -> None:
     assert queued[0][2].startswith(b"Received: ")
     asyncio.run(world.pipeline().deliver(envelope(world, ["team@acme.example"], sender=""), MESSAGE))
     assert world.queued(ACME)[-1][1].reverse_path == ""
+
+
+def test_smtputf8_is_asked_of_others_only_where_something_needs_it() -> None:
+    world = World()
+    world.routes["team@acme.example"] = Route("team@acme.example", "local", [], ["x@far.example"], ACME)
+    world.routes["club@acme.example"] = Route("club@acme.example", "local", [], ["ünal@far.example"], ACME)
+    asking, silent = MailParameters(smtputf8=True), MailParameters()
+    subject = "Subject: Grüße\r\n\r\n".encode()
+    needs = []
+    for name, parameters, content in (
+        ("team@acme.example", asking, MESSAGE),
+        ("team@acme.example", asking, subject),
+        ("team@acme.example", silent, subject),
+        ("club@acme.example", silent, MESSAGE),
+    ):
+        asyncio.run(world.pipeline().deliver(envelope(world, [name], parameters=parameters), content))
+        found = world.queued(ACME)[-1][1]
+        needs.append((found.smtputf8, found.body))
+    assert needs == [(False, ""), (True, "8BITMIME"), (False, "8BITMIME"), (True, "")]
+
+
+def test_queue_keys_are_asked_for_once_in_a_while() -> None:
+    world = World()
+    asked: list[bytes] = []
+    now = [0.0]
+
+    class Source:
+        async def queue_key(self, request: QueueKey) -> SignedPublicKey:
+            asked.append(request.tenant)
+            return await world.queue_key(request.tenant)
+
+    async def scenario() -> None:
+        cache = QueueKeyCache(Source(), lambda: now[0])
+        for tenant in (ACME, ACME, NOBODY, ACME):
+            assert (await cache.get(tenant)).principal == tenant
+        now[0] = KNOWN_SECONDS
+        await cache.get(ACME)
+
+    asyncio.run(scenario())
+    assert asked == [ACME, NOBODY, ACME]
 
 
 def test_nothing_stored_is_told_to_the_sender() -> None:

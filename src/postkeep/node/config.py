@@ -46,6 +46,8 @@ class MxConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     recipients_max: int = 1000
     connections_max: int = 10_000
     command_timeout_seconds: float = 300.0
+    greeting_delay_seconds: float = 0.0
+    """Above 0: the greeting waits so long, and who speaks before it is sent away."""
 
 
 class RelayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

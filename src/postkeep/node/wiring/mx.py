@@ -23,6 +23,7 @@ async def run(context: ModuleContext) -> None:
             server_context(delivery.tls_pem),
             connections_max=config.connections_max,
             command_timeout_seconds=config.command_timeout_seconds,
+            greeting_delay_seconds=config.greeting_delay_seconds,
         )
 
         def connection() -> MxConnection:

@@ -72,6 +72,11 @@ class ClientConnection:
         """How many replies are still to come."""
         return len(self._expected)
 
+    @property
+    def has_unread(self) -> bool:
+        """Whether octets from the server have not been looked at."""
+        return bool(self._input)
+
     def supports(self, keyword: str) -> bool:
         """Whether the server's EHLO reply has the keyword."""
         return keyword in self.extensions

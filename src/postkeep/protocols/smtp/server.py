@@ -35,6 +35,7 @@ _FIXED: Final = {
     Verb.HELP: replies.HELP,
     Verb.QUIT: replies.BYE,
 }
+_AUTH_EVENTS: Final = (AuthStart, AuthResponse)
 _HELLO_OCTETS_MAX: Final = 255
 
 
@@ -148,7 +149,7 @@ class ServerConnection:
         elif isinstance(event, Content):
             self._end_transaction()
             self._idle = 0 if reply.positive else self._idle
-        elif isinstance(event, AuthStart | AuthResponse):
+        elif isinstance(event, _AUTH_EVENTS):
             self.authenticated = reply.positive
             self._auth_failures += not reply.positive
         elif reply.positive and self._transaction is not None:
@@ -164,7 +165,7 @@ class ServerConnection:
 
     def challenge(self, data: bytes) -> None:
         """Go on with the SASL exchange: send a challenge (RFC 4954 section 4)."""
-        if not isinstance(self._pending, AuthStart | AuthResponse):
+        if not isinstance(self._pending, _AUTH_EVENTS):
             raise ValueError("no SASL exchange is going on")  # noqa: TRY004 - a state, not a type
         self._pending = None
         self.state = State.AUTH

@@ -19,6 +19,11 @@ class Outbound:
     reverse_path: str
     recipients: tuple[QueuedRecipient, ...]
 
+    @property
+    def is_ascii(self) -> bool:
+        """Whether every address can be named without SMTPUTF8."""
+        return self.reverse_path.isascii() and all(found.address.isascii() for found in self.recipients)
+
 
 @dataclass(slots=True)
 class Copies:

@@ -217,13 +217,16 @@ class Pipeline:
 
 
 def needs_of(received: Received) -> Needs:
-    """Return what a message asks of the servers on its way."""
+    """Return what a message asks of the servers on its way; an address that needs SMTPUTF8 adds it later.
+
+    A client may ask for SMTPUTF8 where nothing needs it: then no server on the way is asked for it.
+    """
     parameters = received.envelope.parameters
     return Needs(
         ret=parameters.ret,
         envid=parameters.envid,
         body="" if received.message.isascii() else "8BITMIME",
-        smtputf8=parameters.smtputf8,
+        smtputf8=parameters.smtputf8 and not received.header.isascii(),
     )
 
 

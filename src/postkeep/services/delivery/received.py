@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from email.utils import formatdate
+from functools import lru_cache
 from typing import Final
 
 from postkeep.services.delivery.envelope import Envelope
@@ -66,16 +67,26 @@ def protocol_word(envelope: Envelope) -> str:
 def trace_field(envelope: Envelope, hostname: str, now_ms: int) -> bytes:
     """Write our Received field. The recipient is named only where there is no other to hide from."""
     origin = envelope.origin
-    lines = [f"Received: from {_UNSAFE.sub('_', origin.hello) or 'unknown'}"]
-    if origin.network:
-        literal = f"IPv6:{origin.network}" if ":" in origin.network else origin.network
-        lines[0] += f" ([{literal}])"
-    by = f"\tby {hostname} (Postkeep) with {protocol_word(envelope)} id {envelope.id}"
-    lines.append(by)
-    if origin.tls:
-        lines.append(f"\t({origin.tls})")
-    if len(envelope.recipients) == 1:
-        lines.append(f"\tfor <{envelope.recipients[0].address}>")
-    lines[-1] += ";"
-    lines.append(f"\t{formatdate(now_ms // 1000)}\r\n")
-    return "\r\n".join(lines).encode("utf-8")
+    tls = f"\r\n\t({origin.tls})" if origin.tls else ""
+    recipients = envelope.recipients
+    addressee = f"\r\n\tfor <{recipients[0].address}>" if len(recipients) == 1 else ""
+    return (
+        f"Received: from {_client(origin.hello, origin.network)}\r\n"
+        f"\tby {hostname} (Postkeep) with {protocol_word(envelope)} id {envelope.id}{tls}{addressee};\r\n"
+        f"\t{_date(now_ms // 1000)}\r\n"
+    ).encode()
+
+
+@lru_cache(maxsize=1024)
+def _client(hello: str, network: str) -> str:
+    """Write what the client called itself, made harmless, and its address. The same clients come again."""
+    name = _UNSAFE.sub("_", hello) or "unknown"
+    if not network:
+        return name
+    return f"{name} ([IPv6:{network}])" if ":" in network else f"{name} ([{network}])"
+
+
+@lru_cache(maxsize=4)
+def _date(seconds: int) -> str:
+    """Write a date (RFC 5322 section 3.3); all messages of one second share it."""
+    return formatdate(seconds)

@@ -120,7 +120,8 @@ def enqueue(
         epoch, step = book.take(queue_key)
         writer = epoch.writer
         item = new_id()
-        envelope = QueueEnvelope(VERSION, destination.reverse_path, destination.recipients, *needs)
+        needed = needs if destination.is_ascii else needs._replace(smtputf8=True)
+        envelope = QueueEnvelope(VERSION, destination.reverse_path, destination.recipients, *needed)
         epochs.append(epoch)
         items.append(
             QueueItem(

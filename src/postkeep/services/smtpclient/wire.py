@@ -50,6 +50,8 @@ class Wire(asyncio.Protocol):
         """Send what the core has to say; raise UnavailableError when it is not taken in time."""
         data = self.core.take_output()
         if self._transport is None or self._lost or self._transport.is_closing():
+            if self.core.has_unread:
+                return  # a last word, as a 421, is better than none
             raise UnavailableError("the connection is closed")
         if data:
             self._transport.write(data)
