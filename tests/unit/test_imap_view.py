@@ -129,7 +129,7 @@ def test_patterns_match_as_the_plain_translation_does(pattern: str, name: str) -
 
 def test_no_pattern_takes_long() -> None:
     started = time.perf_counter()
-    assert not Pattern("%a*" * 300).matches("a" * 900 + "/b")
+    assert not Pattern("%a*" * 300 + "c").matches("a" * 900 + "/b")
     assert time.perf_counter() - started < 0.2
 
 
@@ -185,8 +185,10 @@ def test_a_search_is_decided_as_soon_as_what_is_known_decides_it(
 
 
 def test_three_valued_logic_agrees_with_two_valued_logic_wherever_it_decides() -> None:
-    for left, right in itertools.product((TRUE, FALSE, OPEN), repeat=2):
-        for key in (And((left, right)), Or(left, right), Not(And((left, Not(right))))):
+    keys: tuple[SearchKey, ...] = (TRUE, FALSE, OPEN)
+    for left, right in itertools.product(keys, repeat=2):
+        trees: tuple[SearchKey, ...] = (And((left, right)), Or(left, right), Not(And((left, Not(right)))))
+        for key in trees:
             early = match(key, BLANK, Sets({}))
             for body in ("x", "y"):
                 late = match(key, BLANK._replace(body=body, header=""), Sets({}))
