@@ -1,10 +1,7 @@
 """`postkeep init` and `postkeep serve`, without their texts: from a directory to a running node."""
 
-import fcntl
 import gc
 import os
-import socket
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +9,12 @@ from typing import Final
 
 import msgspec
 
-from postkeep.base.errors import ConflictError, InvalidInputError, NotFoundError
+from postkeep.base.errors import InvalidInputError, NotFoundError
 from postkeep.node import config as configuration
 from postkeep.node import logs
 from postkeep.node.config import Config
 from postkeep.node.preload import preload
+from postkeep.node.running import Lock
 from postkeep.node.sandbox.process import raise_descriptor_limit
 from postkeep.node.supervisor.database import Database
 from postkeep.node.supervisor.layout import Layout, open_layout, prepare
@@ -40,20 +38,8 @@ FIRST_CONFIGURATION: Final = """\
 # root = "file"        # "passphrase": asked for at every start
 """
 
-_LOCK_SECONDS_MAX: Final = 1.0
-"""How long to wait for the lock: a command that only looks holds it for an instant."""
 _INIT_STOP_SECONDS_MAX: Final = 60.0
 """Nobody waits for a port: the first start after it shall not have to replay a log."""
-
-
-class RunningState(msgspec.Struct, frozen=True):
-    """What the lock file says of the supervisor that holds it."""
-
-    pid: int
-    run: str
-    """The directory of the sockets."""
-    base_port: int
-    address: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,27 +68,13 @@ def load_config(options: Options) -> Config:
     return config
 
 
-def running(data: Path) -> RunningState | None:
-    """Return the state of the node in `data`, or None where none runs."""
-    lock = data / "run" / "supervisor.lock"
-    try:
-        with lock.open("rb") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return msgspec.json.decode(file.read(), type=RunningState)
-    except (OSError, msgspec.MsgspecError):
-        return None
-    return None
-
-
 def initialise(options: Options) -> Layout:
     """Make directories, database, configuration and keys; harmless to repeat."""
     options.data.mkdir(mode=0o711, parents=True, exist_ok=True)
     config = load_config(options)
     layout = open_layout(options.data, config, serving=True)
     prepare(layout, config)
-    with _Lock(layout, config):
+    with Lock(layout.run, config):
         if not layout.config_file.exists():
             layout.config_file.write_text(FIRST_CONFIGURATION, "utf-8")
             layout.config_file.chmod(0o600)
@@ -134,7 +106,7 @@ def serve(options: Options, on_ready: Callable[[Layout, Config], None]) -> None:
             public_text=f"{options.data} holds no node yet: run `postkeep init --data {options.data}`."
         )
     prepare(layout, config)
-    with _Lock(layout, config):
+    with Lock(layout.run, config):
         logs.configure(config.log, "supervisor", "supervisor")
         raise_descriptor_limit()
         slots = plan(config)
@@ -175,43 +147,3 @@ def _mark_complete(layout: Layout) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-class _Lock:
-    """One supervisor per data directory."""
-
-    def __init__(self, layout: Layout, config: Config) -> None:
-        self._path = layout.lock_file
-        self._state = RunningState(
-            os.getpid(), str(layout.run), config.listen.base_port, config.listen.address
-        )
-        self._data = layout.data
-
-    def __enter__(self) -> None:
-        self._file = self._path.open("a+b")
-        self._path.chmod(0o600)
-        deadline = time.monotonic() + _LOCK_SECONDS_MAX
-        while True:
-            try:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError as exc:
-                if time.monotonic() > deadline:
-                    self._file.close()
-                    raise ConflictError(public_text=f"A node is running in {self._data} already.") from exc
-                time.sleep(0.05)
-        self._file.truncate(0)
-        self._file.write(msgspec.json.encode(self._state))
-        self._file.flush()
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-
-
-def probe(address: str, port: int, seconds: float = 1.0) -> bool:
-    """Whether something accepts connections at a port."""
-    try:
-        with socket.create_connection((address, port), seconds):
-            return True
-    except OSError:
-        return False

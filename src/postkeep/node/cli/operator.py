@@ -10,7 +10,7 @@ import msgspec
 from postkeep.base.errors import RefusedError
 from postkeep.node.cli.output import CommandError, Exit
 from postkeep.node.cli.texts import text
-from postkeep.node.start import running
+from postkeep.node.running import running
 
 T = TypeVar("T")
 CALL_SECONDS_MAX = 60.0

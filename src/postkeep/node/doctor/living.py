@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from postkeep.node import start
 from postkeep.node.config import Config
 from postkeep.node.doctor.finding import Finding, bad, ok
+from postkeep.node.running import RunningState, probe, running
 from postkeep.node.supervisor.layout import LEDGER_KEY_FILE, Layout
 from postkeep.node.supervisor.plan import KEEPER_NAMES, ports
 
@@ -16,7 +16,7 @@ _CONNECT_SECONDS: Final = 1.0
 
 def check_node(layout: Layout, config: Config) -> Iterator[Finding]:
     """Examine the running node, or say that none runs."""
-    state = start.running(layout.data)
+    state = running(layout.data)
     if state is None:
         yield ok("node", "node.down", path=layout.data)
         yield _ports_of_nobody(config)
@@ -41,10 +41,10 @@ def _answers(path: Path) -> bool:
         return True
 
 
-def _ports_of_node(state: start.RunningState, config: Config) -> Finding:
+def _ports_of_node(state: RunningState, config: Config) -> Finding:
     distance = state.base_port - config.listen.base_port
     numbers = [number + distance for number in ports(config).values()]
-    silent = [number for number in numbers if not start.probe(state.address, number, _CONNECT_SECONDS)]
+    silent = [number for number in numbers if not probe(state.address, number, _CONNECT_SECONDS)]
     if silent:
         return bad("ports", "ports.silent", ports=_list(silent))
     return ok("ports", "ports.ours", ports=_list(numbers))
@@ -52,7 +52,7 @@ def _ports_of_node(state: start.RunningState, config: Config) -> Finding:
 
 def _ports_of_nobody(config: Config) -> Finding:
     numbers = list(ports(config).values())
-    taken = [number for number in numbers if start.probe(config.listen.address, number, _CONNECT_SECONDS)]
+    taken = [number for number in numbers if probe(config.listen.address, number, _CONNECT_SECONDS)]
     if taken:
         return bad("ports", "ports.taken", ports=_list(taken))
     return ok("ports", "ports.free", ports=_list(numbers))

@@ -58,11 +58,6 @@ class Layout:
         return self.run / "pg"
 
     @property
-    def lock_file(self) -> Path:
-        """Locked while a supervisor lives."""
-        return self.run / "supervisor.lock"
-
-    @property
     def ca_file(self) -> Path:
         """The installation's own certificate authority, for clients to trust."""
         return self.data / "ca.pem"

@@ -2,11 +2,13 @@
 
 import ctypes
 import mmap
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from postkeep.base.errors import LimitError
 from postkeep.node.supervisor import frames
-from postkeep.node.supervisor.spawn import Process
+
+if TYPE_CHECKING:  # the command line reads the limit below and needs nothing of the rest
+    from postkeep.node.supervisor.spawn import Process
 
 PASSPHRASE_BYTES_MAX: Final = 1024
 """Long enough for any sentence a person types."""
@@ -25,7 +27,7 @@ class HeldPassphrase:
         if value:
             ctypes.memset((ctypes.c_char * len(value)).from_buffer(value), 0, len(value))
 
-    def give(self, process: Process) -> None:
+    def give(self, process: "Process") -> None:
         """Send it to the key service, where there is one."""
         if self._length:
             process.send(frames.Passphrase(self._pages[: self._length]))
