@@ -5,7 +5,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, cast
 
 from postkeep.protocols.smtp import replies
 from postkeep.protocols.smtp.events import Closed, Content, Event, Mail, Rcpt, StartTls
@@ -86,7 +86,7 @@ class _Protocol(asyncio.Protocol):
         """What came with the end of a TLS handshake, before `start_tls` has returned; None: no handshake."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+        transport = cast("asyncio.Transport", transport)
         again = self._transport is not None
         self._transport = transport
         if again:

@@ -103,6 +103,7 @@ class Destinations:
         self.stopping = True
         tasks: set[asyncio.Task[None]] = set()
         for sessions in list(self._lines.values()):
+            tasks |= {asyncio.create_task(self._give_back(work)) for work in sessions.drain()}
             sessions.wake.set()
             tasks |= sessions.tasks
         if tasks:
@@ -111,6 +112,10 @@ class Destinations:
                 task.cancel()
             if late:
                 await asyncio.wait(late)
+
+    async def _give_back(self, work: Work) -> None:
+        await self.finisher.give_back(work.opened.item)
+        self.settled(work.opened.item.destination)
 
 
 class _Sessions:
@@ -128,6 +133,12 @@ class _Sessions:
         self._queue.append(work)
         self.wake.set()
         self._start()
+
+    def drain(self) -> list[Work]:
+        """Take everything out of the line that has not been begun."""
+        works = list(self._queue)
+        self._queue.clear()
+        return works
 
     def _start(self) -> None:
         if len(self._queue) > self._idle and len(self.tasks) < self._owner.limits.destination_sessions_max:

@@ -57,7 +57,13 @@ class Recorder:
         while self._pending:
             batch = self._pending[:BATCH_OUTCOMES_MAX]
             del self._pending[:BATCH_OUTCOMES_MAX]
-            await self._send(QueueUpdate([outcome for outcome, _ in batch]))
+            try:
+                await self._send(QueueUpdate([outcome for outcome, _ in batch]))
+            except Exception as error:  # noqa: BLE001 - whoever waits must hear of it, whatever it is
+                for _, future in batch:
+                    if not future.done():
+                        future.set_exception(error)
+                continue
             for _, future in batch:
                 if not future.done():
                     future.set_result(None)

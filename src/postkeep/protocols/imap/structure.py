@@ -137,7 +137,8 @@ def _multipart(part: Part) -> Structures:
 
 def _leaf(part: Part) -> Structures:
     render = _begin_cached if _is_common(part) else _begin
-    begin = render(part.type, part.subtype, part.parameters, part.encoding, part.id, part.description)
+    media = (part.type, part.subtype, part.encoding)
+    begin = render(media, part.parameters, part.id, part.description)
     if part.message is not None:
         inner = _part(part.message.root)
         lead = begin + b"%d " % part.size + render_envelope(part.message) + b" "
@@ -162,14 +163,13 @@ def _is_common(part: Part) -> bool:
 
 
 def _begin(
-    kind: bytes,
-    subtype: bytes,
+    media: tuple[bytes, bytes, bytes],
     parameters: Parameters,
-    encoding: bytes,
     identifier: bytes | None,
     description: bytes | None,
 ) -> bytes:
-    """Render a leaf up to its size."""
+    """Render a leaf up to its size; `media` is its type, subtype and transfer encoding."""
+    kind, subtype, encoding = media
     fields = (
         render_string(kind),
         render_string(subtype),
