@@ -1,4 +1,4 @@
-"""Rogue modules against a genuine keeper, over a real Unix socket and over TLS: T1, T3, T4 and T5."""
+"""Rogue modules against a genuine keeper, over a real Unix socket and over TLS: T1 and T3 to T7."""
 
 import asyncio
 import socket
@@ -473,6 +473,61 @@ def test_an_expired_module_ticket_stops_calls_on_a_live_connection(tmp_path: Pat
         await keeper.server.close()
 
     asyncio.run(run())
+
+
+# --- T6 and T7: what a module that was taken over can do ---
+
+
+def test_t6_a_taken_imap_reads_the_mailboxes_of_the_tickets_it_holds_and_no_others(tmp_path: Path) -> None:
+    realm = Realm()
+    taken, neighbour = realm.module("imap", 1), realm.module("imap", 2)
+    people = [new_id() for _ in range(12)]
+    here = {person: realm.user(taken, person) for person in people[:3]}
+    elsewhere = {person: realm.user(neighbour, person) for person in people[3:6]}
+
+    async def run() -> set[bytes]:
+        keeper = Keeper(realm)
+        await keeper.server.serve_unix(tmp_path / "vault.sock")
+        link = connect(realm, taken, tmp_path / "vault.sock")
+        read = set()
+        for person in people:
+            for ticket in (b"", taken.ticket, *here.values(), *elsewhere.values(), *_forged(person)):
+                try:
+                    request = vault.FetchContent(person, INBOX, [vault.Range(1)])
+                    await link.call("vault.content", request, vault.Quota, ticket=ticket)
+                    read.add(person)
+                except RefusedError:
+                    continue
+        assert keeper.given == len(here)
+        await link.close()
+        await keeper.server.close()
+        return read
+
+    def _forged(person: bytes) -> list[bytes]:
+        """What its key can sign: a ticket of its own making, and one hung on a ticket that it does hold."""
+        parent = next(iter(here.values()))
+        claims = msgspec.structs.replace(tokens.read(parent)[0].ticket, principal=person.hex())
+        child = msgspec.structs.replace(claims, depth=1, parent=tokens.digest(parent))
+        return [
+            tokens.write(claims, taken.sign),
+            tokens.append(tokens.write(child, taken.sign), taken.public_key, parent),
+        ]
+
+    assert asyncio.run(run()) == set(here)
+
+
+@pytest.mark.parametrize("module", ["mx", "submission", "relay"])
+def test_t7_whoever_delivers_can_not_read_back_what_it_wrote(tmp_path: Path, module: str) -> None:
+    realm = Realm()
+    writer = realm.module(module)
+    ticket = realm.operation(writer, "deliver")
+    for method in ("vault.content", "vault.summaries", "vault.epochs", "vault.queue_content"):
+        outcome = attempt(tmp_path, realm, writer, ticket, method)
+        assert outcome.code in {"refused.method", "refused.action"}, method
+        assert outcome.given == 0
+    outcome = attempt(tmp_path, realm, writer, ticket, "kms.open_epochs", kms.OpenEpochs(ALICE, []))
+    assert outcome.code in {"refused.method", "refused.audience"}
+    assert outcome.given == 0
 
 
 # --- The same over TLS 1.3 ---

@@ -22,6 +22,7 @@ from postkeep.base.errors import (
 )
 from postkeep.model.ticket import TicketKind
 from postkeep.tickets.channel import Link, Refusal, Server, frames
+from postkeep.tickets.channel import server as server_module
 from postkeep.tickets.clear import Grant
 from postkeep.tickets.identity import Anchors, ModuleIdentity
 from postkeep.tickets.mint import Mint
@@ -53,6 +54,7 @@ class House:
         self.refusals: list[Refusal] = []
         self.grants: list[Grant] = []
         self.gate = asyncio.Event()
+        self.entered = asyncio.Event()
         self.caller = self.identity("mx")
         self.keeper = self.identity("echo")
         self.server = self.make_server()
@@ -81,6 +83,7 @@ class House:
             }[request.text]
 
         async def wait(_grant: Grant, request: Say) -> Say:
+            self.entered.set()
             await self.gate.wait()
             return request
 
@@ -257,7 +260,7 @@ def test_a_keeper_that_is_away_is_unavailable_and_found_again_when_it_is_back(tm
     async def scenario(house: House) -> None:
         await house.say()
         waiting = asyncio.create_task(house.link.call("echo.wait", Say(), Say))
-        await asyncio.sleep(0.01)
+        await house.entered.wait()
         for connection in tuple(house.server.connections):
             connection.abort()
         with pytest.raises(UnavailableError):
@@ -299,6 +302,30 @@ def test_a_silent_stranger_is_cut_off_after_the_handshake_timeout(
     run(tmp_path, scenario)
 
 
+def test_a_rain_of_strangers_is_told_by_its_count(tmp_path: Path) -> None:
+    async def scenario(house: House) -> None:
+        strangers = server_module.STRANGERS_TOLD_PER_SECOND_MAX * 3
+        for _ in range(strangers):
+            reader, writer = await asyncio.open_unix_connection(house.path)
+            writer.write(b"\0\0\0\x21" + bytes(33))
+            await reader.read()
+            writer.close()
+            await writer.wait_closed()
+        await asyncio.sleep(1.0)
+        reader, writer = await asyncio.open_unix_connection(house.path)
+        writer.write(b"\0\0\0\x21" + bytes(33))
+        await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        assert sum(1 + refusal.untold for refusal in house.refusals) == strangers + 1
+        assert len(house.refusals) < strangers
+        with pytest.raises(RefusedError):
+            await house.link.call("echo.other", Say(), Say)
+        assert house.refusals[-1].instance == "mx-1.test"
+
+    run(tmp_path, scenario)
+
+
 def test_handlers_hear_when_the_connection_goes(tmp_path: Path) -> None:
     async def scenario(house: House) -> None:
         await house.say()
@@ -317,7 +344,7 @@ def test_handlers_hear_when_the_connection_goes(tmp_path: Path) -> None:
 def test_closing_lets_a_running_call_finish(tmp_path: Path) -> None:
     async def scenario(house: House) -> None:
         waiting = asyncio.create_task(house.link.call("echo.wait", Say("last"), Say))
-        await asyncio.sleep(0.01)
+        await house.entered.wait()
         closing = asyncio.create_task(house.server.close())
         await asyncio.sleep(0.01)
         house.gate.set()

@@ -146,10 +146,11 @@ class AccessRows:
         """End a session that its user has left: its ticket is not revoked, its holder throws it away."""
         await self._execute("DELETE FROM sessions WHERE session = $1", session)
 
-    async def sweep(self, renewed_before_ms: int, revoked_before_ms: int) -> None:
-        """Forget sessions that nobody renews, and revocations that no ticket is old enough for."""
+    async def sweep(self, renewed_before_ms: int, revoked_before_ms: int, networks_before_ms: int) -> None:
+        """Forget sessions that nobody renews, revocations that no ticket is old enough for, old networks."""
         await self._execute("DELETE FROM sessions WHERE renewed_ms < $1", renewed_before_ms)
         await self._execute("DELETE FROM revocations WHERE before_ms < $1", revoked_before_ms)
+        await self._execute("DELETE FROM known_networks WHERE used_ms < $1", networks_before_ms)
 
     async def knows_network(self, principal: bytes, network: bytes) -> bool:
         """Whether the user has signed in from this network before."""

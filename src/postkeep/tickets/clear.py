@@ -87,7 +87,7 @@ def choose_rule(rules: tuple[Rule, ...], module: str, verified: VerifiedTicket |
     raise RefusedError("the ticket is of another kind", code="refused.kind")
 
 
-def clear_module(rule: Rule, peer: Ticket | None, connection: Connection) -> Grant:
+def grant_module(rule: Rule, peer: Ticket | None, connection: Connection) -> Grant:
     """Grant a call that needs no ticket beside the module's own."""
     return Grant(
         peer_module=peer.module if peer else "",
@@ -104,22 +104,37 @@ def clear_module(rule: Rule, peer: Ticket | None, connection: Connection) -> Gra
     )
 
 
-def clear(rule: Rule, peer: Ticket, verified: VerifiedTicket, scope: Scope, connection: Connection) -> Grant:
-    """Grant a call made with a ticket, or raise RefusedError with the first reason against it."""
-    ticket = verified.ticket
-    if rule.action is None or rule.action not in ticket.actions:
+def clear_action(rule: Rule, verified: VerifiedTicket) -> frozenset[Category]:
+    """Return the categories that a ticket opens for a method; raise RefusedError if it does not allow it."""
+    if rule.action is None or rule.action not in verified.ticket.actions:
         raise RefusedError("the ticket does not allow the action", code="refused.action")
     common = verified.categories.intersection(rule.categories)
     if len(common) < (min(1, len(rule.categories)) if rule.any_category else len(rule.categories)):
         raise RefusedError("the ticket does not cover the category", code="refused.category")
-    if ticket.tenant and any(tenant != verified.tenant for tenant in scope.tenants):
+    return common
+
+
+def clear_scope(rule: Rule, verified: VerifiedTicket, scope: Scope) -> None:
+    """Raise RefusedError if a request touches a tenant, principal or mailbox that the ticket does not."""
+    if verified.ticket.tenant and any(tenant != verified.tenant for tenant in scope.tenants):
         raise RefusedError("the request is about another tenant", code="refused.tenant")
-    if ticket.principal and any(principal != verified.principal for principal in scope.principals):
+    if verified.ticket.principal and any(principal != verified.principal for principal in scope.principals):
         raise RefusedError("the request is about another principal", code="refused.principal")
     if verified.mailboxes is not None and not (
         rule.any_mailbox or (scope.mailboxes and all(box in verified.mailboxes for box in scope.mailboxes))
     ):
         raise RefusedError("the ticket does not cover the mailbox", code="refused.mailbox")
+
+
+def grant_ticket(
+    rule: Rule,
+    peer: Ticket,
+    verified: VerifiedTicket,
+    categories: frozenset[Category],
+    connection: Connection,
+) -> Grant:
+    """Grant a call made with a ticket that has been cleared."""
+    ticket = verified.ticket
     return Grant(
         peer_module=peer.module,
         peer_instance=peer.instance,
@@ -129,7 +144,7 @@ def clear(rule: Rule, peer: Ticket, verified: VerifiedTicket, scope: Scope, conn
         principal=verified.principal,
         session=verified.session,
         ticket_id=ticket.id,
-        categories=common,
+        categories=categories,
         method=rule.method,
         purpose=ticket.purpose,
         mailboxes=verified.mailboxes,

@@ -22,6 +22,9 @@ from postkeep.tickets.revocations import KEPT_MS
 ABANDONED_SECONDS: Final = 4 * USER_SECONDS
 """A session that was not renewed for this long has no holder any more."""
 
+NETWORK_DAYS: Final = 180
+"""A network that an account has signed in from is known this long; the next sign-in makes it known anew."""
+
 LEVEL_PASSWORD: Final = 1
 
 
@@ -104,9 +107,11 @@ class Sessions:
         return api.Done()
 
     async def sweep(self) -> None:
-        """Forget sessions that nobody holds any more, and revocations that are older than any ticket."""
+        """Forget sessions that nobody holds any more, revocations older than any ticket, old networks."""
         now_ms = self._state.clock.now_ms()
-        await self._state.access.sweep(now_ms - ABANDONED_SECONDS * 1000, now_ms - 2 * KEPT_MS)
+        await self._state.access.sweep(
+            now_ms - ABANDONED_SECONDS * 1000, now_ms - 2 * KEPT_MS, now_ms - NETWORK_DAYS * 86_400_000
+        )
 
     async def _held(self, grant: Grant, session: bytes) -> SessionRow:
         try:

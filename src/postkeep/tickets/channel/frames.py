@@ -4,6 +4,7 @@ Frame: 4 octets big-endian length of the rest; 32 octets HMAC-SHA256 over the bo
 handshake, which is signed instead); the body. `FrameReader` and `Lane` are sans-IO.
 """
 
+import hashlib
 import hmac
 from typing import Any, Final
 
@@ -56,6 +57,9 @@ class Fault(msgspec.Struct, array_like=True):
 
 PRESENT: Final = "present"
 
+_INNER_PAD: Final = bytes(octet ^ 0x36 for octet in range(256))
+_OUTER_PAD: Final = bytes(octet ^ 0x5C for octet in range(256))
+
 encoder: Final = msgspec.msgpack.Encoder()
 call_decoder: Final = msgspec.msgpack.Decoder(Call)
 answer_decoder: Final = msgspec.msgpack.Decoder(Answer)
@@ -66,10 +70,13 @@ ticket_decoder: Final = msgspec.msgpack.Decoder(bytes)
 class Lane:
     """One direction of an authenticated connection: its key and its counter."""
 
-    __slots__ = ("_key", "counter")
+    __slots__ = ("_inner", "_outer", "counter")
 
     def __init__(self, key: bytes) -> None:
-        self._key = key
+        block = key.ljust(hashlib.sha256().block_size, b"\0")
+        # HMAC with the key's two blocks hashed once (RFC 2104 section 4): half the time for a small frame.
+        self._inner = hashlib.sha256(block.translate(_INNER_PAD))
+        self._outer = hashlib.sha256(block.translate(_OUTER_PAD))
         self.counter = 0
 
     def write(self, parts: tuple[Any, ...]) -> tuple[bytes, bytes]:
@@ -79,13 +86,12 @@ class Lane:
         if len(body) + MAC_BYTES > FRAME_BYTES_MAX:
             self.counter -= 1
             raise LimitError("the frame would be too long", code="limit.frame")
-        mac = hmac.digest(self._key, body, "sha256")
-        return (len(body) + MAC_BYTES).to_bytes(LENGTH_BYTES, "big") + mac, body
+        return (len(body) + MAC_BYTES).to_bytes(LENGTH_BYTES, "big") + self._mac(body), body
 
     def check_mac(self, frame: memoryview) -> memoryview:
         """Return an authentic frame's body; raise RefusedError for a wrong MAC."""
         body = frame[MAC_BYTES:]
-        if not hmac.compare_digest(frame[:MAC_BYTES], hmac.digest(self._key, body, "sha256")):
+        if not hmac.compare_digest(frame[:MAC_BYTES], self._mac(body)):
             raise RefusedError("a frame is not authentic", code="refused.mac")
         return body
 
@@ -94,6 +100,12 @@ class Lane:
         self.counter += 1
         if counter != self.counter:
             raise RefusedError("a frame is out of turn", code="refused.counter")
+
+    def _mac(self, body: bytes | memoryview) -> bytes:
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(body)
+        outer.update(inner.digest())
+        return outer.digest()
 
 
 class FrameReader:

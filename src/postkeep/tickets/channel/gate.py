@@ -12,9 +12,19 @@ import msgspec
 
 from postkeep.base.clock import Clock
 from postkeep.base.errors import InvalidInputError, RefusedError
+from postkeep.model.categories import Category
 from postkeep.model.ticket import TicketKind
 from postkeep.tickets.channel.frames import Call
-from postkeep.tickets.clear import Budgets, Connection, Grant, choose_rule, clear, clear_module
+from postkeep.tickets.clear import (
+    Budgets,
+    Connection,
+    Grant,
+    choose_rule,
+    clear_action,
+    clear_scope,
+    grant_module,
+    grant_ticket,
+)
 from postkeep.tickets.identity import Anchors
 from postkeep.tickets.revocations import RevocationView
 from postkeep.tickets.rules import NEWCOMER, RULES, Rule, rules_for
@@ -60,17 +70,21 @@ class Gate:
         self._budgets = Budgets()
         self._clock = clock
 
-    def admit(self, ticket: bytes, holder: str) -> VerifiedTicket | None:
-        """Judge the module ticket a caller shows; None for a newcomer where newcomers have a method."""
-        if not ticket:
-            if any(NEWCOMER in rule.callers for method in self.methods.values() for rule in method.rules):
-                return None
-            raise RefusedError("a caller without a module ticket", code="refused.no_module_ticket")
-        verified = self._verifier.verify(ticket, audience=self._keeper, holder=holder)
-        if verified.ticket.kind is not TicketKind.MODULE:
+    def identify(self, ticket: bytes, holder: str) -> VerifiedTicket | None:
+        """Verify the module ticket a caller shows; None for a newcomer where newcomers have a method."""
+        if ticket:
+            return self._verifier.verify(ticket, audience=None, holder=holder)
+        if any(NEWCOMER in rule.callers for method in self.methods.values() for rule in method.rules):
+            return None
+        raise RefusedError("a caller without a module ticket", code="refused.no_module_ticket")
+
+    def admit(self, peer: VerifiedTicket) -> None:
+        """Judge whether a module has any business here; raise RefusedError if not."""
+        if peer.ticket.kind is not TicketKind.MODULE:
             raise RefusedError("not a module ticket", code="refused.kind")
-        self._revocations.check(verified)
-        return verified
+        if self._keeper not in peer.ticket.audience:
+            raise RefusedError("made for another audience", code="refused.audience")
+        self._revocations.check(peer)
 
     def find(self, call: Call, peer: VerifiedTicket | None) -> Method:
         """Judge whether this caller may call this method at all; raise RefusedError if not."""
@@ -105,6 +119,9 @@ class Gate:
     ) -> tuple[Grant, Any]:
         """Clear the call; return its Grant and its request, or raise why not."""
         rule = choose_rule(method.rules, peer.ticket.module if peer is not None else NEWCOMER, verified)
+        categories: frozenset[Category] = frozenset()
+        if rule.kind is not None and verified is not None:
+            categories = clear_action(rule, verified)
         if rule.fresh:
             self._revocations.check_fresh()
         try:
@@ -112,8 +129,9 @@ class Gate:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
             raise InvalidInputError("the arguments can't be read") from exc
         if rule.kind is None or peer is None or verified is None:
-            return clear_module(rule, peer.ticket if peer else None, connection), request
-        grant = clear(rule, peer.ticket, verified, method.read_scope(request), connection)
+            return grant_module(rule, peer.ticket if peer else None, connection), request
+        clear_scope(rule, verified, method.read_scope(request))
+        grant = grant_ticket(rule, peer.ticket, verified, categories, connection)
         if verified.ticket.budget is not None:
             objects = len(getattr(request, rule.counts)) if rule.counts else 1
             self._budgets.spend(verified, objects, self._clock.now_seconds())

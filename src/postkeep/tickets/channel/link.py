@@ -1,6 +1,7 @@
 """A caller's side of the channel: connects when needed, proves both sides, multiplexes calls."""
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -148,6 +149,7 @@ class Link:
             ssl=path.context,
             server_hostname=path.server_name,
         )
+        connection.keep_alive()
         return connection
 
 
@@ -217,6 +219,11 @@ class _Connection(asyncio.Protocol):
         if answer.ok:
             return answer
         raise _read_fault(answer.value)
+
+    def keep_alive(self) -> None:
+        """Have the kernel notice a host that vanished."""
+        sock = self._transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
     def retire(self) -> None:
         """Take no new calls; close when those under way are done."""

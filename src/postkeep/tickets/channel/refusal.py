@@ -39,6 +39,8 @@ class Refusal:
     ticket: str = ""
     detail: str = ""
     """For logs; holds no part of a ticket."""
+    untold: int = 0
+    """How many strangers' refusals were not told one by one since the last that was."""
 
 
 def error_from(code: str, public_text: str, *, temporary: bool) -> PostkeepError:

@@ -6,6 +6,7 @@ import socket
 import ssl
 import struct
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -41,6 +42,9 @@ HANDSHAKES_MAX: Final = 128
 CONNECTIONS_MAX: Final = 2048
 """Connections in all: a few per module instance of a large installation."""
 
+STRANGERS_TOLD_PER_SECOND_MAX: Final = 20
+"""Refusals of callers who have proved nothing that are told one by one; of a rain of them, the count is."""
+
 CLOSE_SECONDS: Final = 2.0
 """How long `close` lets running calls finish."""
 
@@ -70,11 +74,13 @@ class Server:
     ) -> None:
         self.identity = identity
         self.keeper = keeper
-        self.on_refusal = on_refusal
+        self._on_refusal = on_refusal
         self.gate = Gate(keeper, anchors, handlers, revocations, clock or SystemClock(), rules)
         self.connections: set[_Connection] = set()
         self.tasks: set[asyncio.Task[None]] = set()
         self.newcomers = 0
+        self._strangers = (0, 0)
+        self._untold = 0
         self._listeners: list[asyncio.Server] = []
 
     async def serve_unix(self, path: Path, *, mode: int = SOCKET_MODE) -> None:
@@ -98,6 +104,19 @@ class Server:
             lambda: _Connection(self, binding), sock=sock, ssl=context
         )
         self._listeners.append(listener)
+
+    def report(self, refusal: Refusal) -> None:
+        """Tell of a refusal. Modules are told of always; a rain of strangers does not fill the ledger."""
+        if not refusal.instance:
+            second = int(asyncio.get_running_loop().time())
+            told = self._strangers[1] if self._strangers[0] == second else 0
+            self._strangers = (second, told + 1)
+            if told >= STRANGERS_TOLD_PER_SECOND_MAX:
+                self._untold += 1
+                return
+            refusal = replace(refusal, untold=self._untold)
+            self._untold = 0
+        self._on_refusal(refusal)
 
     async def close(self) -> None:
         """Stop listening, let running calls finish for a moment, then end every connection."""
@@ -162,6 +181,8 @@ class _Connection(asyncio.Protocol):
         if sock is not None and sock.family == socket.AF_UNIX:
             credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEERCRED.size)
             self.uid = _PEERCRED.unpack(credentials)[1]
+        elif sock is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # a host that vanished is noticed
         self._deadline = asyncio.get_running_loop().call_later(frames.HANDSHAKE_SECONDS, self.abort)
         self._exchange: Exchange | None = None
 
@@ -228,7 +249,9 @@ class _Connection(asyncio.Protocol):
         exchange.check(b"caller", proof.public_key, proof.signature)
         self.public_key = proof.public_key
         self.thumbprint = thumbprint(proof.public_key)
-        self._peer = self._server.gate.admit(proof.ticket, self.thumbprint)
+        self._peer = self._server.gate.identify(proof.ticket, self.thumbprint)
+        if self._peer is not None:
+            self._server.gate.admit(self._peer)
         lanes = exchange.lanes(self._hello_key)
         self._exchange = None
         self._deadline.cancel()
@@ -296,12 +319,11 @@ class _Connection(asyncio.Protocol):
     def _renew(self, call: Call) -> None:
         if call.method != frames.PRESENT or self._peer is None:
             raise RefusedError("an unknown control frame", code="refused.frame")
-        peer = self._server.gate.admit(call.ticket, self.thumbprint)
-        if peer is None or (peer.ticket.module, peer.ticket.instance) != (
-            self._peer.ticket.module,
-            self._peer.ticket.instance,
-        ):
+        peer = self._server.gate.identify(call.ticket, self.thumbprint)
+        before = self._peer.ticket
+        if peer is None or (peer.ticket.module, peer.ticket.instance) != (before.module, before.instance):
             raise RefusedError("a renewed ticket names another module", code="refused.module")
+        self._server.gate.admit(peer)
         self._peer = peer
 
     def _send(self, answer: tuple[Any, ...]) -> None:
@@ -334,7 +356,7 @@ class _Connection(asyncio.Protocol):
     ) -> None:
         peer = self._peer.ticket if self._peer else None
         shown = verified.ticket if verified else peer
-        self._server.on_refusal(
+        self._server.report(
             Refusal(
                 code=error.code,
                 module=peer.module if peer else "",
