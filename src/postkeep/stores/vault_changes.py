@@ -99,7 +99,10 @@ ON CONFLICT (pack) DO UPDATE SET dead_bytes = p.dead_bytes + excluded.dead_bytes
 _COPY_SOURCES: Final = """
 SELECT m.uid, m.body, m.epoch, m.epoch_index, m.slot, m.size, m.flags
 FROM unnest($3::bigint[], $4::bigint[]) AS r (low, high)
-JOIN messages m ON m.tenant = $1 AND m.mailbox = $2 AND m.uid BETWEEN r.low AND r.high
+CROSS JOIN LATERAL (
+    SELECT * FROM messages WHERE tenant = $1 AND mailbox = $2 AND uid BETWEEN r.low AND r.high
+    ORDER BY uid OFFSET 0
+) AS m
 ORDER BY m.uid
 """
 

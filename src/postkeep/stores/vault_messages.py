@@ -31,11 +31,26 @@ WHERE tenant = $1 AND mailbox = $2 AND modseq > $3
 ORDER BY uid
 """
 
+# OFFSET 0 keeps the planner to one look into the index for each range, however large the mailbox is.
 _ROWS_IN: Final = """
 SELECT m.uid, m.modseq, m.flags, m.keywords, m.internal_ms, m.size, m.body, m.label
-FROM unnest($4::bigint[], $5::bigint[]) AS r (low, high)
-JOIN messages m ON m.tenant = $1 AND m.mailbox = $2 AND m.uid BETWEEN r.low AND r.high
-WHERE m.modseq > $3
+FROM unnest($3::bigint[], $4::bigint[]) AS r (low, high)
+CROSS JOIN LATERAL (
+    SELECT * FROM messages WHERE tenant = $1 AND mailbox = $2 AND uid BETWEEN r.low AND r.high
+    ORDER BY uid OFFSET 0
+) AS m
+ORDER BY m.uid
+"""
+
+# Few rows have changed and many may lie in the ranges: adding 0 keeps the planner to the index by modseq.
+_ROWS_SINCE_IN: Final = """
+SELECT m.uid, m.modseq, m.flags, m.keywords, m.internal_ms, m.size, m.body, m.label
+FROM messages m
+WHERE m.tenant = $1 AND m.mailbox = $2 AND m.modseq > $3
+  AND EXISTS (
+      SELECT 1 FROM unnest($4::bigint[], $5::bigint[]) AS r (low, high)
+      WHERE m.uid + 0 BETWEEN r.low AND r.high
+  )
 ORDER BY m.uid
 """
 
@@ -46,8 +61,11 @@ SELECT lows, highs FROM expunged WHERE tenant = $1 AND mailbox = $2 AND modseq >
 _SUMMARIES: Final = """
 SELECT m.uid, m.body, m.epoch, m.epoch_index, m.slot, b.summary
 FROM mailboxes x
-JOIN unnest($4::bigint[], $5::bigint[]) AS r (low, high) ON true
-JOIN messages m ON m.tenant = $1 AND m.mailbox = $2 AND m.uid BETWEEN r.low AND r.high
+CROSS JOIN unnest($4::bigint[], $5::bigint[]) AS r (low, high)
+CROSS JOIN LATERAL (
+    SELECT * FROM messages WHERE tenant = $1 AND mailbox = $2 AND uid BETWEEN r.low AND r.high
+    ORDER BY uid OFFSET 0
+) AS m
 JOIN bodies b ON b.tenant = $1 AND b.body = m.body
 WHERE x.tenant = $1 AND x.mailbox = $2 AND x.principal = $3
 ORDER BY m.uid
@@ -73,10 +91,12 @@ async def read_mailbox(
 async def read_rows(
     connection: Connection, tenant: bytes, mailbox: bytes, since_modseq: int, ranges: Ranges | None
 ) -> list[Record]:
-    """Return the rows changed since a modseq, by UID; within ranges (merged ones) where they are given."""
+    """Return the rows changed since a modseq (0: all), by UID; within ranges (merged) if they are given."""
     if ranges is not None:
         lows, highs = split_ranges(ranges)
-        return await connection.fetch(_ROWS_IN, tenant, mailbox, since_modseq, lows, highs)
+        if since_modseq <= 0:
+            return await connection.fetch(_ROWS_IN, tenant, mailbox, lows, highs)
+        return await connection.fetch(_ROWS_SINCE_IN, tenant, mailbox, since_modseq, lows, highs)
     if since_modseq <= 0:
         return await connection.fetch(_ROWS, tenant, mailbox)
     return await connection.fetch(_ROWS_SINCE, tenant, mailbox, since_modseq)

@@ -37,7 +37,7 @@ from postkeep.stores.vault_changes import (
 from postkeep.stores.vault_messages import read_rows
 from postkeep.tickets.clear import Grant
 
-ALL_ROWS: Final = -1  # a modseq below that of every row
+ALL_ROWS: Final = 0  # a modseq below that of every row
 
 
 class Changing:

@@ -28,6 +28,7 @@ from postkeep.stores.vault_deposits import (
 )
 
 GROUPS_AT_ONCE_MAX: Final = 2  # one group's bytes reach the disk while another's rows do
+SECOND_GROUP_REQUESTS: Final = 32  # so many must wait before a second one starts: large groups cost less
 GROUP_DEPOSITS_MAX: Final = 512  # deposits in one transaction: keeps its locks below some 50 ms
 GROUP_BYTES_MAX: Final = 32 * 1024 * 1024  # octets in one write to a pack
 WAITING_BYTES_MAX: Final = 512 * 1024 * 1024  # octets of deposits in memory before callers are turned away
@@ -94,6 +95,8 @@ class DepositGroups:
 
     def _start_groups(self) -> None:
         while self._waiting and len(self._running) < GROUPS_AT_ONCE_MAX:
+            if self._running and len(self._waiting) < SECOND_GROUP_REQUESTS:
+                return
             group: list[_Waiting] = []
             deposits = octets = 0
             for item in self._waiting:
