@@ -263,7 +263,10 @@ def test_operation_tickets_go_to_those_the_table_names_and_renew_by_themselves(
         assert await held.get() == first
         office.clock.advance(OPERATION_SECONDS // 2)
         assert await held.get() == first  # renewed beside, not before
-        await asyncio.sleep(0.1)
+        for _ in range(500):
+            await asyncio.sleep(0.01)
+            if await held.get() != first:
+                break
         assert await held.get() != first
         held.discard()
         assert await held.get()
@@ -492,7 +495,7 @@ def test_what_ends_sessions_reaches_followers_at_once(dsn: str, tmp_path: Path, 
             await office.admin.delete_principal(api.DeletePrincipal(alice), ticket=staff)
         else:
             await office.admin.set_password(api.SetPassword(alice, "another one entirely"), ticket=staff)
-        await asyncio.wait_for(heard.get(), 1.0)
+        await asyncio.wait_for(heard.get(), 5.0)
         verifier = Verifier(office.anchors, office.clock)
         holder = office.imap_identity.thumbprint
         with pytest.raises(RefusedError) as caught:
@@ -577,7 +580,7 @@ def test_each_change_takes_the_directory_on_and_wakes_the_feed(dsn: str, tmp_pat
         await asyncio.sleep(0.05)
         assert not waiting.done()
         await office.person("alice")
-        later = await asyncio.wait_for(waiting, 1.0)
+        later = await asyncio.wait_for(waiting, 5.0)
         assert later.directory_version > page.directory_version
         routes = await mx.resolve(api.Resolve(["alice@example.com"]))
         assert routes.version == later.directory_version

@@ -297,14 +297,16 @@ def test_a_silent_stranger_is_cut_off_after_the_handshake_timeout(
         assert await asyncio.wait_for(reader.read(), 2) == b""
         writer.close()
         await writer.wait_closed()
-        assert house.server.newcomers == 0
+        assert not house.server.newcomers
 
     run(tmp_path, scenario)
 
 
-def test_a_rain_of_strangers_is_told_by_its_count(tmp_path: Path) -> None:
+def test_a_rain_of_strangers_is_told_by_its_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "STRANGERS_TOLD_PER_SECOND_MAX", 2)
+    strangers = 40
+
     async def scenario(house: House) -> None:
-        strangers = server_module.STRANGERS_TOLD_PER_SECOND_MAX * 3
         for _ in range(strangers):
             reader, writer = await asyncio.open_unix_connection(house.path)
             writer.write(b"\0\0\0\x21" + bytes(33))
@@ -326,17 +328,52 @@ def test_a_rain_of_strangers_is_told_by_its_count(tmp_path: Path) -> None:
     run(tmp_path, scenario)
 
 
+def test_a_newcomer_does_not_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "NEWCOMER_SECONDS", 0.05)
+
+    async def scenario(house: House) -> None:
+        link = Link(ModuleIdentity("mx", "mx-2.test"), house.anchors, "echo", house.path)
+        await link.call("echo.enrol", Say(), Say)
+        gone = asyncio.Event()
+        house.grants[-1].connection.on_close(gone.set)
+        assert house.server.newcomers.total() == 1
+        await asyncio.wait_for(gone.wait(), 5)
+        assert not house.server.newcomers
+        await house.say()
+        assert not house.server.newcomers
+        await link.close()
+
+    run(tmp_path, scenario)
+
+
+def test_strangers_of_one_user_take_a_bounded_number_of_places(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_module, "NEWCOMERS_EACH_MAX", 3)
+
+    async def scenario(house: House) -> None:
+        await house.say()
+        held = [await asyncio.open_unix_connection(house.path) for _ in range(3)]
+        reader, writer = await asyncio.open_unix_connection(house.path)
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+        assert (await house.say("still served")).text == "still served"
+        for _, other in [*held, (reader, writer)]:
+            other.close()
+            await other.wait_closed()
+
+    run(tmp_path, scenario)
+
+
 def test_handlers_hear_when_the_connection_goes(tmp_path: Path) -> None:
     async def scenario(house: House) -> None:
         await house.say()
-        gone: list[str] = []
-        house.grants[0].connection.on_close(lambda: gone.append("gone"))
-        assert gone == []
+        gone, later = asyncio.Event(), asyncio.Event()
+        house.grants[0].connection.on_close(gone.set)
+        assert not gone.is_set()
         await house.link.close()
-        await asyncio.sleep(0.02)
-        assert gone == ["gone"]
-        house.grants[0].connection.on_close(lambda: gone.append("at once"))
-        assert gone == ["gone", "at once"]
+        await asyncio.wait_for(gone.wait(), 5)
+        house.grants[0].connection.on_close(later.set)
+        assert later.is_set()
 
     run(tmp_path, scenario)
 

@@ -75,10 +75,10 @@ def test_somebody_who_does_not_exist_costs_as_much_as_somebody_who_does() -> Non
         async def cost(credential: Any) -> float:
             best = 1e9
             for _ in range(7):
-                start = time.perf_counter()
+                start = time.process_time()
                 with pytest.raises(RefusedError):
                     await passwords.check(credential, "wrong password", "n")
-                best = min(best, time.perf_counter() - start)
+                best = min(best, time.process_time() - start)
             return best
 
         real, nobody = await cost(made), await cost(None)
@@ -116,11 +116,12 @@ def test_a_flood_from_one_party_does_not_hold_up_another() -> None:
 
         flood = [asyncio.create_task(ask("flood")) for _ in range(100)]
         await asyncio.sleep(0.01)
+        before = len(done)
         await ask("quiet")
-        position = len(done)
+        waited_for = len(done) - before
         await asyncio.gather(*flood)
         pool.close()
-        assert position < 15
+        assert waited_for <= 3
         return done
 
     assert len(asyncio.run(scenario())) == 101

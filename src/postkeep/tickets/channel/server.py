@@ -5,6 +5,7 @@ import logging
 import socket
 import ssl
 import struct
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -36,8 +37,14 @@ from postkeep.tickets.revocations import RevocationView
 from postkeep.tickets.rules import RULES, Rule
 from postkeep.tickets.verify import VerifiedTicket
 
-HANDSHAKES_MAX: Final = 128
-"""Connections that have not proved themselves yet; further ones are closed at once."""
+NEWCOMERS_MAX: Final = 256
+"""Connections without a module ticket (yet); further ones are closed at once."""
+
+NEWCOMERS_EACH_MAX: Final = 64
+"""The same of one user id: a stranger on the host can't take the places of modules that enrol."""
+
+NEWCOMER_SECONDS: Final = 30.0
+"""How long one may stay that has proved its key and has no module ticket: it enrols, and comes again."""
 
 CONNECTIONS_MAX: Final = 2048
 """Connections in all: a few per module instance of a large installation."""
@@ -78,7 +85,7 @@ class Server:
         self.gate = Gate(keeper, anchors, handlers, revocations, clock or SystemClock(), rules)
         self.connections: set[_Connection] = set()
         self.tasks: set[asyncio.Task[None]] = set()
-        self.newcomers = 0
+        self.newcomers: Counter[int | None] = Counter()
         self._strangers = (0, 0)
         self._untold = 0
         self._listeners: list[asyncio.Server] = []
@@ -154,7 +161,9 @@ class _Connection(asyncio.Protocol):
         self._in_flight = 0
         self._paused = False
         self._blocked = False
-        self._proved = False
+        self._is_newcomer = True
+        self._deadline: asyncio.TimerHandle | None = None
+        self._exchange: Exchange | None = None
         self._on_close: list[Callable[[], None]] = []
         self._waiting: set[asyncio.Task[None]] = set()
 
@@ -173,26 +182,26 @@ class _Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by inheritance
         server = self._server
         server.connections.add(self)
-        server.newcomers += 1
-        if server.newcomers > HANDSHAKES_MAX or len(server.connections) > CONNECTIONS_MAX:
-            self._transport.abort()
-            return
         sock = transport.get_extra_info("socket")
         if sock is not None and sock.family == socket.AF_UNIX:
             credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEERCRED.size)
             self.uid = _PEERCRED.unpack(credentials)[1]
         elif sock is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # a host that vanished is noticed
+        server.newcomers[self.uid] += 1
+        if (
+            server.newcomers.total() > NEWCOMERS_MAX
+            or server.newcomers[self.uid] > NEWCOMERS_EACH_MAX
+            or len(server.connections) > CONNECTIONS_MAX
+        ):
+            self._transport.abort()
+            return
         self._deadline = asyncio.get_running_loop().call_later(frames.HANDSHAKE_SECONDS, self.abort)
-        self._exchange: Exchange | None = None
 
     def connection_lost(self, _exc: Exception | None) -> None:
         server = self._server
         server.connections.discard(self)
-        if not self._proved:
-            server.newcomers -= 1
-            if hasattr(self, "_deadline"):
-                self._deadline.cancel()
+        self._leave_newcomers()
         for callback in self._on_close:
             callback()
         self._on_close.clear()
@@ -222,6 +231,16 @@ class _Connection(asyncio.Protocol):
         """End the long polls of this connection."""
         for task in tuple(self._waiting):
             task.cancel()
+
+    def _leave_newcomers(self) -> None:
+        if self._is_newcomer:
+            self._is_newcomer = False
+            self._server.newcomers[self.uid] -= 1
+            if not self._server.newcomers[self.uid]:
+                del self._server.newcomers[self.uid]
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
 
     # --- handshake ---
 
@@ -254,9 +273,11 @@ class _Connection(asyncio.Protocol):
             self._server.gate.admit(self._peer)
         lanes = exchange.lanes(self._hello_key)
         self._exchange = None
-        self._deadline.cancel()
-        self._proved = True
-        self._server.newcomers -= 1
+        if self._peer is not None:
+            self._leave_newcomers()
+        elif self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = asyncio.get_running_loop().call_later(NEWCOMER_SECONDS, self.abort)
         self._lanes = lanes
         self._reader.bytes_max = frames.FRAME_BYTES_MAX if self._peer else frames.HANDSHAKE_BYTES_MAX
         self._step = self._on_call
