@@ -130,15 +130,19 @@ def test_a_raw_8_bit_header_that_is_not_utf_8_is_not_called_global() -> None:
     assert (returned.subtype, returned.encoding) == (b"rfc822-headers", b"8bit")
 
 
+@pytest.mark.parametrize("address", ["b@example.net", "用户@example.net"])
 @pytest.mark.parametrize("break_", ["\r\n", "\n", "\r", "\u2028", "\x85", "\0"])
-def test_a_remote_server_cannot_write_fields_into_a_report(break_: str) -> None:
+def test_a_remote_server_cannot_write_fields_into_a_report(break_: str, address: str) -> None:
     hostile = f"550 no{break_}Action: delivered{break_}{break_}Final-Recipient: rfc822; x@y"
-    data = build(_report(_recipient(diagnostic=hostile, remote=f"mx{break_}X: y")), _original())
+    data = build(
+        _report(_recipient(address=address, diagnostic=hostile, remote=f"mx{break_}X: y")), _original()
+    )
     read = parse_report(data)
     assert read is not None
     assert len(read.recipients) == 1
     assert read.recipients[0]["action"] == "failed"
     assert "x" not in read.recipients[0]
+    assert not break_.strip() or break_.encode() not in data
 
 
 def test_what_a_remote_server_says_is_cut_and_made_ascii() -> None:

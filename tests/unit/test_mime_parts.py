@@ -89,6 +89,12 @@ def test_parts_beyond_the_limit_are_one_opaque_part() -> None:
     assert children[-2].subtype == b"plain"
 
 
+def test_after_too_many_lines_that_look_like_delimiters_the_rest_is_one_opaque_part() -> None:
+    false = "--aX\r\n" * (limits.CANDIDATES_MAX + 1)
+    children = parse(_multi("a", _TEXT, _TEXT + "\r\n" + false, _TEXT).encode()).root.children
+    assert [child.subtype for child in children] == [b"plain", b"octet-stream"]
+
+
 def test_a_boundary_beyond_the_limit_separates_nothing() -> None:
     message = parse(_multi("b" * (limits.BOUNDARY_OCTETS_MAX + 1), _TEXT, _TEXT).encode())
     assert [child.subtype for child in message.root.children] == [b"octet-stream"]
