@@ -163,8 +163,8 @@ def database_errors() -> Iterator[None]:
 async def in_transaction(pool: Pool, work: Callable[[Connection], Awaitable[T]]) -> T:
     """Run `work` in a transaction that is durable when this returns, again if it lost a race.
 
-    Raise UnavailableError if the database is away; whether the transaction stands is then unknown, so work
-    must be harmless to repeat.
+    Raise ConflictError if a key is taken however often it is tried, UnavailableError if the database is
+    away; whether the transaction stands is then unknown, so work must be harmless to repeat.
     """
     tries = 1
     while True:
@@ -174,5 +174,7 @@ async def in_transaction(pool: Pool, work: Callable[[Connection], Awaitable[T]])
                     return await work(connection)
         except _RACES_LOST as exc:
             if tries == TRANSACTION_TRIES_MAX:
+                if isinstance(exc, asyncpg.UniqueViolationError):
+                    raise ConflictError(f"a key is taken: {exc.constraint_name}") from exc
                 raise UnavailableError(f"lost {tries} races: {exc}") from exc
             tries += 1

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from tests.integration.vault.conftest import MX, STEWARD, Person, RunVault, Vault, message, queue_item
 
-from postkeep.base.errors import InvalidInputError, NotFoundError, QuotaError, RefusedError
+from postkeep.base.errors import ConflictError, InvalidInputError, NotFoundError, QuotaError, RefusedError
 from postkeep.base.ids import new_id
 from postkeep.services.vault import api
 
@@ -194,3 +194,22 @@ def test_what_was_answered_is_there_after_a_restart(run_vault: RunVault) -> None
 
     run_vault(before)
     run_vault(after)
+
+
+def test_a_request_that_can_not_be_stored_harms_nobody_in_its_group(run_vault: RunVault) -> None:
+    async def job(vault: Vault) -> None:
+        people = [Person(TENANT) for _ in range(6)]
+        item = queue_item(people[0])
+        first = message(TENANT, [people[0].placement("sent")], queue=[item])
+        await vault.call("submit", people[0].grant, api.Submit([first], people[0].epochs))
+        twice = message(TENANT, [people[0].placement("sent")], queue=[item])
+        answers = await asyncio.gather(
+            vault.call("submit", people[0].grant, api.Submit([twice], people[0].epochs)),
+            *(vault.deliver(person) for person in people),
+            return_exceptions=True,
+        )
+        assert isinstance(answers[0], ConflictError)
+        assert all(not isinstance(answer, BaseException) for answer in answers[1:])
+        assert (await vault.boxes(people[0]))["sent"].messages == 1
+
+    run_vault(job)

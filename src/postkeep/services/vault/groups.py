@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from concurrent.futures import Executor
 from typing import Final, NamedTuple
 
+import structlog
+
 from postkeep.base.clock import Clock
 from postkeep.base.errors import PostkeepError, UnavailableError
 from postkeep.services.vault.api import DepositResult
@@ -32,6 +34,8 @@ SECOND_GROUP_REQUESTS: Final = 32  # so many must wait before a second one start
 GROUP_DEPOSITS_MAX: Final = 512  # deposits in one transaction: keeps its locks below some 50 ms
 GROUP_BYTES_MAX: Final = 32 * 1024 * 1024  # octets in one write to a pack
 WAITING_BYTES_MAX: Final = 512 * 1024 * 1024  # octets of deposits in memory before callers are turned away
+
+_log = structlog.get_logger(__name__)
 
 
 class Stores(NamedTuple):
@@ -115,24 +119,40 @@ class DepositGroups:
         self._start_groups()
 
     async def _run(self, group: Sequence[_Waiting]) -> None:
+        outcomes: Sequence[list[DepositResult] | Exception]
         try:
             with self._writes.writing():
-                results = await self._store([item.request for item in group])
+                outcomes = await self._store([item.request for item in group])
         except Exception as exc:  # noqa: BLE001 - whatever it is, everyone who waits must hear of it
-            trouble = exc if isinstance(exc, PostkeepError) else PostkeepError(f"{type(exc).__name__}: {exc}")
-            for item in group:
-                if not item.answer.done():
-                    item.answer.set_exception(trouble)
-                    item.answer.exception()  # the caller may have hung up: then nobody else reads it
-        else:
-            for item, result in zip(group, results, strict=True):
-                if not item.answer.done():
-                    item.answer.set_result(result)
-        finally:
-            self._waiting_bytes -= sum(item.octets for item in group)
+            outcomes = [exc] * len(group)
+        self._waiting_bytes -= sum(item.octets for item in group)
+        for item, outcome in zip(group, outcomes, strict=True):
+            if isinstance(outcome, Exception):
+                item.answer.set_exception(_shown(outcome))
+                item.answer.exception()  # the caller may have hung up: then nobody else reads it
+            else:
+                item.answer.set_result(outcome)
 
-    async def _store(self, requests: Sequence[DepositRequest]) -> list[list[DepositResult]]:
+    async def _store(self, requests: Sequence[DepositRequest]) -> Sequence[list[DepositResult] | Exception]:
         await self._write_bytes(requests)
+        try:
+            return await self._store_rows(requests)
+        except UnavailableError:
+            raise
+        except Exception as exc:
+            if len(requests) == 1:
+                raise
+            _log.warning("vault_group_split", requests=len(requests), error=type(exc).__name__)
+        # Something is wrong with one of them: nobody else shall suffer for it.
+        outcomes: list[list[DepositResult] | Exception] = []
+        for request in requests:
+            try:
+                outcomes += await self._store_rows([request])
+            except Exception as exc:  # noqa: BLE001 - it is told to the one who caused it
+                outcomes.append(exc)
+        return outcomes
+
+    async def _store_rows(self, requests: Sequence[DepositRequest]) -> list[list[DepositResult]]:
         demands = _Demands(requests)
         now_ms = self._clock.now_ms()
 
@@ -179,6 +199,10 @@ class DepositGroups:
             await ensure_mailboxes(connection, missing, self._clock.now_seconds())
             state = await demands.lock(connection)
         return state
+
+
+def _shown(exc: Exception) -> PostkeepError:
+    return exc if isinstance(exc, PostkeepError) else PostkeepError(f"{type(exc).__name__}: {exc}")
 
 
 class _Demands:
