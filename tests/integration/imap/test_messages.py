@@ -288,17 +288,17 @@ def test_an_enabled_rev2_client_gets_utf8_names_and_no_recent(
         await world.deliver(alice, PLAIN)
         client = await signed_in(world)
         answers = await client.line("ENABLE IMAP4rev2 CONDSTORE NONSENSE")
-        assert of(answers, "ENABLED")[0].values == ["IMAP4rev2", "CONDSTORE"] or set(
-            map(str, of(answers, "ENABLED")[0].values),
-        ) == {"IMAP4rev2", "CONDSTORE"}
+        assert of(answers, "ENABLED")[0].values == ["IMAP4rev2", "CONDSTORE"]
         await client.line('CREATE "日&本"')
         names = [answer.values[2] for answer in of(await client.line('LIST "" "*"'), "LIST")]
         assert "日&本".encode() in names
         answers = await client.line("SELECT INBOX")
         assert of(answers, "RECENT") == []
         assert of(answers, "LIST")[0].values[2] == b"INBOX"
+        assert of(await client.line("UID SEARCH ALL"), "ESEARCH")[0].values[1:] == ["UID", "ALL", "1"]
+        assert of(await client.line("FETCH 1 FLAGS"), "FETCH")[0].items()["FLAGS"] == []
         answers = await client.line("SEARCH RETURN (SAVE COUNT) SUBJECT lunch")
-        assert of(answers, "ESEARCH")[0].values == [["TAG", b"t6"], "COUNT", "1"]
+        assert of(answers, "ESEARCH")[0].values == [["TAG", b"t8"], "COUNT", "1"]
         assert fetched(await client.line("FETCH $ UID")) == {1: {"UID": "1"}}
         await client.close()
 

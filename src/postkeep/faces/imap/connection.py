@@ -72,7 +72,7 @@ class ImapConnection(asyncio.Protocol):
         self._reading_paused = False
         self._pushing_wanted = False
         self._lost = False
-        self._heard = self._loop.time()
+        self._begun = self._heard = self._loop.time()
         self._timer: asyncio.TimerHandle | None = None
 
     # --- asyncio.Protocol ---
@@ -296,8 +296,11 @@ class ImapConnection(asyncio.Protocol):
     # --- time ---
 
     def _check_time(self) -> None:
-        limit = IDLE_SECONDS_MAX if self.session.account is not None else SIGN_IN_SECONDS_MAX
-        left = self._heard + limit - self._loop.time()
+        if self.session.account is not None:
+            end = self._heard + IDLE_SECONDS_MAX
+        else:  # whatever the client says meanwhile
+            end = self._begun + SIGN_IN_SECONDS_MAX
+        left = end - self._loop.time()
         if left <= 0 and self._task is None:
             self.cut("You have been quiet for too long.")
             return

@@ -54,7 +54,7 @@ def plan(command: Fetch, *, condstore: bool) -> Plan:
     return Plan(
         tuple(items),
         sections,
-        summaries=bool(sections) or any(item in _FROM_SUMMARY for item in items),
+        summaries=any(item in _FROM_SUMMARY or _needs_offsets(item) for item in items),
         marks_seen=any(_marks_seen(item) for item in sections),
     )
 
@@ -72,7 +72,7 @@ async def fetch(session: Session, tag: bytes, command: Fetch) -> Completion:
         since = command.changed_since
         runs = runs_of(at for run in runs for at in run if modseqs[at] > since)
     missing = 0
-    for batch in batches(runs, SUMMARIES_PER_CALL if wanted.summaries else ROWS_PER_WRITE):
+    for batch in batches(runs, SUMMARIES_PER_CALL if wanted.summaries or wanted.sections else ROWS_PER_WRITE):
         positions = [at for run in batch for at in run]
         seen = await _mark_seen(session, selected, positions) if wanted.marks_seen else frozenset()
         missing += await _Batch(session, selected, wanted, seen).write(positions)
@@ -114,22 +114,21 @@ class _Batch:
     async def write(self, positions: Sequence[int]) -> int:
         """Write the answers; return how many messages turned out to be gone."""
         view = self._selected.view
-        if not self._plan.summaries:
-            lines = [self._answer(at, None, {}) for at in positions]
-            await self._session.send(b"".join(lines))
-            return 0
-        uids = view.uid_ranges(runs_of(positions))
-        summaries = await open_summaries(self._account, self._selected.mailbox, uids)
-        present = [at for at in positions if view.uids[at] in summaries]
+        summaries: dict[int, Summary] = {}
+        present = positions
+        if self._plan.summaries:
+            uids = view.uid_ranges(runs_of(positions))
+            summaries = await open_summaries(self._account, self._selected.mailbox, uids)
+            present = [at for at in positions if view.uids[at] in summaries]
         if not self._plan.sections:
-            lines = [self._answer(at, summaries[view.uids[at]], {}) for at in present]
+            lines = [self._answer(at, summaries.get(view.uids[at]), {}) for at in present]
             await self._session.send(b"".join(lines))
             return len(positions) - len(present)
         gone = 0
-        waiting: list[tuple[int, Summary, list[Piece]]] = []
+        waiting: list[tuple[int, Summary | None, list[Piece]]] = []
         held = 0
         for at in present:
-            summary = summaries[view.uids[at]]
+            summary = summaries.get(view.uids[at])
             pieces = self._pieces(at, summary)
             octets = sum(piece.length for piece in pieces)
             if waiting and held + octets > CONTENT_BYTES_PER_CALL:
@@ -141,16 +140,13 @@ class _Batch:
             gone += await self._write_contents(waiting)
         return len(positions) - len(present) + gone
 
-    def _pieces(self, at: int, summary: Summary) -> list[Piece]:
+    def _pieces(self, at: int, summary: Summary | None) -> list[Piece]:
         """Return the range to read for each section, in their order; nothing to read: of no length."""
-        uid = self._selected.view.uids[at]
-        pieces = []
-        for item in self._plan.sections:
-            span = _span(summary, item)
-            pieces.append(Piece(uid, summary.size, *(span or Span(0, 0))))
-        return pieces
+        view = self._selected.view
+        uid, size = view.uids[at], view.sizes[at]
+        return [Piece(uid, size, *(_span(summary, size, item) or Span(0, 0))) for item in self._plan.sections]
 
-    async def _write_contents(self, waiting: list[tuple[int, Summary, list[Piece]]]) -> int:
+    async def _write_contents(self, waiting: list[tuple[int, Summary | None, list[Piece]]]) -> int:
         first = waiting[0]
         if len(waiting) == 1 and sum(piece.length for piece in first[2]) > CONTENT_BYTES_PER_CALL:
             return await self._stream(*first)
@@ -174,7 +170,7 @@ class _Batch:
         await self._session.send(b"".join(lines))
         return gone
 
-    async def _stream(self, at: int, summary: Summary, pieces: list[Piece]) -> int:
+    async def _stream(self, at: int, summary: Summary | None, pieces: list[Piece]) -> int:
         """Write one large message piece by piece: no more of it is held than one call brings."""
         send = self._session.send
         others = tuple(item for item in self._plan.items if item not in self._plan.sections)
@@ -245,24 +241,32 @@ def _marks_seen(item: BodySection | BinarySection) -> bool:
     return not item.peek and not (isinstance(item, BinarySection) and item.size)
 
 
-def _span(summary: Summary, item: BodySection | BinarySection) -> Span | None:
+def _needs_offsets(item: FetchItem) -> bool:
+    """Whether the summary has to say where the octets lie: not for the whole message."""
+    if isinstance(item, BodySection):
+        return bool(item.section.part or item.section.text)
+    return isinstance(item, BinarySection) and bool(item.part)
+
+
+def _span(summary: Summary | None, size: int, item: BodySection | BinarySection) -> Span | None:
     """Return the octets to read for an item; None: NIL."""
+    if summary is None or not _needs_offsets(item):
+        partial = item.partial if isinstance(item, BodySection) else None
+        return cut(Span(0, size), partial)
     if isinstance(item, BodySection):
         found = locate(summary, item.section)
         return found if found is None or is_filtered(item.section) else cut(found, item.partial)
-    if not item.part:
-        return Span(0, summary.size)
     part = find_part(summary, item.part)
     return None if part is None else Span(part.body_offset, part.body_length)
 
 
-def _render(item: BodySection | BinarySection, summary: Summary, octets: bytes) -> bytes:
+def _render(item: BodySection | BinarySection, summary: Summary | None, octets: bytes) -> bytes:
     """Write a section's name and value from the octets that `_span` named."""
     name = responses.section_name(item) + b" "
-    if _span(summary, item) is None:
+    if summary is not None and _span(summary, summary.size, item) is None:
         return name + (b"0" if isinstance(item, BinarySection) and item.size else b"NIL")
     if isinstance(item, BinarySection):
-        part = find_part(summary, item.part)
+        part = None if summary is None else find_part(summary, item.part)
         octets = undo_encoding(octets, part.encoding if part is not None else "")
         if item.size:
             return name + b"%d" % len(octets)

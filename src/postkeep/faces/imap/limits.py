@@ -9,7 +9,7 @@ CONNECTIONS_PER_ADDRESS_MAX: Final = 200
 HANDSHAKE_SECONDS_MAX: Final = 20.0
 """For a TLS handshake."""
 SIGN_IN_SECONDS_MAX: Final = 60.0
-"""Until a client has signed in."""
+"""From connecting until a client has signed in, whatever it says meanwhile."""
 IDLE_SECONDS_MAX: Final = 31 * 60.0
 """Without a word from the client: RFC 3501 section 5.4 asks for at least 30 minutes."""
 WRITE_SECONDS_MAX: Final = 120.0

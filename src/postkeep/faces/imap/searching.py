@@ -35,15 +35,18 @@ async def search(session: Session, tag: bytes, command: Search) -> Completion:
     view = selected.view
     numbers = [view.uids[at] for at in found] if command.uid else [at + 1 for at in found]
     highest = max((view.modseqs[at] for at in found), default=0) if by_modseq and found else None
-    if command.returns is None:
+    returns = command.returns
+    if returns is None and session.utf8:  # IMAP4rev2 knows the extended answer only
+        returns = frozenset({ReturnOption.ALL})
+    if returns is None:
         await session.send(responses.search(numbers, highest))
         return Completion("SEARCH completed.")
-    if ReturnOption.SAVE in command.returns:
-        selected.saved = [view.uids[at] for at in _saved(found, command.returns)]
-    pieces = _pieces(numbers, command.returns)
+    if ReturnOption.SAVE in returns:
+        selected.saved = [view.uids[at] for at in _saved(found, returns)]
+    pieces = _pieces(numbers, returns)
     if highest is not None:
         pieces.append(("MODSEQ", highest))
-    if command.returns != {ReturnOption.SAVE}:
+    if returns != {ReturnOption.SAVE}:
         await session.send(responses.esearch(tag, uid=command.uid, pieces=pieces))
     return Completion("SEARCH completed.")
 

@@ -32,8 +32,10 @@ async def select(session: Session, tag: bytes, command: Select) -> Completion:
     selected = Selected(found.row.id, found.name, read_only=command.read_only)
     await session.wakeups.watch(session)
     page = await read_changes(session, selected)
-    first = session.wakeups.claim_recent(selected.mailbox, page.mailbox.uid_next, read_only=command.read_only)
-    selected.recent_from = first
+    if not session.utf8:  # IMAP4rev2 has no \Recent
+        selected.recent_from = session.wakeups.claim_recent(
+            selected.mailbox, page.mailbox.uid_next, read_only=command.read_only
+        )
     selected.view.apply(page.rows)
     selected.view.synced = page.mailbox.highest_modseq
     await session.send(_describe(session, selected, found, page.mailbox.uid_validity, page.mailbox.uid_next))

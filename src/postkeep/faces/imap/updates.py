@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from postkeep.base.errors import NotFoundError
+from postkeep.base.errors import NotFoundError, UnavailableError
 from postkeep.faces.imap.replies import CommandError
 from postkeep.faces.imap.selected import Selected
 from postkeep.faces.imap.session import Border, Session
@@ -20,7 +20,10 @@ async def at_border(session: Session, border: Border) -> None:
         return
     expunge = bool(border & Border.EXPUNGES)
     if border & Border.ALWAYS or selected.dirty or not session.wakeups.is_reliable():
-        await synchronise(session, expunge=expunge)
+        try:
+            await synchronise(session, expunge=expunge)
+        except UnavailableError:  # the command itself is done, and a NO would have it done again
+            selected.dirty = True
     elif expunge:
         await session.send(announce_expunged(selected))
 
