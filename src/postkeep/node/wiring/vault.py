@@ -12,6 +12,7 @@ from postkeep.model.categories import Category
 from postkeep.node.context import ModuleContext
 from postkeep.services.authority.client import AuthorityClient
 from postkeep.services.ledger.trail import Trail
+from postkeep.services.vault.notices import Notices
 from postkeep.services.vault.service import VaultService, open_stores
 from postkeep.tickets.channel import Link, Refusal, Server
 from postkeep.tickets.follow import follow_feed
@@ -26,6 +27,12 @@ def packs_directory(context: ModuleContext) -> Path:
 def slots_path(context: ModuleContext) -> Path:
     """Return where the wrapped keys lie: the metadata category's own place, or the state directory."""
     return _place(context, Category.METADATA) / "wraps.slots"
+
+
+def shares_database(context: ModuleContext) -> bool:
+    """Say whether other vaults may use the same database: one that the configuration names, not our own."""
+    configured = context.config.categories.get(Category.METADATA.value)
+    return configured is not None and bool(configured.dsn)
 
 
 async def run(context: ModuleContext) -> None:
@@ -47,6 +54,9 @@ async def run(context: ModuleContext) -> None:
             _background(follow_feed(AuthorityClient(authority_link), view), context)
         )
         await stack.enter_async_context(_background(vault.outbox.run(), context))
+        if shares_database(context):
+            notices = Notices(stores.pool, vault.watching)
+            await stack.enter_async_context(_background(notices.run(), context))
         server = Server(
             context.identity,
             context.anchors,

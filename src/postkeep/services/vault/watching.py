@@ -1,11 +1,11 @@
 """Waking those who wait for changes. The truth is in the rows; this only says that it is worth a look.
 
-Changes made by this process wake its watchers at once. Where several vaults share a database, they tell
-each other by NOTIFY; a notice that is lost costs nothing but time, as watchers look again by themselves.
+Changes made by this process wake its watchers at once; `notices` carries them between vaults that share a
+database.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from postkeep.base.errors import LimitError
@@ -26,6 +26,8 @@ class Watching:
         self._watchers: dict[Connection, _Watcher] = {}
         self._by_principal: dict[tuple[bytes, bytes], set[_Watcher]] = {}
         self._queue_waiters: set[asyncio.Future[None]] = set()
+        self._tell_change: Callable[[MailboxChanged], None] | None = None
+        self._tell_queue: Callable[[], None] | None = None
 
     def watch(self, grant: Grant) -> None:
         """Tell this connection of the grant's principal from now on."""
@@ -54,16 +56,34 @@ class Watching:
                 return []
         return watcher.take()
 
+    def tell_others(self, change: Callable[[MailboxChanged], None], queue: Callable[[], None]) -> None:
+        """Have everything that this process changes told to the vaults that share its database."""
+        self._tell_change, self._tell_queue = change, queue
+
     def changed(self, changes: Iterable[MailboxChanged]) -> None:
-        """Wake the watchers of what has changed."""
+        """Wake the watchers of what this process has changed, here and elsewhere."""
+        if self._tell_change is not None:
+            changes = list(changes)
+            for change in changes:
+                self._tell_change(change)
+        self.wake(changes)
+
+    def queue_changed(self) -> None:
+        """Wake who waits for the queue that this process has changed, here and elsewhere."""
+        if self._tell_queue is not None:
+            self._tell_queue()
+        self.wake_queue()
+
+    def wake(self, changes: Iterable[MailboxChanged]) -> None:
+        """Wake the watchers in this process."""
         if not self._by_principal:
             return
         for tenant, principal, mailbox, modseq in changes:
             for watcher in self._by_principal.get((tenant, principal), ()):
                 watcher.add(tenant, principal, mailbox, modseq)
 
-    def queue_changed(self) -> None:
-        """Wake who waits for the queue."""
+    def wake_queue(self) -> None:
+        """Wake who waits for the queue in this process."""
         for waiter in self._queue_waiters:
             if not waiter.done():
                 waiter.set_result(None)
