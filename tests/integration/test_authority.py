@@ -230,6 +230,8 @@ def test_an_expected_instance_enrols_once_with_its_secret_and_nobody_else(dsn: s
         office.enrolments.expect("mx", "mx-1.new", digest, os.getuid() + 1)
         with pytest.raises(RefusedError):
             await enrol(secret)
+        told = office.events.named(EventName.TICKET_REFUSE)
+        assert [item["code"] for item in told] == ["refused.enrolment"] * 6
 
     run(dsn, tmp_path, scenario, locked=True)
 
@@ -450,6 +452,8 @@ def test_a_session_renews_for_its_holder_only_and_survives_a_restart(dsn: str, t
         assert caught.value.code == "refused.holder"
         with pytest.raises(RefusedError):
             await thief.sign_out(api.SignOut(signed_in.session))
+        told = office.events.named(EventName.TICKET_REFUSE)
+        assert [(item["code"], item["module"]) for item in told] == [("refused.holder", "imap-2.test")] * 2
         await office.server.close()
         restarted = Office(office.pool, tmp_path)
         restarted.mint = office.mint

@@ -61,7 +61,13 @@ async def run(context: ModuleContext) -> None:
         stack.push_async_callback(ledger_link.close)
         trail = Trail(context.instance, ledger_link, clock)
         stack.push_async_callback(trail.close)
-        trail.note(EventName.AUTHORITY_KEY, module=context.instance, digest=thumbprint(public_key))
+        # The whole key, so that an old ticket can still be checked in an investigation.
+        trail.note(
+            EventName.AUTHORITY_KEY,
+            module=context.instance,
+            digest=thumbprint(public_key),
+            note=public_key.hex(),
+        )
         pool = await open_pool(context.dsn.reveal(), size_max=POOL_SIZE_MAX)
         stack.push_async_callback(pool.close)
         view = RevocationView()

@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from postkeep.base.errors import RefusedError
 from postkeep.base.ids import NOBODY
 from postkeep.model.audit import EventName
 from postkeep.services.authority import api
@@ -67,16 +68,16 @@ class AuthorityService:
     def handlers(self) -> dict[str, tuple[type[msgspec.Struct], Handler]]:
         """Return the table that the channel's server takes."""
         table: dict[str, tuple[type[msgspec.Struct], Handler]] = {
-            "authority.enrol": (api.Enrol, self._modules.enrol),
-            "authority.operator_sign_in": (api.OperatorSignIn, self._modules.operator_sign_in),
-            "authority.renew_module": (api.RenewModule, self._modules.renew_module),
-            "authority.issue_operation": (api.IssueOperation, self._modules.issue_operation),
+            "authority.enrol": (api.Enrol, self._told(self._modules.enrol)),
+            "authority.operator_sign_in": (api.OperatorSignIn, self._told(self._modules.operator_sign_in)),
+            "authority.renew_module": (api.RenewModule, self._told(self._modules.renew_module)),
+            "authority.issue_operation": (api.IssueOperation, self._told(self._modules.issue_operation)),
             "authority.feed": (api.Feed, self._feed),
             "authority.sign_in": (api.SignIn, self._people.sign_in),
             "authority.scram_start": (api.ScramStart, self._people.scram_start),
             "authority.scram_finish": (api.ScramFinish, self._people.scram_finish),
-            "authority.renew_user": (api.RenewUser, self.sessions.renew),
-            "authority.sign_out": (api.SignOut, self.sessions.sign_out),
+            "authority.renew_user": (api.RenewUser, self._told(self.sessions.renew)),
+            "authority.sign_out": (api.SignOut, self._told(self.sessions.sign_out)),
             "authority.resolve": (api.Resolve, self._resolve),
             "authority.queue_key": (api.QueueKey, self._queue_key),
         }
@@ -97,6 +98,26 @@ class AuthorityService:
             session=refusal.session,
             ticket=refusal.ticket,
         )
+
+    def _told(self, handler: Handler) -> Handler:
+        """Have a ticket that is refused stand in the ledger, as one that is issued does."""
+
+        async def tell(grant: Grant, request: msgspec.Struct) -> msgspec.Struct:
+            try:
+                return await handler(grant, request)
+            except RefusedError as error:
+                session = getattr(request, "session", b"")
+                self._state.trail.note(
+                    EventName.TICKET_REFUSE,
+                    outcome="refused",
+                    code=error.code,
+                    module=grant.peer_instance,
+                    session=session.hex(),
+                    method=grant.method,
+                )
+                raise
+
+        return tell
 
     async def _feed(self, _grant: Grant, request: api.Feed) -> api.FeedPage:
         return await self._state.feed.next_page(

@@ -119,16 +119,6 @@ class Sessions:
         except NotFoundError as exc:
             raise RefusedError("the session has ended", code="refused.session") from exc
         if found.holder != grant.connection.thumbprint:
-            self._state.trail.note(
-                EventName.TICKET_REFUSE,
-                outcome="refused",
-                code="refused.holder",
-                tenant=found.tenant.hex(),
-                principal=found.principal.hex(),
-                module=grant.peer_instance,
-                session=session.hex(),
-                method=grant.method,
-            )
             raise RefusedError("another module instance holds the session", code="refused.holder")
         return found
 
