@@ -67,7 +67,7 @@ async def open_stores(dsn: str, packs_dir: Path, slots_path: Path) -> AsyncItera
         async with pool.acquire() as connection:
             await migrate(connection, "vault", load_migrations(MIGRATIONS))
         packs = Packs(packs_dir)
-        slots_path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)  # noqa: ASYNC240 - once, at the start
+        slots_path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with ErasableSlots(slots_path, api.WRAPS_BYTES) as slots:
             stores = Stores(pool, packs, slots, threads)
             await finish_erasures(stores)
