@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import ssl
+from typing import cast
 
 import pytest
 from tests.imap_world import ALICE, PASSWORD, World
@@ -91,6 +92,14 @@ class ImapClient:
     def send(self, data: bytes) -> None:
         """Write."""
         self._writer.write(data)
+
+    def pause(self) -> None:
+        """Take nothing from the socket."""
+        cast("asyncio.Transport", self._writer.transport).pause_reading()
+
+    def resume(self) -> None:
+        """Take from the socket again."""
+        cast("asyncio.Transport", self._writer.transport).resume_reading()
 
     def _tag(self) -> bytes:
         self._number += 1

@@ -2,12 +2,18 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from tests.imap_client import Refused, fetched, of, refused, signed_in
 from tests.imap_mail import INNER, NESTED, PLAIN
 from tests.imap_world import Person, Scenario, World
 
+from postkeep.crypto.chunked import CHUNK_BYTES
+from postkeep.crypto.message import open_content_span
+from postkeep.faces.imap import opening
+from postkeep.faces.imap.connection import ImapConnection
+from postkeep.faces.imap.limits import CONTENT_BYTES_PER_CALL
 from postkeep.protocols.imap.commands import Append
 
 
@@ -102,6 +108,59 @@ def test_a_large_message_streams_and_a_range_of_it_reads_only_its_chunks(
         at = 5_000_000
         items = fetched(await client.line(f"UID FETCH 1 BODY.PEEK[]<{at}.100000>"))[1]
         assert items == {"UID": "1", f"BODY[]<{at}>": message[at : at + 100_000]}
+        await client.close()
+
+    in_world(scenario)
+
+
+def test_a_range_opens_just_the_chunks_that_hold_it(
+    in_world: Callable[[Scenario], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[int] = []
+
+    def spy(*arguments: Any) -> bytes:
+        plain = open_content_span(*arguments)
+        opened.append(len(plain))
+        return plain
+
+    monkeypatch.setattr(opening, "open_content_span", spy)
+
+    async def scenario(world: World, alice: Person) -> None:
+        message = b"Subject: x\r\n\r\n" + bytes(range(1, 256)) * 8000
+        await world.deliver(alice, message)
+        client = await signed_in(world, "INBOX")
+        at = 5 * CHUNK_BYTES - 10
+        items = fetched(await client.line(f"FETCH 1 BODY.PEEK[]<{at}.20>"))[1]
+        assert items == {f"BODY[]<{at}>": message[at : at + 20]}
+        assert opened == [2 * CHUNK_BYTES]
+        opened.clear()
+        await client.line("FETCH 1 (BODY.PEEK[HEADER.FIELDS (Subject)] ENVELOPE)")
+        assert opened == [CHUNK_BYTES]
+        opened.clear()
+        await client.line("FETCH 1 (UID FLAGS INTERNALDATE RFC822.SIZE ENVELOPE BODYSTRUCTURE)")
+        assert opened == []
+        await client.close()
+
+    in_world(scenario)
+
+
+def test_a_client_that_does_not_read_holds_little_memory(in_world: Callable[[Scenario], None]) -> None:
+    async def scenario(world: World, alice: Person) -> None:
+        message = b"Subject: x\r\n\r\n" + b"0123456789abcdef" * 500_000
+        await world.deliver(alice, message)
+        client = await signed_in(world, "INBOX")
+        client.pause()
+        for number in range(6):
+            client.send(b"f%d FETCH 1 BODY.PEEK[]\r\n" % number)
+        await asyncio.sleep(2)
+        (member,) = world.imap._registry.members()
+        assert isinstance(member, ImapConnection)
+        waiting = member._need_transport().get_write_buffer_size()
+        assert 0 < waiting < 3 * CONTENT_BYTES_PER_CALL
+        client.resume()
+        for number in range(6):
+            assert (await client.next()).items()["BODY[]"] == message
+            assert (await client.next()).tag == f"f{number}"
         await client.close()
 
     in_world(scenario)
