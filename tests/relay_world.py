@@ -72,6 +72,7 @@ class RelayWorld:
         self.sender = world.person("sender@example.org", self.tenant)
         self.outages: dict[str, int] = {}
         """Calls that will fail, by name."""
+        self.calls: set[asyncio.Task[Any]] = set()
 
     # --- What the relay calls ---
 
@@ -79,7 +80,11 @@ class RelayWorld:
         if self.outages.get(name, 0):
             self.outages[name] -= 1
             raise UnavailableError("the connection broke")
-        return await self.vault.call(name, RELAY, request)
+        # As over the channel: a caller that goes away does not cut a keeper's work in two.
+        call = asyncio.create_task(self.vault.call(name, RELAY, request))
+        self.calls.add(call)
+        call.add_done_callback(self.calls.discard)
+        return await asyncio.shield(call)
 
     async def queue_lease(self, request: queue_api.Lease, *, ticket: bytes) -> queue_api.LeasedItems:
         assert ticket == b"ticket for relay"
@@ -204,7 +209,9 @@ async def relay_world(dsn: str, directory: Path) -> AsyncIterator[RelayWorld]:
     trail = Trail("vault-0.1", ledger, clock)
     async with open_stores(dsn, directory / "packs" / "content", directory / "slots") as stores:
         vault = Vault(stores, VaultService(stores, trail, clock), ledger)
-        yield RelayWorld(World(clock=clock), vault)
+        world = RelayWorld(World(clock=clock), vault)
+        yield world
+        await asyncio.gather(*world.calls)
         assert await vault.problems() == []
         await trail.close()
 
