@@ -213,3 +213,25 @@ def test_a_request_that_can_not_be_stored_harms_nobody_in_its_group(run_vault: R
         assert (await vault.boxes(people[0]))["sent"].messages == 1
 
     run_vault(job)
+
+
+def test_a_user_who_names_anothers_body_or_epoch_gets_nowhere(run_vault: RunVault) -> None:
+    async def job(vault: Vault) -> None:
+        ann, eve = Person(TENANT), Person(TENANT)
+        mail = message(TENANT, [ann.placement()])
+        await vault.call("deposit", MX, api.DepositBatch([mail], ann.epochs))
+        for method, request in (("append", api.Append), ("submit", api.Submit)):
+            guess = message(TENANT, [eve.placement("drafts")], body=mail.body)
+            with pytest.raises(ConflictError):
+                await vault.call(method, eve.grant, request([guess], eve.epochs))
+            mine = request([message(TENANT, [eve.placement("drafts")])], eve.epochs)
+            first = await vault.call(method, eve.grant, mine)
+            assert await vault.call(method, eve.grant, mine) == first
+        planted = api.Append([message(TENANT, [eve.placement("drafts")])], ann.epochs)
+        with pytest.raises(RefusedError):
+            await vault.call("append", eve.grant, planted)
+        foreign = api.Submit([message(TENANT, [eve.placement("sent")])], Person(new_id()).epochs)
+        with pytest.raises(RefusedError):
+            await vault.call("submit", eve.grant, foreign)
+
+    run_vault(job)

@@ -6,7 +6,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from postkeep.base.errors import NotFoundError, QuotaError
+from postkeep.base.errors import ConflictError, NotFoundError, QuotaError
+from postkeep.model.ticket import TicketKind
 from postkeep.services.vault.api import Deposit, DepositResult, NewEpoch, Placed, Placement
 from postkeep.services.vault.events import deposit_events
 from postkeep.services.vault.flags import DELETED, SEEN, parse_flags
@@ -88,7 +89,7 @@ def plan_group(requests: Sequence[DepositRequest], state: DepositState, now_ms: 
                 if first_answer is None:
                     fresh.append(number)
                 else:
-                    results[number] = DepositResult(_decode_placed(first_answer))
+                    results[number] = _repeat(request.grant, deposit, state, _decode_placed(first_answer))
             errors = _check_unit([request.deposits[number] for number in fresh], state)
             for number, error in zip(fresh, errors, strict=True):
                 if any(errors):
@@ -102,6 +103,15 @@ def plan_group(requests: Sequence[DepositRequest], state: DepositState, now_ms: 
         plan.rows.epochs += [EpochInsert(e.tenant, e.principal, e.epoch, e.sealed) for e in request.epochs]
         plan.results.append([result for result in results if result is not None])
     return plan
+
+
+def _repeat(grant: Grant, deposit: Deposit, state: DepositState, placed: list[Placed]) -> DepositResult:
+    """Give a deposit its first answer again. A user who names another's body learns nothing from it."""
+    if grant.kind is TicketKind.USER:
+        targets = (_target(deposit.tenant, placement, state) for placement in deposit.placements)
+        if {item.mailbox for item in placed} != {box.mailbox for box in targets if box is not None}:
+            return DepositResult([], ConflictError.code)
+    return DepositResult(placed)
 
 
 def _check_unit(deposits: Sequence[Deposit], state: DepositState) -> list[str]:

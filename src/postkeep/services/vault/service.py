@@ -144,14 +144,14 @@ class VaultService:
     async def append(self, grant: Grant, request: api.Append) -> api.DepositResults:
         """Answer `vault.append`."""
         check_deposits(grant, request.deposits)
-        check_own(grant, request.deposits)
+        check_own(grant, request.deposits, request.epochs)
         check_epochs(request.epochs)
         return await self._deposit_whole(grant, request.deposits, request.epochs)
 
     async def submit(self, grant: Grant, request: api.Submit) -> api.DepositResults:
         """Answer `vault.submit`."""
         check_deposits(grant, request.deposits)
-        check_submitted(grant, request.deposits)
+        check_submitted(grant, request.deposits, request.epochs)
         check_epochs(request.epochs)
         return await self._deposit_whole(grant, request.deposits, request.epochs)
 

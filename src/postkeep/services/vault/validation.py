@@ -63,15 +63,19 @@ def check_deposits(grant: Grant, deposits: Sequence[Deposit]) -> None:
         _check_deposit(deposit)
 
 
-def check_own(grant: Grant, deposits: Sequence[Deposit]) -> None:
-    """Accept deposits that touch nothing but the mailboxes of the ticket's principal."""
+def check_own(grant: Grant, deposits: Sequence[Deposit], epochs: Sequence[NewEpoch]) -> None:
+    """Accept deposits that touch nothing but what belongs to the ticket's principal."""
+    if any(epoch.principal != grant.principal or epoch.tenant != grant.tenant for epoch in epochs):
+        raise RefusedError("an epoch of another principal")
     for deposit in deposits:
         if deposit.queue or any(p.principal != grant.principal for p in deposit.placements):
             raise RefusedError("only into one's own mailboxes")
 
 
-def check_submitted(grant: Grant, deposits: Sequence[Deposit]) -> None:
+def check_submitted(grant: Grant, deposits: Sequence[Deposit], epochs: Sequence[NewEpoch]) -> None:
     """Accept what a user may submit: to the own mailboxes, to others' inboxes as it would arrive there."""
+    if any(epoch.tenant != grant.tenant for epoch in epochs):
+        raise RefusedError("an epoch of another tenant")
     for deposit in deposits:
         for placement in deposit.placements:
             if placement.principal != grant.principal and (
