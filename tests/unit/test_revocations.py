@@ -58,15 +58,16 @@ def desk() -> Desk:
 @pytest.mark.parametrize(
     ("scope", "subject"),
     [
-        ("session", SESSION.hex()),
-        ("user", ALICE.hex()),
-        ("tenant", TENANT.hex()),
+        ("session", "session"),
+        ("user", "user"),
+        ("tenant", "tenant"),
         ("instance", "imap-1"),
         ("instance", "web-1"),
     ],
 )
 def test_what_was_issued_before_is_void_and_what_comes_after_is_good(scope: str, subject: str) -> None:
     office, view = desk(), RevocationView()
+    subject = {"session": SESSION.hex(), "user": ALICE.hex(), "tenant": TENANT.hex()}.get(scope, subject)
     before = office.ticket(narrowed=True)
     view.check(before)
     view.learn(Revocation(scope, subject, office.clock.now_ms() + 1))
