@@ -121,7 +121,7 @@ def test_a_flood_from_one_party_does_not_hold_up_another() -> None:
         waited_for = len(done) - before
         await asyncio.gather(*flood)
         pool.close()
-        assert waited_for <= 3
+        assert waited_for <= 8  # of a hundred
         return done
 
     assert len(asyncio.run(scenario())) == 101
