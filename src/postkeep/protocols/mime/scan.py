@@ -5,7 +5,7 @@ It never decodes a body and never raises: broken mail is mail. Bodies are crosse
 """
 
 import re
-from typing import Final
+from typing import Final, NamedTuple
 
 from postkeep.protocols.mime import limits
 from postkeep.protocols.mime.headers import header_end, index_fields, unfold
@@ -75,23 +75,7 @@ class _Scan:
                     lines = self._data.count(b"\n", body, end)
                 else:
                     kind, subtype, parameters = _OPAQUE
-        encoding = fields.get(b"content-transfer-encoding")
-        if len(fields) <= 2 and not (fields.keys() - _PLAIN_FIELDS):  # noqa: PLR2004 - those two
-            return Part(
-                section=section,
-                header_offset=start,
-                body_offset=body,
-                end=end,
-                type=kind,
-                subtype=subtype,
-                parameters=parameters,
-                encoding=_encoding(encoding),
-                lines=lines,
-                children=children,
-                message=enclosed,
-            )
-        disposition = fields.get(b"content-disposition")
-        disposed = parse_disposition(disposition) if disposition else None
+        rare = _NOTHING_RARE if fields.keys() <= _PLAIN_FIELDS else _rare(fields)
         return Part(
             section=section,
             header_offset=start,
@@ -100,14 +84,14 @@ class _Scan:
             type=kind,
             subtype=subtype,
             parameters=parameters,
-            encoding=_encoding(encoding),
-            id=_text(fields.get(b"content-id")),
-            description=_text(fields.get(b"content-description")),
-            md5=_text(fields.get(b"content-md5")),
-            location=_text(fields.get(b"content-location")),
-            languages=_languages(fields.get(b"content-language")),
-            disposition=disposed[0] if disposed else None,
-            disposition_parameters=disposed[1] if disposed else (),
+            encoding=_encoding(fields.get(b"content-transfer-encoding")),
+            id=rare.id,
+            description=rare.description,
+            md5=rare.md5,
+            location=rare.location,
+            languages=rare.languages,
+            disposition=rare.disposition[0],
+            disposition_parameters=rare.disposition[1],
             lines=lines,
             children=children,
             message=enclosed,
@@ -178,6 +162,32 @@ class _Scan:
 
 
 _PLAIN_FIELDS: Final = frozenset((b"content-type", b"content-transfer-encoding"))
+
+
+class _Rare(NamedTuple):
+    """What most parts do not say."""
+
+    id: bytes | None = None
+    description: bytes | None = None
+    md5: bytes | None = None
+    location: bytes | None = None
+    languages: tuple[bytes, ...] = ()
+    disposition: tuple[bytes | None, Parameters] = (None, ())
+
+
+_NOTHING_RARE: Final = _Rare()
+
+
+def _rare(fields: dict[bytes, bytes]) -> _Rare:
+    disposition = fields.get(b"content-disposition")
+    return _Rare(
+        _text(fields.get(b"content-id")),
+        _text(fields.get(b"content-description")),
+        _text(fields.get(b"content-md5")),
+        _text(fields.get(b"content-location")),
+        _languages(fields.get(b"content-language")),
+        (parse_disposition(disposition) if disposition else None) or (None, ()),
+    )
 
 
 def _encoding(value: bytes | None) -> bytes:
