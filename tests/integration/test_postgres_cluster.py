@@ -11,6 +11,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from postkeep.node.postgres import binaries
 from postkeep.node.postgres.binaries import MAJOR_MIN, find_binaries
 from postkeep.node.postgres.cluster import Cluster
 from postkeep.node.postgres.logins import give_passwords
@@ -134,3 +135,29 @@ def test_a_pid_file_of_somebody_else_is_dropped(cluster: Cluster) -> None:
         server.wait(10)
         assert server.stderr is not None
         server.stderr.close()
+
+
+def test_the_server_of_the_wheel_works_too() -> None:
+    wheel = binaries._wheel()
+    if not wheel:
+        pytest.skip("the extra `postgres` is not installed")
+    root = Path(tempfile.mkdtemp(prefix="pk-pg-", dir="/tmp"))
+    root.chmod(0o711)
+    run = root / "run"
+    run.mkdir(mode=0o711)
+    if UID is not None:
+        os.chown(run, UID, UID)
+    made = Cluster(root / "postgres", run, UID)
+    made.create(wheel[0])
+    assert made.binaries().major == wheel[0].major
+    server = made.start(wheel[0])
+    try:
+        dsns = asyncio.run(give_passwords(run, KEEPERS))
+        assert asyncio.run(_value(dsns["kms"], "SELECT current_setting('server_encoding')")) == "UTF8"
+        assert asyncio.run(_value(dsns["kms"], "SELECT 'B' < 'a'")) is True  # C.UTF-8: by code point
+    finally:
+        server.send_signal(signal.SIGINT)
+        server.wait(20)
+        assert server.stderr is not None
+        server.stderr.close()
+        shutil.rmtree(root, ignore_errors=True)
