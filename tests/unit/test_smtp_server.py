@@ -257,6 +257,19 @@ def test_dots_are_taken_back_and_a_lone_dot_ends_the_message() -> None:
     assert events[-1].content == b".\r\n..x\r\ny\r\n\r\n.\r\n"
 
 
+@pytest.mark.parametrize("command", [b"DATA\r\n", b"BDAT 27 LAST\r\n"])
+def test_a_message_cut_anywhere_is_the_same_message(command: bytes) -> None:
+    content = b"Subject: x\r\n\r\none\r\n.\r\ntwo\r\n"
+    wire = content.replace(b"\r\n.", b"\r\n..") + b".\r\n" if command == b"DATA\r\n" else content
+    assert len(content) == 27
+    for cut in range(1, len(wire)):
+        connection = session()
+        events, _ = play(connection, ENVELOPE + command + wire[:cut])
+        events += play(connection, wire[cut:])[0]
+        assert isinstance(events[-1], Content)
+        assert events[-1].content == content
+
+
 def test_an_empty_message_is_a_message() -> None:
     events, lines = play(session(), ENVELOPE + b"DATA\r\n.\r\n")
     assert isinstance(events[-1], Content)
