@@ -79,6 +79,19 @@ def test_an_item_is_leased_once_at_a_time_however_many_ask(run_vault: RunVault) 
     run_vault(job)
 
 
+def test_an_item_that_somebody_holds_locked_does_not_hold_up_the_others(run_vault: RunVault) -> None:
+    async def job(vault: Vault) -> None:
+        ann = Person(TENANT)
+        items = [queue_item(ann) for _ in range(3)]
+        await enqueue(vault, ann, *items)
+        async with vault.stores.pool.acquire() as other, other.transaction():
+            await other.execute("SELECT 1 FROM queue WHERE item = $1 FOR UPDATE", items[0].id)
+            got = await asyncio.wait_for(lease(vault), 10)
+        assert {item.id for item in got.items} == {items[1].id, items[2].id}
+
+    run_vault(job)
+
+
 def test_a_lease_that_ran_out_gives_the_item_to_the_next_and_counts_no_more(run_vault: RunVault) -> None:
     async def job(vault: Vault) -> None:
         ann = Person(TENANT)

@@ -86,6 +86,21 @@ def test_compaction_keeps_what_lives_and_drops_what_does_not(run_vault: RunVault
     run_vault(read)
 
 
+def test_a_pack_long_closed_is_compacted_once_its_mail_goes(run_vault: RunVault) -> None:
+    async def job(vault: Vault) -> None:
+        ann = Person(TENANT)
+        await vault.deliver(ann, 10)
+        vault.stores.packs.roll()
+        await vault.deliver(ann, 10)
+        assert (await maintain(vault)).packs_compacted == 0
+        await expunge(vault, ann, 1, 3)
+        await expunge(vault, ann, 4, 6)
+        done = await maintain(vault, 0.5)
+        assert (done.packs_compacted, done.bytes_reclaimed) == (1, 6 * (1072 + HEADER_BYTES))
+
+    run_vault(job)
+
+
 def test_upkeep_beside_readers_writers_and_removals_loses_nothing(run_vault: RunVault) -> None:
     async def job(vault: Vault) -> None:
         ann = Person(TENANT)
