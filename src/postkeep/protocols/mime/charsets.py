@@ -5,6 +5,7 @@ Names come from strangers, so they never reach Python's own codec registry, whic
 """
 
 import re
+from functools import lru_cache
 from typing import Final
 
 _NAMES: Final = {
@@ -40,13 +41,18 @@ _DECODERS: Final = {name: codec for codec, names in _NAMES.items() for name in n
 }
 _GUESSES: Final = ("utf-8", "gb18030", "cp1252")
 _ANSWER_OCTETS_MAX: Final = 16 * 1024 * 1024  # no single value is decoded beyond this
+_NAME_OCTETS_MAX: Final = 40  # the longest registered name in use is shorter
+_NAMES_CACHED_MAX: Final = 256
 _RTL_SUFFIX: Final = re.compile(r"-[ei]\Z")
 
 
 def decoder(charset: bytes) -> str | None:
     """Return the Python codec for a charset's name; None: unknown or not allowed."""
-    if len(charset) > 40:  # noqa: PLR2004 - the longest registered name in use is shorter
-        return None
+    return _decoder(charset) if len(charset) <= _NAME_OCTETS_MAX else None
+
+
+@lru_cache(maxsize=_NAMES_CACHED_MAX)
+def _decoder(charset: bytes) -> str | None:
     name = charset.decode("latin-1").strip(" '\"").lower()
     return _DECODERS.get(name) or _DECODERS.get(_RTL_SUFFIX.sub("", name))
 

@@ -33,13 +33,14 @@ def decode_words(value: bytes) -> str:
         if pending and (between.strip(b" \t") or word[1].lower() != charset):
             text.append(decode_octets(bytes(pending), charset))
             pending.clear()
-        if not position or between.strip(b" \t"):
+        if between and (not position or between.strip(b" \t")):
             text.append(decode_octets(between))
         charset, position = word[1].lower(), word.end()
         pending += _base64(word[3]) if word[2] in b"Bb" else _quoted(word[3])
     if pending:
         text.append(decode_octets(bytes(pending), charset))
-    text.append(decode_octets(value[position:]))
+    if position < len(value):
+        text.append(decode_octets(value[position:]))
     return "".join(text)
 
 
