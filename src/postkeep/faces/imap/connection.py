@@ -6,10 +6,11 @@ and those that are waiting, and ends.
 
 import asyncio
 import contextlib
-import logging
 import ssl
 from collections.abc import Coroutine
 from typing import Final, Protocol, cast
+
+import structlog
 
 from postkeep.base.errors import UnavailableError
 from postkeep.faces.imap.keepers import Keepers
@@ -29,7 +30,7 @@ from postkeep.protocols.imap.errors import ImapStreamError
 from postkeep.protocols.imap.limits import LITERAL_BYTES_MAX, PIPELINE_BYTES_MAX
 from postkeep.protocols.imap.reader import CommandBytes, CommandReader, Continue, Refusal
 
-_log = logging.getLogger(__name__)
+_log = structlog.get_logger(__name__)
 _CLOSE_SECONDS: Final = 5.0  # for what is still to be written when we hang up
 
 

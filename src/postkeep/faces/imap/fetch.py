@@ -1,5 +1,6 @@
 """FETCH: rows from the view, summaries and content from the vault, written in batches as they come."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -76,6 +77,7 @@ async def fetch(session: Session, tag: bytes, command: Fetch) -> Completion:
         positions = [at for run in batch for at in run]
         seen = await _mark_seen(session, selected, positions) if wanted.marks_seen else frozenset()
         missing += await _Batch(session, selected, wanted, seen).write(positions)
+        await asyncio.sleep(0)  # other clients get a turn between batches
     if missing and not command.uid:
         raise CommandError("Some of the messages have been expunged.", "EXPUNGEISSUED")
     return Completion("FETCH completed.")

@@ -52,9 +52,11 @@ class Facts(NamedTuple):
 
 
 class Sets(NamedTuple):
-    """A sequence set of the tree, resolved in the mailbox: the positions it names."""
+    """The sequence sets of the tree, resolved in the mailbox."""
 
-    positions: dict[Numbers, frozenset[int]]
+    masks: dict[int, bytearray]
+    """By the `id` of the Numbers key (a set of thousands of ranges is not hashed for each message): one
+    octet for each position, 1 where the set names it."""
 
 
 def fold(text: str) -> str:
@@ -72,7 +74,7 @@ def match(key: SearchKey, facts: Facts, sets: Sets) -> bool | None:  # noqa: C90
                 return facts.recent
             return flag in facts.flags or _has_keyword(facts.flags, flag)
         case Numbers():
-            return facts.number - 1 in sets.positions[key]
+            return bool(sets.masks[id(key)][facts.number - 1])
         case Larger(size):
             return facts.size > size
         case Smaller(size):

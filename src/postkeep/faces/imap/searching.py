@@ -28,9 +28,7 @@ async def search(session: Session, tag: bytes, command: Search) -> Completion:
     keys = leaves(command.key)
     by_modseq = any(isinstance(key, ModSeq) for key in keys)
     session.condstore |= by_modseq
-    sets = Sets(
-        {key: _positions(selected, key) for key in keys if isinstance(key, Numbers)},
-    )
+    sets = Sets({id(key): _mask(selected, key) for key in keys if isinstance(key, Numbers)})
     found = await _Finder(session, selected, command, sets).find()
     view = selected.view
     numbers = [view.uids[at] for at in found] if command.uid else [at + 1 for at in found]
@@ -51,9 +49,11 @@ async def search(session: Session, tag: bytes, command: Search) -> Completion:
     return Completion("SEARCH completed.")
 
 
-def _positions(selected: Selected, key: Numbers) -> frozenset[int]:
-    runs = selected.positions(key.sequence, uid=key.uid)
-    return frozenset(at for run in runs for at in run)
+def _mask(selected: Selected, key: Numbers) -> bytearray:
+    mask = bytearray(len(selected.view))
+    for run in selected.positions(key.sequence, uid=key.uid):
+        mask[run.start : run.stop] = b"\1" * len(run)
+    return mask
 
 
 def _saved(found: Sequence[int], returns: frozenset[ReturnOption]) -> Sequence[int]:

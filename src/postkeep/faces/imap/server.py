@@ -6,6 +6,7 @@ import socket
 import ssl
 from collections import Counter
 
+from postkeep.faces.imap import metrics
 from postkeep.faces.imap.connection import ImapConnection
 from postkeep.faces.imap.keepers import Keepers
 from postkeep.faces.imap.limits import (
@@ -39,11 +40,14 @@ class ImapServer:
         """Count a connection in, if there is room for it in all and from its address."""
         network = connection.network
         if len(self._connections) >= CONNECTIONS_MAX:
+            metrics.TURNED_AWAY.inc()
             return False
         if self._by_network[network] >= CONNECTIONS_PER_ADDRESS_MAX:
+            metrics.TURNED_AWAY.inc()
             return False
         self._connections.add(connection)
         self._by_network[network] += 1
+        metrics.CONNECTIONS.inc()
         return True
 
     def dismiss(self, connection: ImapConnection) -> None:
@@ -53,6 +57,7 @@ class ImapServer:
         self._connections.discard(connection)
         network = connection.network
         self._by_network[network] -= 1
+        metrics.CONNECTIONS.dec()
         if not self._by_network[network]:
             del self._by_network[network]
 

@@ -1,11 +1,13 @@
 """One client's session: its state, and the commands that it runs one after the other (RFC 3501 section 3)."""
 
-import logging
 from collections.abc import Awaitable, Callable, Mapping
 from enum import Flag, auto
 from typing import NamedTuple, Protocol
 
+import structlog
+
 from postkeep.base.errors import PostkeepError
+from postkeep.faces.imap import metrics
 from postkeep.faces.imap.account import Account
 from postkeep.faces.imap.keepers import Keepers
 from postkeep.faces.imap.limits import BAD_COMMANDS_MAX, SIGN_IN_FAILURES_MAX
@@ -17,7 +19,7 @@ from postkeep.protocols.imap.errors import ImapSyntaxError
 from postkeep.protocols.imap.parser import parse_command
 from postkeep.protocols.imap.reader import CommandBytes
 
-_log = logging.getLogger(__name__)
+_log = structlog.get_logger(__name__)
 _ALARMING = {"internal", "integrity"}  # errors that no client can cause
 
 
@@ -162,7 +164,7 @@ class Session:
             self._bad = 0
         except PostkeepError as error:
             if family(error.code) in _ALARMING:
-                _log.warning("command_failed", extra={"code": error.code, "detail": error.detail})
+                _log.warning("command_failed", code=error.code, detail=error.detail)
             await self.send(reply_to_error(tag, error))
             await self._count_abuse(error)
         except Exception:  # noqa: BLE001 - one command's bug must not end the connection silently
@@ -181,6 +183,7 @@ class Session:
             raise CommandError("The command is not supported.", bad=True)
         if not self.state & entry.states:
             raise CommandError("The command is not allowed in this state.", bad=True)
+        metrics.COMMANDS.labels(command.name if isinstance(command, Bare) else type(command).__name__).inc()
         completion = await entry.handler(self, request.tag, command)
         if not completion.text:
             return
@@ -198,6 +201,7 @@ class Session:
 
     async def _count_abuse(self, error: PostkeepError) -> None:
         """Hang up on a client that guesses passwords or sends garbage."""
+        metrics.REFUSALS.labels(family(error.code)).inc()
         self._bad += isinstance(error, ImapSyntaxError)
         if self._bad >= BAD_COMMANDS_MAX or self.sign_in_failures >= SIGN_IN_FAILURES_MAX:
             await self.send(responses.status(b"*", "BYE", "Too many attempts that failed."))

@@ -105,13 +105,13 @@ async def copy(session: Session, tag: bytes, command: Copy) -> Completion:
     sources = render_ranges(spans_of(source for source, _ in copied.pairs)).decode("ascii")
     targets = render_ranges(spans_of(made for _, made in copied.pairs)).decode("ascii")
     code = f"COPYUID {copied.uid_validity} {sources} {targets}"
+    within = target.row.id == selected.mailbox
+    selected.dirty |= within
     if not command.move:
         return Completion("COPY completed.", code)
     await session.send(responses.status(b"*", "OK", "Moved.", code))
-    if target.row.id != selected.mailbox:
+    if not within:
         view.vanish((source, source) for source, _ in copied.pairs)
-    else:
-        selected.dirty = True
     await session.send(announce_expunged(selected))
     return Completion("MOVE completed.")
 

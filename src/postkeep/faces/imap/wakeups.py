@@ -4,10 +4,11 @@ One loop of each kind serves all connections of this process.
 """
 
 import asyncio
-import logging
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Final, Protocol
+
+import structlog
 
 from postkeep.base.errors import PostkeepError
 from postkeep.faces.imap.keepers import Keepers
@@ -23,7 +24,7 @@ RETRY_SECONDS: Final = 0.2
 RECENT_MAILBOXES_MAX: Final = 50_000
 """Mailboxes whose \\Recent mark is remembered."""
 
-_log = logging.getLogger(__name__)
+_log = structlog.get_logger(__name__)
 
 
 class Member(Protocol):
@@ -76,7 +77,7 @@ class Registry:
         try:
             await self._keepers.vault.unwatch(Unwatch(principal))
         except PostkeepError as error:  # the vault forgets it with the connection
-            _log.debug("unwatch_failed", extra={"code": error.code})
+            _log.debug("unwatch_failed", code=error.code)
 
     def spawn(self, work: Coroutine[None, None, None]) -> None:
         """Run something that nobody waits for; it is ended with the process."""
@@ -129,7 +130,7 @@ class Registry:
                         self._changed(change.principal, change.mailbox, change.highest_modseq)
             except PostkeepError as error:
                 self._reliable = False
-                _log.debug("changes_unavailable", extra={"code": error.code})
+                _log.debug("changes_unavailable", code=error.code)
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def _watch_again(self) -> None:
