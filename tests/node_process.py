@@ -32,11 +32,13 @@ class Node:
     ca: str = ""
     process: "subprocess.Popen[bytes] | None" = None
     ready_seconds: float = 0.0
+    passphrase: str = ""
+    below: str = ""
 
     @property
     def data(self) -> Path:
         """The data directory."""
-        return self.directory / "var"
+        return self.directory / self.below / "var"
 
     @property
     def log(self) -> Path:
@@ -48,19 +50,29 @@ class Node:
         if self.config and not (self.data / "postkeep.toml").exists():
             self.data.mkdir(exist_ok=True)
             (self.data / "postkeep.toml").write_text(self.config)
-        self.cli("init")
+        self.data.parent.mkdir(parents=True, exist_ok=True)
+        if self.below:
+            (self.directory / self.below.split("/")[0]).chmod(0o700)
+        self.cli("init", *self._passphrase_option(), stdin=self.passphrase)
+
+    def _passphrase_option(self) -> list[str]:
+        return ["--passphrase-fd", "0"] if self.passphrase else []
 
     def start(self) -> None:
         """Run `postkeep serve` and wait for the ready line."""
         begun = time.monotonic()
         with self.log.open("ab") as log:
+            ports = ["--base-port", str(self.base_port)]
             self.process = subprocess.Popen(
-                [*PROGRAM, "serve", "--data", str(self.data), "--base-port", str(self.base_port)],
+                [*PROGRAM, "serve", "--data", str(self.data), *ports, *self._passphrase_option()],
                 stdout=subprocess.PIPE,
                 stderr=log,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 cwd=self.directory,
             )
+        assert self.process.stdin is not None
+        self.process.stdin.write(self.passphrase.encode())
+        self.process.stdin.close()
         stdout = self.process.stdout
         assert stdout is not None
         os.set_blocking(stdout.fileno(), False)
@@ -151,12 +163,14 @@ def free_base_port() -> int:
 
 
 @contextlib.contextmanager
-def new_node(*, config: str = "", start: bool = True) -> Iterator[Node]:
+def new_node(
+    *, config: str = "", start: bool = True, passphrase: str = "", below: str = ""
+) -> Iterator[Node]:
     """Make a node, and remove it with everything at the end."""
     # Not below pytest's own directories: root's are closed to others, and their paths are long.
     directory = Path(tempfile.mkdtemp(prefix="pk-", dir="/tmp"))
     directory.chmod(0o755)
-    node = Node(directory, free_base_port(), config)
+    node = Node(directory, free_base_port(), config, passphrase=passphrase, below=below)
     try:
         node.init()
         if start:

@@ -33,7 +33,8 @@ def _greeting(port: int) -> bytes:
 def test_the_ready_line_keeps_the_contract_and_comes_in_five_seconds(node: Node) -> None:
     assert node.ready_seconds <= 5.0
     assert list(node.ports) == ["smtp", "submission", "submissions", "imap", "imaps", "https", "ops", "ssh"]
-    served = {name: number - node.base_port for name, number in node.ports.items() if number is not None}
+    announced: dict[str, int | None] = {**node.ports}
+    served = {name: number - node.base_port for name, number in announced.items() if number is not None}
     assert served == {"smtp": 0, "submission": 1, "submissions": 2, "imap": 3, "imaps": 4}
     assert Path(node.ca).read_text().startswith("-----BEGIN CERTIFICATE-----")
 
@@ -186,3 +187,25 @@ def test_stopping_is_orderly_and_quick_and_a_kill_loses_nothing() -> None:
         assert own.cli("ledger", "verify").returncode == 0
         assert own.cli("init", check=False).returncode == 1
     assert not own.data.exists()
+
+
+def test_a_node_sealed_with_a_passphrase_opens_with_it_alone() -> None:
+    with new_node(config='[keys]\nroot = "passphrase"\n', passphrase="open sesame 1") as own:
+        own.tenant("sealed.example")
+        own.stop()
+        wrong = own.cli(
+            "serve", "--base-port", str(own.base_port), "--passphrase-fd", "0", stdin="wrong\n", check=False
+        )
+        assert wrong.returncode == 1
+        assert "kms" in wrong.stderr
+        own.start()
+        assert "sealed.example" in own.cli("domain", "list").stdout
+        for path in own.directory.rglob("*"):
+            if path.is_file():
+                assert b"open sesame" not in path.read_bytes()
+
+
+def test_a_data_directory_below_a_closed_one_and_with_a_long_path_works() -> None:
+    with new_node(below="closed-to-others/" + "a-very-long-name-for-a-directory/" * 3) as own:
+        own.tenant("deep.example")
+        assert "deep.example" in own.cli("domain", "list").stdout

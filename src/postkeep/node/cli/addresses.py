@@ -63,7 +63,7 @@ def _add_group(groups: typer.Typer) -> None:
     def show(context: typer.Context, address: str) -> None:
         scene = scene_of(context)
         info = _find(scene, address)
-        scene.out.rows([info], _COLUMNS, [_row(info)])
+        scene.out.row(info, _COLUMNS, _row(info))
 
     @groups.command("members", help=text("help.group.members"))
     def members(

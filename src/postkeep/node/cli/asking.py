@@ -34,8 +34,9 @@ def passphrase(descriptor: int | None) -> bytearray:
         buffer = bytearray()
         while len(buffer) <= PASSPHRASE_BYTES_MAX and (part := os.read(descriptor, PASSPHRASE_BYTES_MAX + 1)):
             buffer += part
-        os.close(descriptor)
-        while buffer[-1:] in {b"\n", b"\r"}:
+        if descriptor > sys.stderr.fileno():  # the standard ones stay: their numbers must not go to others
+            os.close(descriptor)
+        while buffer.endswith((b"\n", b"\r")):
             del buffer[-1]
         return buffer
     if not sys.stdin.isatty():

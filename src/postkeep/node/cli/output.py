@@ -60,6 +60,17 @@ class Output:
         if self.as_json:
             self._write_json(list(values))
             return
+        self._table(columns, cells)
+
+    def row(self, value: Any, columns: Sequence[str], cells: Sequence[str]) -> None:
+        """Answer with a table of one row, or `value` as a JSON object."""
+        if self.as_json:
+            self._write_json(value)
+            return
+        self._table(columns, [cells])
+
+    @staticmethod
+    def _table(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
         if not cells:
             print(text("none"))
             return

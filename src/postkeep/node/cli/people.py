@@ -53,7 +53,7 @@ def _add_making(user: typer.Typer) -> None:
     def show(context: typer.Context, address: str) -> None:
         scene = scene_of(context)
         info = scene.ask("user_show", api.UserShow(address), UserInfo)
-        scene.out.rows([info], _COLUMNS, [_row(info)])
+        scene.out.row(info, _COLUMNS, _row(info))
 
     @user.command("delete", help=text("help.user.delete"))
     def delete(

@@ -38,7 +38,7 @@ def _add_looking(queue: typer.Typer) -> None:
         rows = [row for row in found if row.id == wanted]
         if not rows:
             raise CommandError(text("error.no_item"), code="not_found")
-        _print(scene, rows)
+        scene.out.row(rows[0], _COLUMNS, _row(rows[0]))
 
 
 def _add_act(queue: typer.Typer, act: str) -> None:

@@ -41,7 +41,7 @@ def _add_tenant(tenant: typer.Typer) -> None:
     def show(context: typer.Context, domain: str) -> None:
         scene = scene_of(context)
         info = scene.ask("tenant_show", api.TenantShow(domain), TenantInfo)
-        scene.out.rows([info], _COLUMNS, [_row(info)])
+        scene.out.row(info, _COLUMNS, _row(info))
 
     @tenant.command("delete", help=text("help.tenant.delete"))
     def delete(
