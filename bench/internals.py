@@ -8,6 +8,7 @@ import ledger_rate
 import ticket_cost
 from cgroup import memory_pss_bytes
 
+SETTLE_SECONDS = 3.0
 IDLE_SECONDS = 8.0
 
 
@@ -18,7 +19,10 @@ def measure(server: Any, work: Path) -> list[dict[str, str]]:
     for _ in range(2):
         server.halt()
         ready.append(server.serve())
+    time.sleep(SETTLE_SECONDS)
+    cpu = server.meter.seconds()
     time.sleep(IDLE_SECONDS)
+    idle = (server.meter.seconds() - cpu) / IDLE_SECONDS
     pss = memory_pss_bytes(server.meter.pids())
     processes = len(server.meter.pids())
     rate = ledger_rate.measure(work / "ledger")
@@ -45,4 +49,5 @@ def measure(server: Any, work: Path) -> list[dict[str, str]]:
             "figure": f"{pss / 1e6:.0f}",
             "aim": "<= 400",
         },
+        {"what": "idle node, CPU of all processes, % of a core", "figure": f"{idle * 100:.1f}", "aim": "-"},
     ]

@@ -45,6 +45,7 @@ class Postkeep:
     def start(self) -> None:
         """Make a new installation, serve it, create the tenant and the users."""
         shutil.rmtree(self._root, ignore_errors=True)
+        (self._root.parent / "postkeep.log").unlink(missing_ok=True)
         self._root.parent.mkdir(parents=True, exist_ok=True)
         self.command("init")
         self.serve()

@@ -20,7 +20,8 @@ def markdown(results: dict[str, Any]) -> str:
     machine = results["machine"]
     where = (
         f"{machine['when']}, {machine['cores']} cores of {machine['cpu']}, Linux {machine['kernel']}, "
-        f"Python {machine['python']}, load average before the run {machine['load_before']}."
+        f"Python {machine['python']}, load average {machine['load_before']} before the run "
+        f"and {machine.get('load_after', '-')} after it."
     )
     lines = ["# Benchmark results", "", where, ""]
     for name, about in results["servers"].items():

@@ -150,16 +150,22 @@ def main() -> None:
             server.start()
             results["servers"][server.name] = {"versions": server.versions(), "cpu_from": server.meter.kind}
         results["cells"] = compare(servers, quick=given.quick)
+        write(results, given.out)
         if given.only != "peer" and not given.skip_internals:
             results["internals"] = internals.measure(servers[-1], given.work)
+            write(results, given.out)
     finally:
         for server in servers:
             server.stop()
-    given.out.mkdir(parents=True, exist_ok=True)
-    (given.out / "results.json").write_text(json.dumps(results, indent=1))
-    text = report.markdown(results)
-    (given.out / "results.md").write_text(text)
-    print(text)
+    print(report.markdown(results))
+
+
+def write(results: dict[str, Any], directory: Path) -> None:
+    """Write what there is so far."""
+    results["machine"]["load_after"] = f"{os.getloadavg()[0]:.2f}"
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "results.json").write_text(json.dumps(results, indent=1))
+    (directory / "results.md").write_text(report.markdown(results))
 
 
 if __name__ == "__main__":

@@ -159,7 +159,8 @@ class Trail:
                     self._drop(len(batch), trouble.code)
                     self._settle(len(batch), UnavailableError("the ledger does not take the event"))
                     return
-                _log.warning("ledger_append_retry", code=trouble.code, pending=len(self._spool))
+                log = _log.info if pause < RETRY_SECONDS_MAX else _log.warning
+                log("ledger_append_retry", code=trouble.code, pending=len(self._spool))
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, RETRY_SECONDS_MAX)
             else:
