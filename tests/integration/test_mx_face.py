@@ -66,7 +66,8 @@ def serve(scenario: Callable[[Mx], Awaitable[None]], settings: FaceSettings = SE
         )
         mx.port = server.sockets[0].getsockname()[1]
         try:
-            await scenario(mx)
+            async with asyncio.timeout(20):
+                await scenario(mx)
         finally:
             server.close()
             await mx.connections.drain()

@@ -194,7 +194,8 @@ def serve(scenario: Callable[[Office], Awaitable[None]]) -> None:
             listener.sockets[0].getsockname()[1] for listener in listeners
         )
         try:
-            await scenario(office)
+            async with asyncio.timeout(20):
+                await scenario(office)
         finally:
             for listener in listeners:
                 listener.close()
