@@ -1,4 +1,7 @@
-"""The values that the scanner makes: a message, its parts, and where each of them lies in the bytes."""
+"""The values that the scanner makes: a message, its parts, and where each of them lies in the bytes.
+
+They are trees and never hold a cycle, so the garbage collector need not know them (`gc=False`).
+"""
 
 import msgspec
 
@@ -9,7 +12,7 @@ Parameters = tuple[tuple[bytes, bytes], ...]
 still in the form charset'language'percent-encoded."""
 
 
-class Part(msgspec.Struct, frozen=True, kw_only=True):
+class Part(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One part. Offsets count octets from the beginning of the outermost message.
 
     Its header is `[header_offset, body_offset)` with the empty line that ends it, its body
@@ -47,7 +50,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
         return self.end - self.body_offset
 
 
-class Message(msgspec.Struct, frozen=True):
+class Message(msgspec.Struct, frozen=True, gc=False):
     """A message: the outermost, or one that a part encloses."""
 
     data: bytes

@@ -28,14 +28,14 @@ _TEXT_CHARACTERS_MAX: Final = 1000
 """Of a decoded subject, name or file name: what is longer is for the message itself to show."""
 
 
-class Person(msgspec.Struct, frozen=True, array_like=True):
+class Person(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """An address of a header, decoded: for search and sorting."""
 
     display: str
     address: str
 
 
-class PartSpan(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
+class PartSpan(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=False):
     """Where one part lies in the message. Offsets and lengths are octets of the message in the clear."""
 
     section: str
@@ -57,7 +57,7 @@ class PartSpan(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     is_attachment: bool = False
 
 
-class Summary(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
+class Summary(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=False):
     """Everything that is stored of a message beside the message itself."""
 
     version: int = VERSION
