@@ -5,12 +5,14 @@ import os
 import re
 import signal
 import socket
+import ssl
 import time
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import trustme
 from tests.node_process import Node, new_node, run_program
 
 pytestmark = pytest.mark.e2e
@@ -209,3 +211,20 @@ def test_a_data_directory_below_a_closed_one_and_with_a_long_path_works() -> Non
     with new_node(below="closed-to-others/" + "a-very-long-name-for-a-directory/" * 3) as own:
         own.tenant("deep.example")
         assert "deep.example" in own.cli("domain", "list").stdout
+
+
+def test_a_certificate_of_the_operators_own_is_used_although_only_root_can_read_it(tmp_path: Path) -> None:
+    ca = trustme.CA()
+    made = ca.issue_cert("mail.own.example")
+    certificate, key = tmp_path / "chain.pem", tmp_path / "key.pem"
+    certificate.write_bytes(b"".join(blob.bytes() for blob in made.cert_chain_pems))
+    key.write_bytes(made.private_key_pem.bytes())
+    key.chmod(0o600)
+    with new_node(config=f'[tls]\ncertificate = "{certificate}"\nkey = "{key}"\n') as own:
+        context = ssl.create_default_context()
+        ca.configure_trust(context)
+        with (
+            socket.create_connection(("127.0.0.1", own.ports["imaps"]), 10) as plain,
+            context.wrap_socket(plain, server_hostname="mail.own.example") as secured,
+        ):
+            assert secured.recv(200).startswith(b"* OK")

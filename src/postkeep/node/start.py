@@ -19,6 +19,7 @@ from postkeep.node.sandbox.process import raise_descriptor_limit
 from postkeep.node.supervisor.database import Database
 from postkeep.node.supervisor.layout import Layout, open_layout, prepare
 from postkeep.node.supervisor.loop import Supervisor
+from postkeep.node.supervisor.own_tls import adopt
 from postkeep.node.supervisor.passphrase import HeldPassphrase
 from postkeep.node.supervisor.plan import KEEPER_NAMES, PORT_NAMES, metrics_port, plan, ports
 from postkeep.node.supervisor.ports import bind_all, listen
@@ -78,6 +79,7 @@ def initialise(options: Options) -> Layout:
         if not layout.config_file.exists():
             layout.config_file.write_text(FIRST_CONFIGURATION, "utf-8")
             layout.config_file.chmod(0o600)
+        config = adopt(layout, config)
         Database(layout, config).create()
         slots = plan(config, KEEPER_NAMES)
         preload(slots)
@@ -109,6 +111,7 @@ def serve(options: Options, on_ready: Callable[[Layout, Config], None]) -> None:
     with Lock(layout.run, config):
         logs.configure(config.log, "supervisor", "supervisor")
         raise_descriptor_limit()
+        config = adopt(layout, config)
         slots = plan(config)
         sockets = bind_all(slots, config)
         metrics = listen("127.0.0.1", metrics_port(config), shared=False)

@@ -35,8 +35,11 @@ from postkeep.tickets.identity import thumbprint
 from postkeep.tickets.mint import MODULE_SECONDS, Mint
 from postkeep.tickets.revocations import RevocationView
 
-UNLOCK_RETRY_SECONDS: Final = 0.25
-"""Between questions to kms at the start: it opens its key store in about a second."""
+UNLOCK_RETRY_SECONDS: Final = 0.05
+"""Between questions to kms at the start: it opens its key store in well under a second."""
+
+READY_WAIT_SECONDS_MAX: Final = 30.0
+"""Without kms nobody signs in, but modules still renew and follow the feed: that must not wait for ever."""
 
 SWEEP_SECONDS: Final = 60.0
 """Between sweeps of abandoned sessions and old revocations."""
@@ -87,15 +90,17 @@ async def run(context: ModuleContext) -> None:
             clock,
         )
         stack.push_async_callback(server.close)
+        unlocked = asyncio.Event()
         kms_link = _link(context, "kms")
         stack.push_async_callback(kms_link.close)
         for work in (
             _keep_own_ticket(context, mint),
-            _unlock(state, KmsClient(kms_link)),
+            _unlock(state, KmsClient(kms_link), unlocked),
             _sweep(service),
         ):
             await stack.enter_async_context(_background(work))
         await server.serve_unix(context.run_dir / "authority.sock")
+        await _first_of(unlocked, context.stop)
         context.ready()
         await context.stop.wait()
 
@@ -110,7 +115,15 @@ async def _open_state(
     return AuthorityState(mint, clock, feed, trail, directory, access)
 
 
-async def _unlock(state: AuthorityState, kms: KmsClient) -> None:
+async def _first_of(unlocked: asyncio.Event, stop: asyncio.Event) -> None:
+    """Wait until sign-ins are possible, as a node that is ready must; without kms it goes on anyway."""
+    waits = [asyncio.ensure_future(event.wait()) for event in (unlocked, stop)]
+    await asyncio.wait(waits, timeout=READY_WAIT_SECONDS_MAX, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
+
+
+async def _unlock(state: AuthorityState, kms: KmsClient, unlocked: asyncio.Event) -> None:
     """Ask kms for the account key until it answers."""
     while True:
         try:
@@ -122,6 +135,7 @@ async def _unlock(state: AuthorityState, kms: KmsClient) -> None:
             await asyncio.sleep(UNLOCK_RETRY_SECONDS)
         else:
             state.unlock(released.key, queue_key)
+            unlocked.set()
             return
 
 
