@@ -1,6 +1,7 @@
 """The ledger's log on disk: what is appended is there, at any size, after any stop."""
 
 import asyncio
+import os
 import stat
 from pathlib import Path
 
@@ -230,3 +231,43 @@ def test_an_entry_that_is_too_long_is_not_appended(tmp_path: Path) -> None:
     log = opened(tmp_path)
     assert log.read(0, 1) == [b"x" * 65_535]
     log.close()
+
+
+def test_an_append_returns_only_after_its_entries_were_synced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = opened(tmp_path)
+    segment = tmp_path / "segments" / f"{0:020d}.segment"
+    synced: list[int] = []
+    real = os.fdatasync
+
+    def watched(descriptor: int) -> None:
+        real(descriptor)
+        synced.append(os.fstat(descriptor).st_size)
+
+    monkeypatch.setattr(os, "fdatasync", watched)
+    for number in range(3):
+        log.append([b"entry %d" % number])
+        assert synced[-1] == segment.stat().st_size
+        assert len(synced) == number + 1
+    log.close()
+
+
+def test_a_write_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = filled(tmp_path, 3)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fdatasync", _full_disk)
+        with pytest.raises(OSError, match="no space"):
+            log.append([b"lost"])
+        with pytest.raises(OSError, match="no space"):
+            log.append([b"lost as well"])
+    log.append([b"entry 3"])
+    assert log.root(4) == expected_root(4)
+    log.close()
+    log = opened(tmp_path)
+    assert (log.root(4), log.torn_bytes) == (expected_root(4), 0)
+    log.close()
+
+
+def _full_disk(_: int) -> None:
+    raise OSError(28, "no space")
