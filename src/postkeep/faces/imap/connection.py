@@ -24,6 +24,7 @@ from postkeep.faces.imap.limits import (
 )
 from postkeep.faces.imap.session import Session, State, Table
 from postkeep.faces.imap.signin import greeting
+from postkeep.faces.imap.texts import Text, completed
 from postkeep.faces.imap.wakeups import Registry
 from postkeep.protocols.imap import responses
 from postkeep.protocols.imap.errors import ImapStreamError
@@ -88,7 +89,7 @@ class ImapConnection(asyncio.Protocol):
         peer = transport.get_extra_info("peername")
         self.network = str(peer[0]) if isinstance(peer, tuple) else "local"
         if not self._door.admit(self):
-            transport.write(responses.status(b"*", "BYE", "Too many connections.", "UNAVAILABLE"))
+            transport.write(responses.status(b"*", "BYE", Text.TOO_MANY_CONNECTIONS, "UNAVAILABLE"))
             transport.close()
             return
         transport.write(greeting(self.session))
@@ -266,7 +267,7 @@ class ImapConnection(asyncio.Protocol):
     def _end_idle(self, line: bytes) -> None:
         tag, self.session.idling = self.session.idling, b""
         done = line.strip().upper() == b"DONE"
-        reply = ("OK", "IDLE completed.") if done else ("BAD", "IDLE ends with DONE.")
+        reply = ("OK", completed("IDLE")) if done else ("BAD", Text.IDLE_ENDS_WITH_DONE)
         self._need_transport().write(responses.status(tag, *reply))
 
     def _start(self, work: Coroutine[None, None, None]) -> None:
@@ -303,7 +304,7 @@ class ImapConnection(asyncio.Protocol):
             end = self._begun + SIGN_IN_SECONDS_MAX
         left = end - self._loop.time()
         if left <= 0 and self._task is None:
-            self.cut("You have been quiet for too long.")
+            self.cut(Text.QUIET_TOO_LONG)
             return
         self._timer = self._loop.call_later(max(left, 1.0), self._check_time)
 

@@ -22,6 +22,7 @@ from postkeep.faces.imap.sections import (
 )
 from postkeep.faces.imap.selected import Selected
 from postkeep.faces.imap.session import Completion, Session
+from postkeep.faces.imap.texts import Text, completed
 from postkeep.faces.imap.view import batches, runs_of
 from postkeep.protocols.imap import responses
 from postkeep.protocols.imap.commands import Fetch
@@ -79,8 +80,8 @@ async def fetch(session: Session, tag: bytes, command: Fetch) -> Completion:
         missing += await _Batch(session, selected, wanted, seen).write(positions)
         await asyncio.sleep(0)  # other clients get a turn between batches
     if missing and not command.uid:
-        raise CommandError("Some of the messages have been expunged.", "EXPUNGEISSUED")
-    return Completion("FETCH completed.")
+        raise CommandError(Text.SOME_EXPUNGED, "EXPUNGEISSUED")
+    return Completion(completed("FETCH"))
 
 
 async def _mark_seen(session: Session, selected: Selected, positions: Sequence[int]) -> frozenset[int]:

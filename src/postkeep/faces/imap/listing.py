@@ -3,6 +3,7 @@
 from postkeep.faces.imap.mailboxes import status_values
 from postkeep.faces.imap.names import ROLE_USES, SEPARATOR, Pattern, Tree, canonical
 from postkeep.faces.imap.session import Completion, Session
+from postkeep.faces.imap.texts import completed
 from postkeep.protocols.imap import responses
 from postkeep.protocols.imap.commands import ListMailboxes, ReturnAttribute, SelectionOption, StatusItem
 
@@ -13,11 +14,11 @@ async def list_mailboxes(session: Session, tag: bytes, command: ListMailboxes) -
     word = "LSUB" if command.lsub else "LIST"
     if command.patterns == ("",) and not command.extended:
         await session.send(responses.listing(["\\Noselect"], "", utf8=session.utf8, lsub=command.lsub))
-        return Completion(f"{word} completed.")
+        return Completion(completed(word))
     session.condstore |= StatusItem.HIGHESTMODSEQ in command.status
     tree = await session.need_account().tree()
     await session.send(render_list(tree, command, utf8=session.utf8))
-    return Completion(f"{word} completed.")
+    return Completion(completed(word))
 
 
 def render_list(tree: Tree, command: ListMailboxes, *, utf8: bool) -> bytes:

@@ -22,6 +22,7 @@ from postkeep.faces.imap.names import (
 from postkeep.faces.imap.replies import CommandError, no_such_mailbox
 from postkeep.faces.imap.selecting import leave
 from postkeep.faces.imap.session import Completion, Session
+from postkeep.faces.imap.texts import Text, completed
 from postkeep.protocols.imap import responses
 from postkeep.protocols.imap.commands import (
     Create,
@@ -67,7 +68,7 @@ async def status(session: Session, tag: bytes, command: Status) -> Completion:
     session.condstore |= StatusItem.HIGHESTMODSEQ in command.items
     values = status_values(found.row, command.items)
     await session.send(responses.mailbox_status(found.name, values, utf8=session.utf8))
-    return Completion("STATUS completed.")
+    return Completion(completed("STATUS"))
 
 
 async def _change(account: Account, attempt: Callable[[Tree], Awaitable[None]]) -> None:
@@ -79,7 +80,7 @@ async def _change(account: Account, attempt: Callable[[Tree], Awaitable[None]]) 
             await asyncio.sleep(random.uniform(0, CONFLICT_WAIT_SECONDS * (number + 1)))  # noqa: S311 - no secret
         else:
             return
-    raise CommandError("Others are changing the mailboxes as well; try again.", "INUSE")
+    raise CommandError(Text.MAILBOXES_BUSY, "INUSE")
 
 
 async def create(session: Session, tag: bytes, command: Create) -> Completion:
@@ -88,19 +89,19 @@ async def create(session: Session, tag: bytes, command: Create) -> Completion:
     account = session.need_account()
     name = canonical(command.mailbox)
     if not is_valid(name):
-        raise CommandError("A mailbox can't have this name.", "CANNOT")
+        raise CommandError(Text.NAME_UNFIT, "CANNOT")
     roles = [_USE_ROLES.get(use) for use in command.uses]
     if None in roles or len(roles) > 1:
-        raise CommandError("That special use can't be given.", "USEATTR")
+        raise CommandError(Text.USE_UNFIT, "USEATTR")
 
     async def attempt(tree: Tree) -> None:
         changes: list[MailboxChange] = []
         epochs: list[OpenEpoch] = []
         existing = tree.find(name)
         if existing is not None and existing.row.selectable:
-            raise CommandError("There is a mailbox with this name.", "ALREADYEXISTS")
+            raise CommandError(Text.NAME_TAKEN, "ALREADYEXISTS")
         if roles and any(named.row.role == roles[0] for named in tree.by_name.values()):
-            raise CommandError("Another mailbox has that special use.", "USEATTR")
+            raise CommandError(Text.USE_TAKEN, "USEATTR")
         for level in [*parents(name), name]:
             found = tree.find(level)
             if found is None:
@@ -114,7 +115,7 @@ async def create(session: Session, tag: bytes, command: Create) -> Completion:
         await account.change(tree, changes, epochs)
 
     await _change(account, attempt)
-    return Completion("CREATE completed.")
+    return Completion(completed("CREATE"))
 
 
 async def delete(session: Session, tag: bytes, command: Delete) -> Completion:
@@ -127,15 +128,15 @@ async def delete(session: Session, tag: bytes, command: Delete) -> Completion:
         if found is None:
             raise no_such_mailbox()
         if found.row.role == "inbox":
-            raise CommandError("The INBOX can't be deleted.", "CANNOT")
+            raise CommandError(Text.INBOX_STAYS, "CANNOT")
         if not found.row.selectable and tree.below(found.name):
-            raise CommandError("There are mailboxes below it.", "HASCHILDREN")
+            raise CommandError(Text.HAS_CHILDREN, "HASCHILDREN")
         await account.change(tree, [MailboxChange(found.row.id, delete=True)])
         if session.selected is not None and session.selected.mailbox == found.row.id:
             leave(session)
 
     await _change(account, attempt)
-    return Completion("DELETE completed.")
+    return Completion(completed("DELETE"))
 
 
 async def rename(session: Session, tag: bytes, command: Rename) -> Completion:
@@ -144,7 +145,7 @@ async def rename(session: Session, tag: bytes, command: Rename) -> Completion:
     account = session.need_account()
     target = canonical(command.target)
     if not is_valid(target):
-        raise CommandError("A mailbox can't have this name.", "CANNOT")
+        raise CommandError(Text.NAME_UNFIT, "CANNOT")
 
     async def attempt(tree: Tree) -> None:
         source = canonical(command.mailbox)
@@ -153,9 +154,9 @@ async def rename(session: Session, tag: bytes, command: Rename) -> Completion:
         if found is None and not moved:
             raise no_such_mailbox()
         if target in tree.by_name or target in tree.with_children:
-            raise CommandError("There is a mailbox with this name.", "ALREADYEXISTS")
+            raise CommandError(Text.NAME_TAKEN, "ALREADYEXISTS")
         if target.startswith(source + SEPARATOR) and source != INBOX:
-            raise CommandError("A mailbox can't be moved below itself.", "CANNOT")
+            raise CommandError(Text.BELOW_ITSELF, "CANNOT")
         changes: list[MailboxChange] = []
         epochs: list[OpenEpoch] = []
         for level in parents(target):
@@ -174,7 +175,7 @@ async def rename(session: Session, tag: bytes, command: Rename) -> Completion:
         await account.change(tree, changes, epochs)
 
     await _change(account, attempt)
-    return Completion("RENAME completed.")
+    return Completion(completed("RENAME"))
 
 
 async def _empty_inbox(
@@ -208,23 +209,23 @@ async def subscribe(session: Session, tag: bytes, command: Subscribe) -> Complet
             await account.change(tree, [MailboxChange(found.row.id, subscribed=command.subscribed)])
 
     await _change(account, attempt)
-    return Completion("SUBSCRIBE completed." if command.subscribed else "UNSUBSCRIBE completed.")
+    return Completion(completed("SUBSCRIBE") if command.subscribed else "UNSUBSCRIBE completed.")
 
 
 async def namespace(session: Session, tag: bytes, command: object) -> Completion:
     """Answer NAMESPACE (RFC 2342)."""
     del tag, command
     await session.send(responses.namespace())
-    return Completion("NAMESPACE completed.")
+    return Completion(completed("NAMESPACE"))
 
 
 async def get_quota(session: Session, tag: bytes, command: GetQuota) -> Completion:
     """Answer GETQUOTA: there is one root, with the empty name."""
     del tag
     if command.root:
-        raise CommandError("There is no such quota root.", "NONEXISTENT")
+        raise CommandError(Text.NO_QUOTA_ROOT, "NONEXISTENT")
     await _send_quota(session)
-    return Completion("GETQUOTA completed.")
+    return Completion(completed("GETQUOTA"))
 
 
 async def get_quota_root(session: Session, tag: bytes, command: GetQuotaRoot) -> Completion:
@@ -235,7 +236,7 @@ async def get_quota_root(session: Session, tag: bytes, command: GetQuotaRoot) ->
         raise no_such_mailbox()
     await session.send(responses.quota_root(found.name, "", utf8=session.utf8))
     await _send_quota(session)
-    return Completion("GETQUOTAROOT completed.")
+    return Completion(completed("GETQUOTAROOT"))
 
 
 async def _send_quota(session: Session) -> None:

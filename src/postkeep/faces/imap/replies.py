@@ -1,6 +1,7 @@
 """From errors to tagged replies: the one table, with the response codes of RFC 5530 and its kin."""
 
 from postkeep.base.errors import PostkeepError
+from postkeep.faces.imap.texts import Text
 from postkeep.protocols.imap import responses
 from postkeep.protocols.imap.errors import ImapCharsetError, ImapSyntaxError
 
@@ -48,4 +49,4 @@ def family(code: str) -> str:
 
 def no_such_mailbox(*, try_create: bool = False) -> CommandError:
     """Return the error for a mailbox that is not there; APPEND and COPY hint that it can be made."""
-    return CommandError("There is no such mailbox.", "TRYCREATE" if try_create else "NONEXISTENT")
+    return CommandError(Text.NO_MAILBOX, "TRYCREATE" if try_create else "NONEXISTENT")

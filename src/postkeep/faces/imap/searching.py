@@ -10,6 +10,7 @@ from postkeep.faces.imap.opening import Piece, group, open_pieces, open_summarie
 from postkeep.faces.imap.sections import undo_encoding
 from postkeep.faces.imap.selected import Selected
 from postkeep.faces.imap.session import Completion, Session
+from postkeep.faces.imap.texts import completed
 from postkeep.faces.imap.view import batches, runs_of
 from postkeep.protocols.imap import responses
 from postkeep.protocols.imap.commands import Search
@@ -38,7 +39,7 @@ async def search(session: Session, tag: bytes, command: Search) -> Completion:
         returns = frozenset({ReturnOption.ALL})
     if returns is None:
         await session.send(responses.search(numbers, highest))
-        return Completion("SEARCH completed.")
+        return Completion(completed("SEARCH"))
     if ReturnOption.SAVE in returns:
         selected.saved = [view.uids[at] for at in _saved(found, returns)]
     pieces = _pieces(numbers, returns)
@@ -46,7 +47,7 @@ async def search(session: Session, tag: bytes, command: Search) -> Completion:
         pieces.append(("MODSEQ", highest))
     if returns != {ReturnOption.SAVE}:
         await session.send(responses.esearch(tag, uid=command.uid, pieces=pieces))
-    return Completion("SEARCH completed.")
+    return Completion(completed("SEARCH"))
 
 
 def _mask(selected: Selected, key: Numbers) -> bytearray:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from postkeep.faces.imap.replies import CommandError
+from postkeep.faces.imap.texts import Text
 from postkeep.faces.imap.view import SYSTEM_FLAGS, View, runs_of
 from postkeep.protocols.imap.responses import flag_list
 from postkeep.protocols.imap.sequence import SequenceSet
@@ -38,13 +39,13 @@ class Selected:
             return runs_of(at for at in found if at is not None)
         runs = self.view.positions(sequence, uid=uid)
         if runs is None:
-            raise CommandError("There is no message with that number.", bad=True)
+            raise CommandError(Text.NO_MESSAGE, bad=True)
         return runs
 
     def need_writable(self) -> None:
         """Raise CommandError in a mailbox opened with EXAMINE."""
         if self.read_only:
-            raise CommandError("The mailbox is open for reading only.", "READ-ONLY")
+            raise CommandError(Text.READ_ONLY, "READ-ONLY")
 
     def apply_own(self, rows: Sequence[MessageRow]) -> list[int]:
         """Take in rows that our own command changed; return their positions. What others did meanwhile

@@ -6,6 +6,7 @@ from postkeep.faces.imap.names import ROLE_USES, Named
 from postkeep.faces.imap.replies import CommandError, no_such_mailbox
 from postkeep.faces.imap.selected import Selected
 from postkeep.faces.imap.session import Completion, Session, State
+from postkeep.faces.imap.texts import Text, completed
 from postkeep.faces.imap.updates import announce_expunged, read_changes, take_in
 from postkeep.faces.imap.view import runs_of
 from postkeep.protocols.imap import responses
@@ -23,12 +24,12 @@ async def select(session: Session, tag: bytes, command: Select) -> Completion:
     session.state = State.AUTHENTICATED
     session.condstore |= command.condstore
     if closed and (session.utf8 or session.condstore):
-        await session.send(responses.status(b"*", "OK", "The mailbox before is closed.", "CLOSED"))
+        await session.send(responses.status(b"*", "OK", Text.CLOSED, "CLOSED"))
     found = (await account.tree()).find(command.mailbox)
     if found is None:
         raise no_such_mailbox()
     if not found.row.selectable:
-        raise CommandError("The mailbox can't be selected.", "CANNOT")
+        raise CommandError(Text.NOT_SELECTABLE, "CANNOT")
     selected = Selected(found.row.id, found.name, read_only=command.read_only)
     await session.wakeups.watch(session)
     page = await read_changes(session, selected)
@@ -42,15 +43,15 @@ async def select(session: Session, tag: bytes, command: Select) -> Completion:
     session.selected = selected
     session.state = State.SELECTED
     if command.read_only:
-        return Completion("EXAMINE completed.", "READ-ONLY")
-    return Completion("SELECT completed.", "READ-WRITE")
+        return Completion(completed("EXAMINE"), "READ-ONLY")
+    return Completion(completed("SELECT"), "READ-WRITE")
 
 
 def _describe(session: Session, selected: Selected, found: Named, uid_validity: int, uid_next: int) -> bytes:
     view = selected.view
     lines = [
         selected.flags_line() or b"",
-        responses.status(b"*", "OK", "These can be changed.", selected.permanent_flags()),
+        responses.status(b"*", "OK", Text.PERMANENT_FLAGS, selected.permanent_flags()),
         responses.untagged(f"{len(view)} EXISTS"),
     ]
     if session.utf8:
@@ -60,17 +61,17 @@ def _describe(session: Session, selected: Selected, found: Named, uid_validity: 
         lines.append(responses.untagged(f"{selected.recent_count()} RECENT"))
         unseen = view.first_unseen()
         if unseen is not None:
-            lines.append(responses.status(b"*", "OK", "The first unseen.", f"UNSEEN {unseen}"))
-    lines.append(responses.status(b"*", "OK", "UIDs are valid.", f"UIDVALIDITY {uid_validity}"))
-    lines.append(responses.status(b"*", "OK", "The next UID.", f"UIDNEXT {uid_next}"))
-    lines.append(responses.status(b"*", "OK", "Changes are counted.", f"HIGHESTMODSEQ {view.synced or 1}"))
+            lines.append(responses.status(b"*", "OK", Text.FIRST_UNSEEN, f"UNSEEN {unseen}"))
+    lines.append(responses.status(b"*", "OK", Text.UIDS_VALID, f"UIDVALIDITY {uid_validity}"))
+    lines.append(responses.status(b"*", "OK", Text.NEXT_UID, f"UIDNEXT {uid_next}"))
+    lines.append(responses.status(b"*", "OK", Text.CHANGES_COUNTED, f"HIGHESTMODSEQ {view.synced or 1}"))
     return b"".join(lines)
 
 
 async def noop(session: Session, tag: bytes, command: object) -> Completion:
     """Answer NOOP and CHECK: everything is durable already, and what is new follows at the border."""
     del session, tag, command
-    return Completion("Completed.")
+    return Completion(completed("NOOP"))
 
 
 async def idle(session: Session, tag: bytes, command: object) -> Completion:
@@ -90,14 +91,14 @@ async def close(session: Session, tag: bytes, command: object) -> Completion:
     if not selected.read_only:
         await _expunge(session, selected, None)
     leave(session)
-    return Completion("CLOSE completed.")
+    return Completion(completed("CLOSE"))
 
 
 async def unselect(session: Session, tag: bytes, command: object) -> Completion:
     """Answer UNSELECT (RFC 3691)."""
     del tag, command
     leave(session)
-    return Completion("UNSELECT completed.")
+    return Completion(completed("UNSELECT"))
 
 
 def leave(session: Session) -> None:
@@ -129,7 +130,7 @@ async def _announce(session: Session, selected: Selected, uids: Ranges | None) -
     if uids is None or uids:
         await _expunge(session, selected, uids)
     await session.send(announce_expunged(selected))
-    return Completion("EXPUNGE completed.")
+    return Completion(completed("EXPUNGE"))
 
 
 async def _expunge(session: Session, selected: Selected, uids: Ranges | None) -> None:

@@ -15,6 +15,7 @@ from postkeep.faces.imap.limits import (
     HANDSHAKE_SECONDS_MAX,
 )
 from postkeep.faces.imap.table import TABLE
+from postkeep.faces.imap.texts import Text
 from postkeep.faces.imap.wakeups import Registry
 from postkeep.tickets.follow import follow_feed
 from postkeep.tickets.revocations import RevocationView
@@ -95,10 +96,11 @@ class ImapServer:
         for server in self._servers:
             server.close()
         for connection in list(self._connections):
-            connection.cut("The server is going down.")
+            connection.cut(Text.GOING_DOWN)
         for task in self._loops:
             task.cancel()
         for task in self._loops:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+        await asyncio.sleep(0)  # connections that closed at once sign out now
         await self._registry.close()

@@ -13,6 +13,7 @@ from postkeep.faces.imap.keepers import Keepers
 from postkeep.faces.imap.limits import BAD_COMMANDS_MAX, SIGN_IN_FAILURES_MAX
 from postkeep.faces.imap.replies import CommandError, family, reply_to_error
 from postkeep.faces.imap.selected import Selected
+from postkeep.faces.imap.texts import Text
 from postkeep.protocols.imap import responses
 from postkeep.protocols.imap.commands import Bare, Command, Request
 from postkeep.protocols.imap.errors import ImapSyntaxError
@@ -136,13 +137,13 @@ class Session:
     def need_account(self) -> Account:
         """Return the account; the table lets no command get here without one."""
         if self.account is None:
-            raise CommandError("Sign in first.", bad=True)
+            raise CommandError(Text.SIGN_IN_FIRST, bad=True)
         return self.account
 
     def need_selected(self) -> Selected:
         """Return the selected mailbox."""
         if self.selected is None:
-            raise CommandError("Select a mailbox first.", bad=True)
+            raise CommandError(Text.SELECT_FIRST, bad=True)
         return self.selected
 
     async def send(self, data: bytes) -> None:
@@ -155,7 +156,7 @@ class Session:
         self.wire.abort()
 
     async def run(self, command: CommandBytes) -> None:
-        """Run one command and write its tagged reply. Raises nothing but cancellation."""
+        """Run one command and write its tagged reply. Raises UnavailableError where the client is gone."""
         tag = b""
         try:
             request = parse_command(command, utf8=self.utf8)
@@ -174,15 +175,15 @@ class Session:
     async def refuse(self, tag: bytes) -> None:
         """Answer a command whose literal is too large."""
         code = "TOOBIG" if self.account is not None else "LIMIT"
-        await self.send(responses.status(tag, "NO", "The literal is too large.", code))
+        await self.send(responses.status(tag, "NO", Text.LITERAL_TOO_LARGE, code))
 
     async def _run(self, request: Request) -> None:
         command = request.command
         entry = self._table.entries.get(command if isinstance(command, Bare) else type(command))
         if entry is None:
-            raise CommandError("The command is not supported.", bad=True)
+            raise CommandError(Text.NOT_SUPPORTED, bad=True)
         if not self.state & entry.states:
-            raise CommandError("The command is not allowed in this state.", bad=True)
+            raise CommandError(Text.WRONG_STATE, bad=True)
         metrics.COMMANDS.labels(command.name if isinstance(command, Bare) else type(command).__name__).inc()
         completion = await entry.handler(self, request.tag, command)
         if not completion.text:
@@ -204,5 +205,5 @@ class Session:
         metrics.REFUSALS.labels(family(error.code)).inc()
         self._bad += isinstance(error, ImapSyntaxError)
         if self._bad >= BAD_COMMANDS_MAX or self.sign_in_failures >= SIGN_IN_FAILURES_MAX:
-            await self.send(responses.status(b"*", "BYE", "Too many attempts that failed."))
+            await self.send(responses.status(b"*", "BYE", Text.TOO_MANY_FAILURES))
             self.wire.close()

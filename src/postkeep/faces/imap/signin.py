@@ -9,6 +9,7 @@ from postkeep.faces.imap.account import Account
 from postkeep.faces.imap.limits import APPEND_BYTES_MAX, SIGN_IN_DELAY_SECONDS
 from postkeep.faces.imap.replies import CommandError
 from postkeep.faces.imap.session import Completion, Session, State
+from postkeep.faces.imap.texts import Text, completed
 from postkeep.protocols.imap import responses
 from postkeep.protocols.imap.commands import Authenticate, Enable, Id, Login
 from postkeep.protocols.sasl.plain import read_plain
@@ -36,7 +37,6 @@ _SIGNED_IN: Final = (
     "QUOTA=RES-STORAGE",
 )
 _ENABLED_BY: Final = {"CONDSTORE": "CONDSTORE", "IMAP4REV2": "IMAP4rev2"}
-_REFUSED: Final = "The address or the password is wrong."
 
 
 def capabilities(session: Session) -> tuple[str, ...]:
@@ -50,7 +50,7 @@ def capabilities(session: Session) -> tuple[str, ...]:
 
 def greeting(session: Session) -> bytes:
     """Return the first line of a connection."""
-    return responses.status(b"*", "OK", "Postkeep is ready.", _capability_code(session))
+    return responses.status(b"*", "OK", Text.READY, _capability_code(session))
 
 
 def _capability_code(session: Session) -> str:
@@ -61,14 +61,14 @@ async def capability(session: Session, tag: bytes, command: object) -> Completio
     """Answer CAPABILITY."""
     del tag, command
     await session.send(responses.capability(capabilities(session)))
-    return Completion("CAPABILITY completed.")
+    return Completion(completed("CAPABILITY"))
 
 
 async def logout(session: Session, tag: bytes, command: object) -> Completion:
     """Answer LOGOUT, and close."""
     del command
     await session.send(
-        responses.status(b"*", "BYE", "Until next time.") + responses.status(tag, "OK", "LOGOUT completed."),
+        responses.status(b"*", "BYE", Text.BYE) + responses.status(tag, "OK", completed("LOGOUT")),
     )
     session.wire.close()
     return Completion("")
@@ -78,8 +78,8 @@ async def start_tls(session: Session, tag: bytes, command: object) -> Completion
     """Answer STARTTLS (RFC 3501 section 6.2.1)."""
     del command
     if session.wire.secure:
-        raise CommandError("TLS is active already.", bad=True)
-    await session.send(responses.status(tag, "OK", "Begin TLS now."))
+        raise CommandError(Text.TLS_ACTIVE, bad=True)
+    await session.send(responses.status(tag, "OK", Text.BEGIN_TLS))
     await session.wire.start_tls()
     return Completion("")
 
@@ -100,7 +100,7 @@ async def authenticate(session: Session, tag: bytes, command: Authenticate) -> C
     del tag
     _need_tls(session)
     if command.mechanism not in {"PLAIN", "SCRAM-SHA-256"}:
-        raise CommandError("The mechanism is not supported.", "CANNOT")
+        raise CommandError(Text.NO_MECHANISM, "CANNOT")
     first = await _answer(session, b"") if command.initial is None else _decode(command.initial)
     if command.mechanism == "PLAIN":
         try:
@@ -137,7 +137,7 @@ def _welcome(session: Session, signed_in: SignedIn) -> Completion:
     session.account = Account(session.keepers, signed_in)
     session.state = State.AUTHENTICATED
     session.wire.signed_in()
-    return Completion("Welcome.", _capability_code(session))
+    return Completion(Text.WELCOME, _capability_code(session))
 
 
 async def _failed(session: Session, error: PostkeepError) -> Completion:
@@ -146,7 +146,7 @@ async def _failed(session: Session, error: PostkeepError) -> Completion:
     session.sign_in_failures += 1
     if isinstance(error, ThrottledError):
         raise error
-    raise CommandError(_REFUSED, "AUTHENTICATIONFAILED") from error
+    raise CommandError(Text.NOT_AUTHENTICATED, "AUTHENTICATIONFAILED") from error
 
 
 async def _answer(session: Session, challenge: bytes) -> bytes:
@@ -154,7 +154,7 @@ async def _answer(session: Session, challenge: bytes) -> bytes:
     await session.send(responses.continuation(binascii.b2a_base64(challenge, newline=False)))
     line = await session.wire.read_line()
     if line == b"*":
-        raise CommandError("Authentication was given up.", bad=True)
+        raise CommandError(Text.GIVEN_UP, bad=True)
     return _decode(line)
 
 
@@ -164,12 +164,12 @@ def _decode(line: bytes) -> bytes:
     try:
         return binascii.a2b_base64(line, strict_mode=True)
     except binascii.Error as exc:
-        raise CommandError("That is not base64.", bad=True) from exc
+        raise CommandError(Text.NOT_BASE64, bad=True) from exc
 
 
 def _need_tls(session: Session) -> None:
     if not session.wire.secure:
-        raise CommandError("Start TLS first.", "PRIVACYREQUIRED")
+        raise CommandError(Text.START_TLS_FIRST, "PRIVACYREQUIRED")
 
 
 async def enable(session: Session, tag: bytes, command: Enable) -> Completion:
@@ -185,11 +185,11 @@ async def enable(session: Session, tag: bytes, command: Enable) -> Completion:
             session.utf8 = True
             fresh.append(known)
     await session.send(responses.enabled(fresh))
-    return Completion("ENABLE completed.")
+    return Completion(completed("ENABLE"))
 
 
 async def identify(session: Session, tag: bytes, command: Id) -> Completion:
     """Answer ID (RFC 2971). What the client says of itself is neither logged nor kept."""
     del tag, command
     await session.send(responses.identity({"name": "Postkeep"}))
-    return Completion("ID completed.")
+    return Completion(completed("ID"))

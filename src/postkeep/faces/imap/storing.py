@@ -8,6 +8,7 @@ from postkeep.crypto.message import wrap_keys
 from postkeep.faces.imap.limits import APPEND_BYTES_MAX
 from postkeep.faces.imap.replies import CommandError, family, no_such_mailbox
 from postkeep.faces.imap.session import Completion, Session
+from postkeep.faces.imap.texts import Text, completed
 from postkeep.faces.imap.updates import announce_expunged, render_flag_updates
 from postkeep.protocols.imap import responses
 from postkeep.protocols.imap.commands import Append, Copy, Store, StoreMode
@@ -30,7 +31,7 @@ async def store(session: Session, tag: bytes, command: Store) -> Completion:
     session.condstore |= command.unchanged_since is not None
     runs = selected.positions(command.sequence, uid=command.uid)
     if not runs:
-        return Completion("STORE completed.")
+        return Completion(completed("STORE"))
     view = selected.view
     stored = await account.keepers.vault.store_flags(
         StoreFlags(
@@ -65,11 +66,11 @@ async def store(session: Session, tag: bytes, command: Store) -> Completion:
             found = (view.position(uid) for uid in modified)
             modified = [at + 1 for at in found if at is not None]
         ranges = render_ranges(spans_of(modified)).decode("ascii")
-        return Completion("Some of them had changed.", f"MODIFIED {ranges}")
+        return Completion(Text.SOME_CHANGED, f"MODIFIED {ranges}")
     missing = sum(map(len, runs)) - len(answered)
     if missing > 0 and not command.uid:
-        raise CommandError("Some of the messages have been expunged.", "EXPUNGEISSUED")
-    return Completion("STORE completed.")
+        raise CommandError(Text.SOME_EXPUNGED, "EXPUNGEISSUED")
+    return Completion(completed("STORE"))
 
 
 async def copy(session: Session, tag: bytes, command: Copy) -> Completion:
@@ -86,7 +87,7 @@ async def copy(session: Session, tag: bytes, command: Copy) -> Completion:
     view = selected.view
     runs = selected.positions(command.sequence, uid=command.uid)
     if not runs:
-        return Completion(f"{word} completed: there was nothing to do.")
+        return Completion(completed(word))
     try:
         copied = await account.keepers.vault.copy(
             CopyMessages(
@@ -101,19 +102,19 @@ async def copy(session: Session, tag: bytes, command: Copy) -> Completion:
     except NotFoundError as exc:
         raise no_such_mailbox(try_create=True) from exc
     if not copied.pairs:
-        raise CommandError("The messages have been expunged.", "EXPUNGEISSUED")
+        raise CommandError(Text.ALL_EXPUNGED, "EXPUNGEISSUED")
     sources = render_ranges(spans_of(source for source, _ in copied.pairs)).decode("ascii")
     targets = render_ranges(spans_of(made for _, made in copied.pairs)).decode("ascii")
     code = f"COPYUID {copied.uid_validity} {sources} {targets}"
     within = target.row.id == selected.mailbox
     selected.dirty |= within
     if not command.move:
-        return Completion("COPY completed.", code)
-    await session.send(responses.status(b"*", "OK", "Moved.", code))
+        return Completion(completed("COPY"), code)
+    await session.send(responses.status(b"*", "OK", Text.MOVED, code))
     if not within:
         view.vanish((source, source) for source, _ in copied.pairs)
     await session.send(announce_expunged(selected))
-    return Completion("MOVE completed.")
+    return Completion(completed("MOVE"))
 
 
 async def append(session: Session, tag: bytes, command: Append) -> Completion:
@@ -121,7 +122,7 @@ async def append(session: Session, tag: bytes, command: Append) -> Completion:
     del tag
     account = session.need_account()
     if len(command.message) > APPEND_BYTES_MAX:
-        raise CommandError("The message is too large.", "TOOBIG")
+        raise CommandError(Text.MESSAGE_TOO_LARGE, "TOOBIG")
     target = (await account.tree()).find(command.mailbox)
     if target is None or not target.row.selectable:
         raise no_such_mailbox(try_create=True)
@@ -154,7 +155,7 @@ async def append(session: Session, tag: bytes, command: Append) -> Completion:
     (placed,) = result.placed
     if session.selected is not None and session.selected.mailbox == placed.mailbox:
         session.selected.dirty = True
-    return Completion("APPEND completed.", f"APPENDUID {placed.uid_validity} {placed.uid}")
+    return Completion(completed("APPEND"), f"APPENDUID {placed.uid_validity} {placed.uid}")
 
 
 def _append_error(code: str) -> PostkeepError:
@@ -162,4 +163,4 @@ def _append_error(code: str) -> PostkeepError:
         return QuotaError()
     if family(code) == NotFoundError.code:
         return no_such_mailbox(try_create=True)
-    return PostkeepError(f"append failed: {code}", code=code, public_text="The message could not be stored.")
+    return PostkeepError(f"append failed: {code}", code=code, public_text=Text.NOT_STORED)

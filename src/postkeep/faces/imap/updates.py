@@ -8,6 +8,7 @@ from postkeep.base.errors import NotFoundError, UnavailableError
 from postkeep.faces.imap.replies import CommandError
 from postkeep.faces.imap.selected import Selected
 from postkeep.faces.imap.session import Border, Session
+from postkeep.faces.imap.texts import Text
 from postkeep.faces.imap.view import View
 from postkeep.protocols.imap.sequence import spans_of
 from postkeep.services.vault.api import Sync, SyncPage
@@ -50,7 +51,7 @@ async def _sync(session: Session, selected: Selected, since: int) -> SyncPage:
             ticket=account.ticket,
         )
     except NotFoundError as exc:
-        raise CommandError("The mailbox has been deleted.", "NONEXISTENT") from exc
+        raise CommandError(Text.MAILBOX_DELETED, "NONEXISTENT") from exc
 
 
 async def synchronise(session: Session, *, expunge: bool) -> None:

@@ -14,11 +14,14 @@ from postkeep.base.errors import PostkeepError
 from postkeep.faces.imap.keepers import Keepers
 from postkeep.faces.imap.limits import RENEW_BEFORE_SECONDS, RENEW_SCAN_SECONDS
 from postkeep.faces.imap.session import Session
+from postkeep.faces.imap.texts import Text
 from postkeep.services.vault.api import NextChanges, Unwatch, Watch
 from postkeep.tickets.revocations import Revocation
 
 WAIT_SECONDS: Final = 25.0
 """How long the vault may hold the question for changes open; the channel gives a call 30."""
+CLOSE_SECONDS_MAX: Final = 3.0
+"""For signing out at the end; the whole node stops within ten seconds."""
 RETRY_SECONDS: Final = 0.2
 """Pause after the vault did not answer."""
 RECENT_MAILBOXES_MAX: Final = 50_000
@@ -86,8 +89,9 @@ class Registry:
         task.add_done_callback(self._tasks.discard)
 
     async def close(self) -> None:
-        """Wait for what was spawned."""
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        """Wait a moment for what was spawned: sessions end by themselves where the authority is away."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=CLOSE_SECONDS_MAX)
 
     def members(self) -> list[Member]:
         """Return all signed-in connections."""
@@ -169,12 +173,12 @@ class Registry:
                     await account.renew()
                 except PostkeepError as error:
                     if not error.temporary:
-                        member.cut("The session has ended.")
+                        member.cut(Text.SESSION_OVER)
 
     def revoked(self, revocation: Revocation) -> None:
         """Cut the sessions that a revocation is about."""
         for member in self._concerned(revocation):
-            member.cut("The session has been ended.")
+            member.cut(Text.SESSION_REVOKED)
 
     def _concerned(self, revocation: Revocation) -> Iterable[Member]:
         subjects: dict[str, Callable[[Member], bytes]] = {
