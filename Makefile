@@ -38,8 +38,8 @@ check: setup  ## lint, types, imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-fuzz: setup  ## run the fuzz tests for longer (FUZZ_EXAMPLES=...)
-	POSTKEEP_FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),20000) $(BIN)/python -m pytest -n auto tests/fuzz tests/property
+fuzz: setup  ## run the generated tests with many more cases (FACTOR=50)
+	POSTKEEP_FUZZ_FACTOR=$(or $(FACTOR),50) $(BIN)/python -m pytest -n auto tests/fuzz tests/property
 
 bench: setup  ## measure, side by side with Postfix and Dovecot where they are installed
 	bench/run
