@@ -58,8 +58,8 @@ class Lock:
         self._state = RunningState(os.getpid(), str(run), config.listen.base_port, config.listen.address)
 
     def __enter__(self) -> None:
-        self._file = self._path.open("a+b")
-        self._path.chmod(0o600)
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        self._file = os.fdopen(descriptor, "r+b")
         deadline = time.monotonic() + _LOCK_SECONDS_MAX
         while True:
             try:

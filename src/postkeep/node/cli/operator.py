@@ -23,14 +23,14 @@ def call(data: Path, method: str, request: msgspec.Struct, reply: type[T]) -> T:
     if state is None:
         raise CommandError(text("error.not_running", data=data), Exit.NOT_RUNNING, "not_running")
     try:
-        return asyncio.run(_call(Path(state.run), method, request, reply))
+        return asyncio.run(_call(data, Path(state.run), method, request, reply))
     except RefusedError as error:
         if error.code.startswith("refused.operator"):
             raise CommandError(text("error.not_owner", data=data)) from error
         raise
 
 
-async def _call(run: Path, method: str, request: msgspec.Struct, reply: type[T]) -> T:
+async def _call(data: Path, run: Path, method: str, request: msgspec.Struct, reply: type[T]) -> T:
     from postkeep.node.supervisor import believed
     from postkeep.services.authority.api import ModuleTicket, OperatorSignIn
     from postkeep.tickets.channel import Link
@@ -38,7 +38,7 @@ async def _call(run: Path, method: str, request: msgspec.Struct, reply: type[T])
     from postkeep.tickets.narrow import narrow
     from postkeep.tickets.rules import KEEPERS
 
-    anchors = believed.read(run)
+    anchors = believed.read(data)
     identity = ModuleIdentity("cli", f"cli.{os.getpid()}")
     authority = Link(identity, anchors, "authority", run / "authority.sock")
     steward = Link(identity, anchors, "steward", run / "steward.sock")

@@ -14,6 +14,7 @@ from typing import Final
 from postkeep.base.errors import PostkeepError
 from postkeep.node.postgres.binaries import Binaries, find_binaries
 from postkeep.node.postgres.settings import ADMINISTRATOR, access_rules, server_settings, user_map
+from postkeep.node.rootfiles import replace_file
 from postkeep.node.sandbox.process import die_with_parent
 
 PORT: Final = 5432
@@ -109,11 +110,7 @@ class Cluster:
         )
 
     def _write(self, name: str, text: str) -> None:
-        path = self.directory / name
-        path.write_text(text, "utf-8")
-        path.chmod(0o600)
-        if self.uid is not None:
-            os.chown(path, self.uid, self.uid)
+        replace_file(self.directory / name, text.encode(), mode=0o600, owner=self.uid)
 
     def _end_old_server(self) -> None:
         """End the server of a supervisor that was killed; drop a pid file that nobody stands behind."""
@@ -154,7 +151,7 @@ def _maker(uid: int | None) -> int | None:
 
 
 def _give_to(directory: Path, uid: int) -> None:
-    for parent, _, files in os.walk(directory):
-        os.chown(parent, uid, uid)
+    for parent, _, files in os.walk(directory):  # from the top: whoever made it is shut out first
+        os.chown(parent, uid, uid, follow_symlinks=False)
         for name in files:
             os.chown(Path(parent) / name, uid, uid, follow_symlinks=False)

@@ -1,6 +1,6 @@
 """The authority's public keys as a file, for the command line: it has no supervisor that tells it.
 
-Only root, or the node's own user, can write it: it lies in a directory where nobody else replaces files.
+Only root, or the node's own user, can write it: it lies in the data directory itself, where no module writes.
 """
 
 import os
@@ -10,22 +10,20 @@ from typing import Final
 import msgspec
 
 from postkeep.base.errors import UnavailableError
+from postkeep.node.rootfiles import replace_file
 from postkeep.tickets.identity import Anchors
 
 FILE_NAME: Final = "authority.keys"
 
 
-def write(run: Path, public_keys: list[bytes]) -> None:
+def write(data: Path, public_keys: list[bytes]) -> None:
     """Write the keys that are believed now."""
-    unfinished = run / (FILE_NAME + ".new")
-    unfinished.write_bytes(msgspec.json.encode([key.hex() for key in public_keys]))
-    unfinished.chmod(0o644)
-    unfinished.rename(run / FILE_NAME)
+    replace_file(data / FILE_NAME, msgspec.json.encode([key.hex() for key in public_keys]), mode=0o644)
 
 
-def read(run: Path) -> Anchors:
+def read(data: Path) -> Anchors:
     """Read them; raise UnavailableError where the file is not there or not the node's."""
-    path = run / FILE_NAME
+    path = data / FILE_NAME
     anchors = Anchors()
     try:
         if path.stat().st_uid not in {0, os.geteuid()}:

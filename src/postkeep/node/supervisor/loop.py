@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+import msgspec
 import structlog
 
 from postkeep.node.config import Config
+from postkeep.node.rootfiles import replace_file
 from postkeep.node.supervisor import believed, frames
 from postkeep.node.supervisor.database import Database
 from postkeep.node.supervisor.inbox import Inbox
@@ -216,7 +218,13 @@ class Supervisor:
         if not packet:
             self._selector.unregister(process.link)
             return
-        match frames.decode_from_child(packet):
+        try:
+            frame = frames.decode_from_child(packet)
+        except msgspec.DecodeError:
+            self._log.error("nonsense_from_process", instance_said=process.instance)
+            os.kill(process.pid, signal.SIGKILL)
+            return
+        match frame:
             case frames.Ready():
                 self._became_ready(process)
             case frames.Anchor(name, public_key):
@@ -255,25 +263,24 @@ class Supervisor:
             self._log.error("anchor_refused", anchor=name, instance_said=process.instance)
             return
         if name == "ca":
-            self.layout.ca_file.write_bytes(public_key)
-            self.layout.ca_file.chmod(0o644)
+            replace_file(self.layout.ca_file, public_key, mode=0o644)
             return
         if name == "ledger":
-            (self.layout.data / LEDGER_KEY_FILE).write_text(public_key.hex() + "\n", "ascii")
+            replace_file(self.layout.data / LEDGER_KEY_FILE, public_key.hex().encode() + b"\n", mode=0o644)
         former = [key for key in self._anchors[name] if key != public_key]
         self._anchors[name] = [*former, public_key] if name == "authority" else [public_key]
         for other in self._processes.values():
             if other is not process:
                 other.send(frames.Anchor(name, public_key))
         if name == "authority":
-            believed.write(self.layout.run, self._anchors[name])
+            believed.write(self.layout.data, self._anchors[name])
             for key in former:
                 self._timers.at(time.monotonic() + ANCHOR_OVERLAP_SECONDS, partial(self._distrust, key))
 
     def _distrust(self, public_key: bytes) -> None:
         if public_key in self._anchors["authority"]:
             self._anchors["authority"].remove(public_key)
-            believed.write(self.layout.run, self._anchors["authority"])
+            believed.write(self.layout.data, self._anchors["authority"])
             for process in self._processes.values():
                 process.send(frames.Distrust(public_key))
 

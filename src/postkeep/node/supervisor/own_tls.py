@@ -3,13 +3,13 @@
 The supervisor copies them into the directory that only kms can enter, at every start.
 """
 
-import os
 from pathlib import Path
 
 import msgspec
 
 from postkeep.base.errors import InvalidInputError
 from postkeep.node.config import Config
+from postkeep.node.rootfiles import replace_file
 from postkeep.node.supervisor.layout import Layout
 from postkeep.node.supervisor.plan import MODULES
 
@@ -35,9 +35,5 @@ def _copy(source: Path, target: Path, uid: int | None) -> Path:
         raise InvalidInputError(
             public_text=f"{source} (under [tls] in the configuration) can't be read: {exc.strerror}."
         ) from exc
-    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        if uid is not None:
-            os.fchown(descriptor, uid, uid)
+    replace_file(target, content, mode=0o600, owner=uid)
     return target
