@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import ssl
+from collections.abc import Sequence
 from typing import cast
 
 import pytest
@@ -18,7 +19,9 @@ WAIT_SECONDS = 10.0
 class Refused(Exception):  # noqa: N818 - the answer's own word
     """The tagged answer was not OK."""
 
-    def __init__(self, response: Response) -> None:
+    def __init__(self, response: Response, before: Sequence[Response] = ()) -> None:
+        self.before = before
+        """What was said untagged."""
         super().__init__(f"{response.kind} [{response.code}] {response.text}")
         self.response = response
 
@@ -86,7 +89,7 @@ class ImapClient:
             seen.append(response)
             if response.tag == tag.decode():
                 if response.kind != "OK":
-                    raise Refused(response)
+                    raise Refused(response, seen[:-1])
                 return seen
 
     def send(self, data: bytes) -> None:
