@@ -1,7 +1,7 @@
 """Durable events a second: `python bench/ledger_rate.py`. A ledger process, four sources in another.
 
 Everything is real: the channel with its MACs, the journal, one fdatasync per group. Each source has one
-batch of 512 under way, as a busy trail has.
+batch of 512 under way, as a busy trail has. Then single records, 2,000 a second, each waited for.
 """
 
 import asyncio
@@ -23,6 +23,7 @@ from postkeep.services.ledger.api import Append
 from postkeep.services.ledger.client import LedgerClient
 from postkeep.services.ledger.journal import Journal
 from postkeep.services.ledger.service import LedgerService
+from postkeep.services.ledger.trail import Trail
 from postkeep.stores.ledger_log import LedgerLog
 from postkeep.tickets.channel import Link, Server
 from postkeep.tickets.identity import Anchors, ModuleIdentity
@@ -32,6 +33,8 @@ from postkeep.tickets.revocations import RevocationView
 SOURCES = 4
 BATCH = 512
 EVENTS = 200_000
+RECORDS_PER_SECOND = 2_000
+RECORDS = 6_000
 
 
 def measure(directory: Path | None = None) -> dict[str, float]:
@@ -45,11 +48,18 @@ def measure(directory: Path | None = None) -> dict[str, float]:
     server.start()
     ours.recv()
     seconds = uvloop.run(_send(path, key))
-    ours.send("stop")
+    ours.send("half time")
     cpu = ours.recv()
+    waits = sorted(uvloop.run(_record(path, key)))
+    ours.send("stop")
     server.join()
     shutil.rmtree(path)
-    return {"events_per_second": EVENTS / seconds, "server_cpu_us": cpu / EVENTS * 1e6}
+    return {
+        "events_per_second": EVENTS / seconds,
+        "server_cpu_us": cpu / EVENTS * 1e6,
+        "record_p50_ms": waits[len(waits) // 2] * 1e3,
+        "record_p99_ms": waits[len(waits) * 99 // 100] * 1e3,
+    }
 
 
 def _identity(key: Ed25519PrivateKey, module: str, instance: str) -> tuple[ModuleIdentity, Anchors]:
@@ -74,6 +84,7 @@ def _serve(path: Path, key: Ed25519PrivateKey, parent: Connection) -> None:
         await asyncio.get_running_loop().run_in_executor(None, parent.recv)
         after = resource.getrusage(resource.RUSAGE_SELF)
         parent.send(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+        await asyncio.get_running_loop().run_in_executor(None, parent.recv)
         await server.close()
         await journal.close()
 
@@ -93,6 +104,28 @@ async def _send(path: Path, key: Ed25519PrivateKey) -> float:
     began = time.perf_counter()
     await asyncio.gather(*(source(number) for number in range(SOURCES)))
     return time.perf_counter() - began
+
+
+async def _record(path: Path, key: Ed25519PrivateKey) -> list[float]:
+    """Record single events at a steady rate; return how long each took to be durable, in seconds."""
+    identity, anchors = _identity(key, "kms", "kms-1.aaaa")
+    link = Link(identity, anchors, "ledger", path / "ledger.sock")
+    trail = Trail(identity.instance, link, SystemClock())
+    waits: list[float] = []
+
+    async def one() -> None:
+        began = time.perf_counter()
+        await trail.record(EventName.KEY_RELEASE, count=1, method="kms.open_epochs")
+        waits.append(time.perf_counter() - began)
+
+    began, tasks = time.perf_counter(), []
+    for number in range(RECORDS):
+        await asyncio.sleep(max(0.0, began + number / RECORDS_PER_SECOND - time.perf_counter()))
+        tasks.append(asyncio.create_task(one()))
+    await asyncio.gather(*tasks)
+    await trail.close()
+    await link.close()
+    return waits
 
 
 def _event(source: str, number: int) -> AuditEvent:
@@ -119,3 +152,4 @@ if __name__ == "__main__":
     print(
         f"{figures['events_per_second']:,.0f} durable events/s, {figures['server_cpu_us']:.1f} us of CPU each"
     )
+    print(f"single records: p50 {figures['record_p50_ms']:.1f} ms, p99 {figures['record_p99_ms']:.1f} ms")

@@ -129,7 +129,8 @@ def main() -> None:
     loadgen.compile_it()
     results: dict[str, Any] = {"machine": machine(), "servers": {}, "cells": []}
     servers: list[Any] = []
-    with_peer = given.only != "postkeep" and all(map(shutil.which, ("postfix", "dovecot", "doveadm")))
+    installed = os.geteuid() == 0 and all(map(shutil.which, ("postfix", "dovecot", "doveadm")))
+    with_peer = given.only == "peer" or (given.only is None and installed)
     if given.only is None and not with_peer:
         print(
             "Postfix and Dovecot are not installed here: apt-get install postfix dovecot-imapd dovecot-lmtpd"
