@@ -23,6 +23,7 @@ _LITERAL = re.compile(rb"(~?)\{\d+\+?\}\r\n")
 _NUMBER = re.compile(rb"\d{1,19}")
 _SEQUENCE = re.compile(rb"[0-9*:,]+|\$")
 _FLAG = re.compile(rb'\\?[^\x00-\x20\x7f-\xff(){%*"\\\]]+')
+_UNNAMEABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 _NIL = re.compile(rb"NIL(?![^ )\r])", re.IGNORECASE)
 
 _STATUS_ITEMS = {item.encode("ascii"): item for item in StatusItem}
@@ -162,7 +163,7 @@ class Cursor:
             raise ImapSyntaxError("The mailbox name is not valid UTF-8.") from exc
         if len(name.encode("utf-8", "surrogatepass")) > MAILBOX_NAME_BYTES_MAX:
             raise ImapSyntaxError("The mailbox name is too long.")
-        if any(ord(char) < 0x20 or ord(char) == 0x7F or 0xD800 <= ord(char) < 0xE000 for char in name):  # noqa: PLR2004 - controls and surrogates
+        if _UNNAMEABLE.search(name):
             raise ImapSyntaxError("The mailbox name holds a control character.")
         return name
 

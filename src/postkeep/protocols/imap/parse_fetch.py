@@ -19,6 +19,7 @@ from postkeep.protocols.imap.fetch import (
 _NAME = re.compile(rb"[A-Za-z0-9.]+")
 _PART = re.compile(rb"\d{1,10}(?:\.\d{1,10})*")
 _TEXT = re.compile(rb"HEADER(?:\.FIELDS(?:\.NOT)?)?|TEXT|MIME", re.IGNORECASE)
+_FTEXT = re.compile(rb"[!-9;-~]+\Z")  # RFC 5322 section 3.6.8
 _PARTIAL = re.compile(rb"<(\d{1,10})\.(\d{1,10})>")
 
 _ATTRIBUTES: dict[bytes, FetchItem] = {
@@ -103,7 +104,7 @@ def _section(cursor: Cursor) -> Section:
 
 def _field_name(cursor: Cursor) -> bytes:
     name = cursor.astring()
-    if not name or not all(0x21 <= octet <= 0x7E and octet != 0x3A for octet in name):  # noqa: PLR2004 - RFC 5322 ftext
+    if not _FTEXT.match(name):
         raise ImapSyntaxError("A header field name is printable ASCII without a colon.")
     return name
 
