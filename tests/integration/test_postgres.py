@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from postkeep.base.errors import ConflictError, IntegrityError, UnavailableError
-from postkeep.stores.postgres import Migration, migrate, open_pool
+from postkeep.stores.postgres import Connection, Migration, in_transaction, migrate, open_pool
 
 ONE = Migration(1, "one", "CREATE TABLE animal (name text PRIMARY KEY); INSERT INTO animal VALUES ('cow')")
 TWO = Migration(2, "two", "ALTER TABLE animal ADD legs int NOT NULL DEFAULT 4")
@@ -89,6 +89,54 @@ def test_the_pool_gives_connections_that_speak_utc(dsn: str) -> None:
     async def job() -> None:
         pool = await open_pool(dsn)
         assert await pool.fetchval("SHOW timezone") == "UTC"
+        await pool.close()
+
+    run(job())
+
+
+def test_a_transaction_that_was_cut_short_is_rolled_back_before_the_connection_is_used_again(dsn: str) -> None:
+    async def job() -> None:
+        pool = await open_pool(dsn, size_max=1)
+        await pool.execute("CREATE TABLE animal (name text)")
+        begun = asyncio.Event()
+
+        async def cut_short() -> None:
+            async with pool.acquire() as connection:
+                await connection.execute("BEGIN")
+                await connection.execute("INSERT INTO animal VALUES ('cow')")
+                begun.set()
+                await asyncio.sleep(60)
+
+        task = asyncio.create_task(cut_short())
+        await begun.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await pool.fetchval("SELECT count(*) FROM animal") == 0
+        async with pool.acquire() as connection:
+            assert not connection.is_in_transaction()
+        await pool.close()
+
+    run(job())
+
+
+def test_a_transaction_cancelled_in_the_middle_of_a_statement_leaves_nothing_open(dsn: str) -> None:
+    async def job() -> None:
+        pool = await open_pool(dsn, size_max=1)
+        await pool.execute("CREATE TABLE animal (name text)")
+
+        async def work(connection: Connection) -> None:
+            await connection.execute("INSERT INTO animal VALUES ('cow')")
+            await connection.execute("SELECT pg_sleep(60)")
+
+        task = asyncio.create_task(in_transaction(pool, work))
+        await asyncio.sleep(0.1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await pool.fetchval("SELECT count(*) FROM animal") == 0
+        async with pool.acquire() as connection:
+            assert not connection.is_in_transaction()
         await pool.close()
 
     run(job())

@@ -119,7 +119,8 @@ async def migrate(connection: Connection, schema_name: str, migrations: Sequence
 
 async def _keep_session(_connection: Connection) -> None:
     """Let a connection go back to the pool as it is: keepers change no session state, so the round trip
-    that would reset it on every release buys nothing."""
+    that would reset it on every release buys nothing. asyncpg itself has rolled back before it calls this
+    if a transaction was cut short."""
 
 
 async def open_pool(
