@@ -94,7 +94,7 @@ def test_the_pool_gives_connections_that_speak_utc(dsn: str) -> None:
     run(job())
 
 
-def test_a_transaction_that_was_cut_short_is_rolled_back_before_the_connection_is_used_again(dsn: str) -> None:
+def test_a_transaction_cut_short_is_rolled_back_before_its_connection_serves_again(dsn: str) -> None:
     async def job() -> None:
         pool = await open_pool(dsn, size_max=1)
         await pool.execute("CREATE TABLE animal (name text)")
