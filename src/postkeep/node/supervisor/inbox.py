@@ -6,7 +6,8 @@ import socket
 from types import FrameType
 from typing import Final
 
-_WANTED: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
+STOPPING: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_WANTED: Final = (*STOPPING, signal.SIGCHLD)
 
 
 class Inbox:
@@ -19,7 +20,8 @@ class Inbox:
         self._arrived: list[int] = []
         signal.set_wakeup_fd(self._writing.fileno(), warn_on_full_buffer=False)
         for number in _WANTED:
-            signal.signal(number, _noted)
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # as nohup sets it
+                signal.signal(number, _noted)
         selector.register(self._reading, selectors.EVENT_READ, self._read)
 
     def signals(self) -> list[int]:

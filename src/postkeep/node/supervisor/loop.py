@@ -19,7 +19,7 @@ from postkeep.node.config import Config
 from postkeep.node.rootfiles import replace_file
 from postkeep.node.supervisor import believed, frames
 from postkeep.node.supervisor.database import Database
-from postkeep.node.supervisor.inbox import Inbox
+from postkeep.node.supervisor.inbox import STOPPING, Inbox
 from postkeep.node.supervisor.layout import LEDGER_KEY_FILE, Layout
 from postkeep.node.supervisor.metrics_page import MetricsPage
 from postkeep.node.supervisor.passphrase import HeldPassphrase
@@ -142,7 +142,7 @@ class Supervisor:
         return None if nearest is None else max(0.0, nearest - time.monotonic())
 
     def _on_signal(self, number: int) -> None:
-        if number in {signal.SIGTERM, signal.SIGINT}:
+        if number in STOPPING:
             self.stop()
 
     # --- starting ---
