@@ -5,6 +5,7 @@ from typing import Any, cast
 
 import pytest
 from tests.integration.vault.conftest import (
+    MX,
     RELAY,
     START_SECONDS,
     STEWARD,
@@ -16,8 +17,8 @@ from tests.integration.vault.conftest import (
 )
 
 from postkeep.base.clock import FixedClock
-from postkeep.base.errors import InvalidInputError, NotFoundError, UnavailableError
-from postkeep.base.ids import new_id
+from postkeep.base.errors import InvalidInputError, NotFoundError, RefusedError, UnavailableError
+from postkeep.base.ids import NOBODY, new_id
 from postkeep.services.queue import api as queue_api
 from postkeep.services.vault import api
 
@@ -62,6 +63,33 @@ def test_sent_and_queue_are_one_transaction_and_the_item_is_whole(run_vault: Run
         assert got.data == deposit.content
         part = queue_api.QueueContent(item.id, leased.lease, 56, 100)
         assert (await vault.call("queue_content", RELAY, part)).data == deposit.content[56:156]
+
+    run_vault(job)
+
+
+def test_the_installations_queue_holds_items_but_no_mailbox_and_no_users_mail(run_vault: RunVault) -> None:
+    async def job(vault: Vault) -> None:
+        nobody = Person(NOBODY)
+        nobody.principal = NOBODY
+        epochs = [api.NewEpoch(NOBODY, NOBODY, nobody.epoch, b"sealed epoch")]
+        item = queue_item(nobody)
+        deposit = message(NOBODY, [], queue=[item])
+        answer = await vault.call("deposit", MX, api.DepositBatch([deposit], epochs))
+        assert [result.error for result in answer.results] == [""]
+        (leased,) = (await lease(vault)).items
+        assert (leased.tenant, leased.principal, leased.sealed_epoch) == (NOBODY, NOBODY, b"sealed epoch")
+        await settle(vault, leased, done=True)
+        for tenant, placements, queue in (
+            (NOBODY, [nobody.placement()], []),
+            (TENANT, [], [queue_item(nobody)]),
+        ):
+            wrong = api.DepositBatch([message(tenant, placements, queue=queue)], [])
+            with pytest.raises(InvalidInputError):
+                await vault.call("deposit", MX, wrong)
+        ann = Person(TENANT)
+        stolen = api.Submit([message(NOBODY, [], queue=[queue_item(nobody)])], [])
+        with pytest.raises(RefusedError):
+            await vault.call("submit", ann.grant, stolen)
 
     run_vault(job)
 

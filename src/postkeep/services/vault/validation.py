@@ -36,9 +36,9 @@ def check_epochs(epochs: Sequence[NewEpoch]) -> None:
     if len(epochs) > EPOCHS_MAX:
         raise LimitError(f"{len(epochs)} epochs in one request")
     for item in epochs:
-        for value in (item.principal, item.epoch):
-            check_id(value)
+        check_id(item.epoch)
         _check_tenant(item.tenant)
+        _check_sealed_to(item.tenant, item.principal)
         if not 0 < len(item.sealed) <= EPOCH_SEALED_BYTES_MAX:
             raise InvalidInputError("a sealed epoch of an impossible size")
 
@@ -89,6 +89,13 @@ def _check_tenant(tenant: bytes) -> None:
         raise InvalidInputError("a tenant's identifier has 16 octets")
 
 
+def _check_sealed_to(tenant: bytes, principal: bytes) -> None:
+    """Accept whoever keys are wrapped for; NOBODY is the installation's queue, by which mx reports to
+    strangers about mail that no single company answers for."""
+    if principal != NOBODY or tenant != NOBODY:
+        check_id(principal)
+
+
 def _check_index(index: int) -> None:
     if not 0 <= index <= INDEX_MAX:
         raise InvalidInputError("an index beyond the epoch's chain")
@@ -105,14 +112,15 @@ def _check_deposit(deposit: Deposit) -> None:
         raise LimitError(f"a summary of {len(deposit.summary)} octets")
     keyed: list[Placement | QueueItem] = [*deposit.placements, *deposit.queue]
     for item in keyed:
-        check_id(item.principal)
         check_id(item.epoch)
         _check_index(item.index)
         if len(item.wraps) != WRAPS_BYTES or item.wraps == _WRAPS_GONE:
             raise InvalidInputError("wraps of the wrong size")
     for placement in deposit.placements:
+        check_id(placement.principal)
         _check_placement(placement)
     for queued in deposit.queue:
+        _check_sealed_to(deposit.tenant, queued.principal)
         _check_queued(queued)
 
 
