@@ -61,14 +61,18 @@ class World:
     """Deposits in each call."""
     refuse: dict[bytes, str] = field(default_factory=dict)
     """Error code by principal."""
+    full: list[Person] = field(default_factory=list)
+    """Of whom pipelines know from the start that they have no room."""
     failures: int = 0
     """Calls that will break."""
     stale: bool = False
     gate: asyncio.Event | None = None
 
-    def person(self, address: str, tenant: bytes, *, over_quota: bool = False) -> Person:
+    def person(self, address: str, tenant: bytes, *, full: bool = False) -> Person:
         person = Person(self.directory, tenant)
-        self.routes[address] = Route(address, "local", [Recipient(person.key, over_quota)], [], tenant)
+        if full:
+            self.full.append(person)
+        self.routes[address] = Route(address, "local", [Recipient(person.key)], [], tenant)
         return person
 
     # The vault and the authority, as far as a face knows them.
@@ -91,7 +95,8 @@ class World:
         for placement in deposit.placements:
             assert placement.epoch in self.epochs
             if placement.principal in self.refuse:
-                return DepositResult([], self.refuse[placement.principal])
+                code = self.refuse[placement.principal]
+                return DepositResult([], code, [placement.principal] if code == "over_quota" else [])
         if deposit.body not in {stored.body for stored in self.deposits}:
             self.deposits.append(deposit)
         return DepositResult([Placed(new_id(), 1, 1, 1) for _ in deposit.placements])
@@ -125,7 +130,7 @@ class World:
         return EpochBook(self.directory.public_key().public_bytes_raw, self.clock, **options)
 
     def pipeline(self, depositor: Depositor | None = None) -> Pipeline:
-        return Pipeline(
+        pipeline = Pipeline(
             hostname="mx.example.org",
             book=self.book(),
             depositor=depositor or self.depositor(),
@@ -133,6 +138,9 @@ class World:
             resolve=self.resolve,
             clock=self.clock,
         )
+        for person in self.full:
+            pipeline.full.note(person.key.tenant, person.key.principal, 0)
+        return pipeline
 
     def depositor(self) -> Depositor:
         return Depositor(self, OperationTickets(cast("AuthorityClient", self), "deliver", self.clock))

@@ -43,7 +43,7 @@ class Mx:
         self.settings = settings
         self.world = World()
         self.ann = self.world.person("ann@acme.example", ACME)
-        self.world.person("full@acme.example", ACME, over_quota=True)
+        self.world.person("full@acme.example", ACME, full=True)
         self.world.routes["gone@acme.example"] = Route("gone@acme.example", "disabled")
         self.connections = Connections(connections_max=settings.connections_max, tick_seconds=0.05)
         self.port = 0
@@ -112,6 +112,23 @@ def test_a_message_arrives_byte_for_byte_with_and_without_tls(tls: str) -> None:
         message = mx.world.copies(mx.ann)[0].message
         assert message.endswith(b"\r\n" + MESSAGE)
         assert (b"with ESMTPS id" in message) == (tls != "none")
+
+    serve(scenario)
+
+
+def test_a_mailbox_without_room_is_refused_at_rcpt_from_the_second_message_on() -> None:
+    async def scenario(mx: Mx) -> None:
+        bob = mx.world.person("bob@acme.example", ACME)
+        mx.world.refuse[bob.key.principal] = "over_quota"
+        client = await mx.client()
+        for step in (Step.CONTENT, Step.RCPT):
+            (refused,) = await client.send(SENDER, to("bob@acme.example"), MESSAGE)
+            assert (refused.step, refused.reply.code, refused.reply.enhanced) == (step, 452, "4.2.2")
+        smaller = MESSAGE[:-10] + b"\r\n"
+        (refused,) = await client.send(SENDER, to("bob@acme.example"), smaller)
+        assert refused.step is Step.CONTENT
+        assert (await client.send(SENDER, to("ann@acme.example"), MESSAGE))[0].delivered
+        await client.quit()
 
     serve(scenario)
 

@@ -25,6 +25,7 @@ from postkeep.protocols.sasl import SaslError
 from postkeep.protocols.sasl.login import LoginClient
 from postkeep.protocols.sasl.plain import write_plain
 from postkeep.protocols.sasl.scram import ScramClient, ScramServer, derive_keys, read_client_first
+from postkeep.protocols.smtp.client import Step
 from postkeep.protocols.smtp.parameters import MailParameters, RcptParameters
 from postkeep.protocols.smtp.server import ServerSettings
 from postkeep.services.authority.api import (
@@ -150,7 +151,7 @@ class Office:
         self.ann = self.authority.ann
         self.bob = self.world.person("bob@acme.example", ACME)
         self.eve = self.world.person("eve@other.example", OTHER)
-        self.world.person("full@acme.example", ACME, over_quota=True)
+        self.world.person("full@acme.example", ACME, full=True)
         self.connections = Connections(connections_max=100, tick_seconds=0.05)
         self.sessions = Sessions(self.authority, self.world.clock)
         self.starttls_port = self.tls_port = 0
@@ -433,7 +434,9 @@ def test_no_250_before_the_transaction_and_one_retry_after_a_broken_call() -> No
         office.world.failures = 2
         assert (await send(client, "x@far.example"))[0].reply.code == 451
         office.world.refuse[office.bob.key.principal] = "over_quota"
-        assert (await send(client, "bob@acme.example"))[0].reply.code == 452
+        for step in (Step.CONTENT, Step.RCPT):
+            (refused,) = await send(client, "bob@acme.example")
+            assert (refused.step, refused.reply.code, refused.reply.enhanced) == (step, 452, "4.2.2")
         await client.quit()
         assert len(office.world.queued(ACME)) == 1
 

@@ -248,7 +248,7 @@ def test_one_full_mailbox_does_not_keep_the_others_from_their_copy_and_the_sende
 def test_a_report_to_a_stranger_goes_through_the_installations_queue() -> None:
     world = World()
     world.person("ann@acme.example", ACME)
-    world.person("bob@acme.example", ACME, over_quota=True)
+    world.person("bob@acme.example", ACME, full=True)
     names = ["ann@acme.example", "bob@acme.example"]
     asyncio.run(world.pipeline().deliver(envelope(world, names), MESSAGE))
     (destination, queued, content) = world.queued(NOBODY)[0]
@@ -263,7 +263,7 @@ def test_a_report_to_a_stranger_goes_through_the_installations_queue() -> None:
 def test_no_report_answers_the_null_sender_or_one_who_wants_none() -> None:
     world = World()
     world.person("ann@acme.example", ACME)
-    world.person("bob@acme.example", ACME, over_quota=True)
+    world.person("bob@acme.example", ACME, full=True)
     names = ["ann@acme.example", "bob@acme.example"]
     asyncio.run(world.pipeline().deliver(envelope(world, names, sender=""), MESSAGE))
     quiet: list[Named] = ["ann@acme.example", ("bob@acme.example", RcptParameters(("NEVER",)))]

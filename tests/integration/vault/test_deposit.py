@@ -97,6 +97,10 @@ def test_what_does_not_fit_fails_whole_and_alone(run_vault: RunVault) -> None:
         ]
         answer = await vault.call("deposit", MX, api.DepositBatch(deposits, ann.epochs + bob.epochs))
         assert [result.error for result in answer.results] == ["", "over_quota", "", ""]
+        assert [result.full for result in answer.results] == [[], [ann.principal], [], []]
+        too_much = api.Submit([message(TENANT, [bob.placement(), ann.placement()], size=1000)], [])
+        (told,) = (await vault.call("submit", bob.grant, too_much)).results
+        assert (told.error, told.full) == ("over_quota", [ann.principal])
         quota = await vault.call("quota", ann.grant, api.GetQuota(ann.principal))
         assert quota == api.Quota(2500, 2, 2500)
         assert (await vault.boxes(bob))["inbox"].messages == 2

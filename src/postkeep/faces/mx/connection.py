@@ -87,7 +87,8 @@ class MxConnection(SmtpConnection):
         return self._decide(event, route)
 
     def _decide(self, event: Rcpt, route: Route) -> Reply:
-        reply = reply_for_route(route)
+        size = self._mail.parameters.size if self._mail else 0
+        reply = reply_for_route(route, self._pipeline.full, size)
         if reply.positive:
             self._recipients.append(EnvelopeRecipient(event.recipient, route, event.parameters))
         return reply

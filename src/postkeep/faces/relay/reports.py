@@ -115,12 +115,7 @@ class Reporter:
             _log.warning("report_undeliverable", tenant=tenant.hex(), status=route.status)
 
     async def _place(self, name: bytes, copies: Copies, message: bytes) -> None:
-        targets = [
-            Target(key) for principal, key in copies.keys.items() if principal not in copies.over_quota
-        ]
-        if not targets:
-            _log.warning("report_undeliverable", tenant=copies.tenant.hex(), status="over_quota")
-            return
+        targets = [Target(key) for key in copies.keys.values()]
         parts = _seal(name, b"mailbox", copies.tenant, message)
         sealed = place(parts, targets, self._book, Label.INTERNAL, self._clock.now_ms())
         _check((await self._depositor.put(sealed)).error, copies.tenant)

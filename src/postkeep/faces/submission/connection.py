@@ -124,7 +124,10 @@ class SubmissionConnection(SmtpConnection):
         return self._decide(event, route)
 
     def _decide(self, event: Rcpt, route: Route) -> Reply:
-        reply = RECIPIENT_OK if route.status == "foreign" else reply_for_route(route)
+        size = self._mail.parameters.size if self._mail else 0
+        reply = (
+            RECIPIENT_OK if route.status == "foreign" else reply_for_route(route, self._submitter.full, size)
+        )
         if reply.positive:
             self._recipients.append(EnvelopeRecipient(event.recipient, route, event.parameters))
         return reply

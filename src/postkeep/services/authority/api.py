@@ -121,7 +121,6 @@ class Recipient(msgspec.Struct, frozen=True):
     """One principal that a message is sealed to."""
 
     key: SignedPublicKey
-    over_quota: bool = False
 
 
 class Route(msgspec.Struct, frozen=True):

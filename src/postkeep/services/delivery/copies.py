@@ -32,12 +32,6 @@ class Copies:
     tenant: bytes
     keys: dict[bytes, SignedPublicKey] = field(default_factory=dict)
     """Principals with an inbox copy, each once however many addresses led to it."""
-    over_quota: set[bytes] = field(default_factory=set)
-
-    @property
-    def open_keys(self) -> list[SignedPublicKey]:
-        """The keys of those who still have room."""
-        return [key for principal, key in self.keys.items() if principal not in self.over_quota]
 
 
 def local_copies(envelope: Envelope) -> dict[bytes, Copies]:
@@ -55,8 +49,6 @@ def _add(copies: dict[bytes, Copies], member: Recipient) -> None:
     if of_tenant is None:
         of_tenant = copies[key.tenant] = Copies(key.tenant)
     of_tenant.keys[key.principal] = key
-    if member.over_quota:
-        of_tenant.over_quota.add(key.principal)
 
 
 def group_outbound(recipient: EnvelopeRecipient, *, null_sender: bool) -> list[Outbound]:

@@ -24,6 +24,7 @@ from postkeep.services.delivery.deposit import Depositor
 from postkeep.services.delivery.envelope import Envelope, EnvelopeRecipient, Origin
 from postkeep.services.delivery.epochs import EpochBook
 from postkeep.services.delivery.findings import examine
+from postkeep.services.delivery.full import FullMailboxes
 from postkeep.services.delivery.received import Received, receive
 from postkeep.services.delivery.reports import compose
 from postkeep.services.delivery.seal import Needs, SealedDeposit, Target, enqueue, place, seal_parts
@@ -88,6 +89,8 @@ class Pipeline:
         resolve: Resolver,
         clock: Clock,
     ) -> None:
+        self.full = FullMailboxes()
+        """Who has no room, for RCPT to know."""
         self._hostname = hostname
         self._book = book
         self._depositor = depositor
@@ -121,20 +124,35 @@ class Pipeline:
         async def put(tenant: bytes, keys: list[SignedPublicKey]) -> asyncio.Future[DepositResult]:
             return self._depositor.put(await self.seal_local(received, verdict, tenant, keys))
 
+        octets = received.announced_octets
         waiting = []
         for company in copies:
-            outcome.failed += [Failed(principal, QuotaError.code) for principal in company.over_quota]
-            if company.open_keys:
-                waiting.append((company, await put(company.tenant, company.open_keys)))
-        for company, future in waiting:
-            keys = company.open_keys
-            result = await _settled(future)
+            keys = []
+            for key in company.keys.values():
+                if self.full.has_no_room(key.tenant, key.principal, octets):
+                    outcome.failed.append(Failed(key.principal, QuotaError.code))
+                else:
+                    keys.append(key)
+            if keys:
+                waiting.append((company.tenant, keys, await put(company.tenant, keys)))
+        for tenant, keys, future in waiting:
+            result = await self._noted(tenant, future, octets)
             if len(keys) == 1 or not result.error or result.error in TEMPORARY:
                 outcome.settle(keys, result)
                 continue
             # One recipient has spoilt the deposit of all: give each a body, so that only that one fails.
             for key in keys:
-                outcome.settle([key], await _settled(await put(company.tenant, [key])))
+                alone = await put(tenant, [key])
+                outcome.settle([key], await self._noted(tenant, alone, octets))
+
+    async def _noted(
+        self, tenant: bytes, future: "asyncio.Future[DepositResult]", octets: int
+    ) -> DepositResult:
+        """Wait for a deposit, and remember who had no room."""
+        result = await _settled(future)
+        for principal in result.full:
+            self.full.note(tenant, principal, octets)
+        return result
 
     async def seal_local(
         self, received: Received, verdict: Verdict, tenant: bytes, keys: Sequence[SignedPublicKey]

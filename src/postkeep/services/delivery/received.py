@@ -32,6 +32,12 @@ class Received:
         return b"".join((b"Return-Path: <", sender, b">\r\n", self.trace, self.message))
 
     @property
+    def announced_octets(self) -> int:
+        """The size by which RCPT knows the message: the declared one, unless it has less or none is."""
+        octets = len(self.message)
+        return min(self.envelope.parameters.size or octets, octets)
+
+    @property
     def relayed(self) -> bytes:
         """The message as it goes on to other servers, and to the sender's own Sent mailbox."""
         return self.trace + self.message

@@ -47,6 +47,8 @@ class Submitter:
 
     def __init__(self, pipeline: Pipeline, vault: SubmitTarget) -> None:
         self._pipeline = pipeline
+        self.full = pipeline.full
+        """Who has no room, for RCPT to know."""
         self._vault = vault
 
     async def submit(self, envelope: Envelope, content: bytes, author: Author, *, save_sent: bool) -> None:
@@ -71,7 +73,7 @@ class Submitter:
         if own is not None:
             sealed.append(await pipeline.seal_local(received, verdict, tenant, list(own.keys.values())))
         if sealed:
-            await self._store(sealed, author)
+            await self._store(sealed, author, received.announced_octets)
             outcome.stored += 1
         await pipeline.settle(received, outcome)
 
@@ -87,7 +89,7 @@ class Submitter:
         needs = needs_of(received)
         return [await self._pipeline.seal_outbound(received, tenant, outbound, needs, targets)]
 
-    async def _store(self, sealed: list[SealedDeposit], author: Author) -> None:
+    async def _store(self, sealed: list[SealedDeposit], author: Author, octets: int) -> None:
         epochs = {
             epoch.writer.epoch: epoch
             for deposit in sealed
@@ -102,6 +104,9 @@ class Submitter:
         except UnavailableError:
             # The connection broke: the same bodies once more, which the vault recognises.
             answer = await self._vault.submit(request, ticket=author.ticket)
+        for result in answer.results:
+            for principal in result.full:
+                self.full.note(author.key.tenant, principal, octets)
         errors = [result.error for result in answer.results if result.error]
         if errors or len(answer.results) != len(sealed):
             code = next((error for error in errors if error != ABORTED), UnavailableError.code)

@@ -186,9 +186,7 @@ class DirectoryView:
         """Return a route whose keys are all vouched for, each as the one object that all routes share."""
         if not route.recipients:
             return route
-        recipients = [
-            Recipient(self._check_key(recipient.key), recipient.over_quota) for recipient in route.recipients
-        ]
+        recipients = [Recipient(self._check_key(recipient.key)) for recipient in route.recipients]
         return msgspec.structs.replace(route, recipients=recipients)
 
     def _check_key(self, key: SignedPublicKey) -> SignedPublicKey:

@@ -91,6 +91,8 @@ class DepositResult(msgspec.Struct, frozen=True):
 
     placed: list[Placed]
     error: str = ""
+    full: list[bytes] = []
+    """With `over_quota`: the principals whose quota it does not fit in."""
 
 
 class DepositResults(msgspec.Struct, frozen=True):

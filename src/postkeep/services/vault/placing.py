@@ -90,10 +90,10 @@ def plan_group(requests: Sequence[DepositRequest], state: DepositState, now_ms: 
                     fresh.append(number)
                 else:
                     results[number] = _repeat(request.grant, deposit, state, _decode_placed(first_answer))
-            errors = _check_unit([request.deposits[number] for number in fresh], state)
-            for number, error in zip(fresh, errors, strict=True):
-                if any(errors):
-                    results[number] = DepositResult([], error or PLACEMENT_FAILED)
+            faults = _check_unit([request.deposits[number] for number in fresh], state)
+            for number, fault in zip(fresh, faults, strict=True):
+                if any(faults):
+                    results[number] = fault or DepositResult([], PLACEMENT_FAILED)
                     continue
                 deposit = request.deposits[number]
                 durable = Durable(request.locations[number], own_slots[number], now_ms)
@@ -114,22 +114,26 @@ def _repeat(grant: Grant, deposit: Deposit, state: DepositState, placed: list[Pl
     return DepositResult(placed)
 
 
-def _check_unit(deposits: Sequence[Deposit], state: DepositState) -> list[str]:
-    """Return the error code of each deposit, empty for none, counting the ones before it as stored."""
+def _check_unit(deposits: Sequence[Deposit], state: DepositState) -> list[DepositResult | None]:
+    """Return what is wrong with each deposit, None for nothing, counting the ones before it as stored."""
     wanted: dict[tuple[bytes, bytes], int] = {}
-    errors = []
+    faults: list[DepositResult | None] = []
     for deposit in deposits:
-        error = ""
+        missing = False
+        full: dict[bytes, None] = {}
         for placement in deposit.placements:
             key = deposit.tenant, placement.principal
             wanted[key] = wanted.get(key, 0) + deposit.size
             owner = state.principals.get(key)
             if owner is None or _target(deposit.tenant, placement, state) is None:
-                error = NotFoundError.code
+                missing = True
             elif not _fits(owner, wanted[key]):
-                error = error or QuotaError.code
-        errors.append(error)
-    return errors
+                full[placement.principal] = None
+        if missing:
+            faults.append(DepositResult([], NotFoundError.code))
+        else:
+            faults.append(DepositResult([], QuotaError.code, list(full)) if full else None)
+    return faults
 
 
 def _fits(owner: PrincipalState, more_bytes: int) -> bool:

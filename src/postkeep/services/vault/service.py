@@ -153,7 +153,7 @@ class VaultService:
         check_deposits(grant, request.deposits)
         check_submitted(grant, request.deposits, request.epochs)
         check_epochs(request.epochs)
-        return await self._deposit_whole(grant, request.deposits, request.epochs)
+        return await self._deposit_whole(grant, request.deposits, request.epochs, tell_full=True)
 
     async def watch(self, grant: Grant, _request: api.Watch) -> api.Done:
         """Answer `vault.watch`."""
@@ -175,10 +175,20 @@ class VaultService:
         return api.Maintained(*await self._upkeep.run(request.dead_share_max, request.pack_limit))
 
     async def _deposit_whole(
-        self, grant: Grant, deposits: list[api.Deposit], epochs: list[api.NewEpoch]
+        self,
+        grant: Grant,
+        deposits: list[api.Deposit],
+        epochs: list[api.NewEpoch],
+        *,
+        tell_full: bool = False,
     ) -> api.DepositResults:
-        """Deposit all or nothing; raise the error of the first deposit that fails."""
+        """Deposit all or nothing; raise the error of the first deposit that fails.
+
+        `tell_full`: a full mailbox is answered instead, as the caller has to know whose it is.
+        """
         results = await self._groups.deposit(DepositRequest(grant, deposits, epochs, whole=True))
+        if tell_full and any(result.full for result in results):
+            return api.DepositResults(results)
         for result in results:
             if result.error and result.error != PLACEMENT_FAILED:
                 raise _ERRORS.get(result.error, PostkeepError)(f"a deposit failed: {result.error}")
