@@ -9,7 +9,7 @@ from pathlib import Path
 
 from postkeep.crypto import directory_key, hpke, message, passphrase
 from postkeep.crypto.context import context
-from postkeep.crypto.epoch import EpochRewrapper, EpochStep, chain_starts, seal_seed
+from postkeep.crypto.epoch import EpochReader, EpochRewrapper, EpochStep, chain_starts, seal_seed
 from postkeep.crypto.wrap import Wrapper, subkey
 
 IDS = {
@@ -33,6 +33,7 @@ def make() -> dict[str, str]:
         "rewrapped_epoch": EpochRewrapper(seeds, TENANT, PRINCIPAL, 1).rewrap(EPOCH, seed),
         "chain_content": chain_starts(seed)["content"],
         "chain_metadata": chain_starts(seed)["metadata"],
+        "step_content_2": EpochReader(EPOCH, chain_starts(seed)).wrap_key("content", 2),
         "wraps": message.wrap_keys(keys, step, TENANT, BODY, PRINCIPAL, EPOCH),
         "content": message.seal_content(keys, TENANT, BODY, b"content"),
         "summary": message.seal_summary(keys, TENANT, BODY, b"summary"),

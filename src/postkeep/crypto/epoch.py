@@ -1,14 +1,14 @@
 """Epochs: how one writer seals many messages to one principal and forgets how, message by message.
 
 A writer draws a seed, seals it to the principal's public key and grows one chain per category from it:
-`start = HMAC(seed, category)`, `wrap key = HMAC(chain, "key")`, `next chain = HMAC(chain, "next")`. The
-seed goes as soon as the chains exist, and each chain value as soon as it is stepped over: a writer taken over
-after message i can't compute the wrap keys of messages 0..i. A reader gets chain starts from kms and can
-compute every step.
+`start = HMAC(seed, category)`, `wrap key || next chain = BLAKE2b-512(key: chain)`. The seed goes as soon as
+the chains exist, and each chain value as soon as it is stepped over: a writer taken over after message i
+can't compute the wrap keys of messages 0..i. A reader gets chain starts from kms and can compute every step.
 """
 
 # ruff: noqa: PLR0917 - a key's path is many identifiers in one fixed order
 
+import hashlib
 import hmac
 import os
 from collections.abc import Mapping
@@ -21,11 +21,13 @@ from postkeep.crypto.context import context
 from postkeep.crypto.wrap import OVERHEAD_BYTES, Wrapper, subkey
 
 EPOCH_MESSAGES_MAX: Final = 1024
-"""Messages in one epoch: bounds a reader's walk along a chain to about 2 ms."""
+"""Messages in one epoch: bounds a reader's walk along a chain to about 1 ms."""
 EPOCH_SECONDS_MAX: Final = 86_400
 """Age at which a writer starts a new epoch: a day, so that idle writers hold no old chain."""
 SEED_BYTES: Final = 32
 CATEGORIES: Final = ("content", "metadata")
+_STEP: Final = b"postkeep/epoch/1"
+"""Keeps this use of BLAKE2b apart from every other (its personalisation: 16 bytes)."""
 
 FORMAT_PUBLIC: Final = 0x01
 """First byte of an epoch sealed to a public key: version, generation (4 bytes), HPKE ciphertext."""
@@ -52,6 +54,16 @@ class EpochStep(NamedTuple):
 def chain_starts(seed: bytes) -> dict[str, bytes]:
     """Return the start of each category's chain."""
     return {category: hmac.digest(seed, category.encode(), "sha256") for category in CATEGORIES}
+
+
+def _step(chain: bytes) -> tuple[bytes, bytes]:
+    """Return a step's wrap key and the chain after it.
+
+    Keyed BLAKE2b (RFC 7693 section 2.9) is a PRF, and gives both halves in one call of 0.7 us: a reader walks
+    chains of a whole mailbox, and a writer steps twice for each message.
+    """
+    block = hashlib.blake2b(key=chain, digest_size=64, person=_STEP).digest()
+    return block[:SEED_BYTES], block[SEED_BYTES:]
 
 
 def _info(tenant: bytes, principal: bytes, generation: int, epoch: bytes) -> bytes:
@@ -136,13 +148,9 @@ class EpochWriter:
         """Return the next message's wrap keys and forget what leads to them; LimitError when used up."""
         if self._index >= EPOCH_MESSAGES_MAX:
             raise LimitError("the epoch is used up")
-        step = EpochStep(
-            self._index,
-            hmac.digest(self._content, b"key", "sha256"),
-            hmac.digest(self._metadata, b"key", "sha256"),
-        )
-        self._content = hmac.digest(self._content, b"next", "sha256")
-        self._metadata = hmac.digest(self._metadata, b"next", "sha256")
+        content, self._content = _step(self._content)
+        metadata, self._metadata = _step(self._metadata)
+        step = EpochStep(self._index, content, metadata)
         self._index += 1
         return step
 
@@ -171,7 +179,7 @@ class EpochReader:
             raise RefusedError(f"no chain for category {category}")
         chain = self._chains[category]
         while len(keys) <= index:
-            keys.append(hmac.digest(chain, b"key", "sha256"))
-            chain = hmac.digest(chain, b"next", "sha256")
+            key, chain = _step(chain)
+            keys.append(key)
         self._chains[category] = chain
         return keys[index]
