@@ -453,7 +453,7 @@ def test_a_session_renews_for_its_holder_only_and_survives_a_restart(dsn: str, t
         with pytest.raises(RefusedError):
             await thief.sign_out(api.SignOut(signed_in.session))
         told = office.events.named(EventName.TICKET_REFUSE)
-        assert [(item["code"], item["module"]) for item in told] == [("refused.holder", "imap-2.test")] * 2
+        assert [(item["code"], item["instance"]) for item in told] == [("refused.holder", "imap-2.test")] * 2
         await office.server.close()
         restarted = Office(office.pool, tmp_path)
         restarted.mint = office.mint

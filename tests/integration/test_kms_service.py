@@ -222,7 +222,8 @@ def test_a_reader_opens_epochs_in_both_forms_and_each_release_is_in_the_ledger(
             for event in releases:
                 assert (event.count, event.digest) == (3, digest)
                 assert (event.tenant, event.principal) == (tenant.hex(), principal.hex())
-                assert (event.module, event.session) == ("imap-1.test", SESSION.hex())
+                assert (event.module, event.instance) == ("imap", "imap-1.test")
+                assert event.session == SESSION.hex()
                 assert event.category == "content,metadata"
 
     asyncio.run(scenario())

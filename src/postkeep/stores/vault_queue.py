@@ -73,11 +73,12 @@ LIMIT $2
 # Acts of an administrator. An item that is being tried right now is left alone by `retry`.
 ACTS: Final = {
     "retry": "UPDATE queue SET due_ms = $2, not_before_ms = $2 "
-    "WHERE (cardinality($1::bytea[]) = 0 OR item = ANY ($1)) AND (lease IS NULL OR due_ms <= $2)",
+    "WHERE (cardinality($1::bytea[]) = 0 OR item = ANY ($1)) AND (lease IS NULL OR due_ms <= $2) "
+    "RETURNING tenant, item",
     "hold": "UPDATE queue SET held = true WHERE (cardinality($1::bytea[]) = 0 OR item = ANY ($1)) "
-    "AND NOT held AND $2::bigint IS NOT NULL",
+    "AND NOT held AND $2::bigint IS NOT NULL RETURNING tenant, item",
     "release": "UPDATE queue SET held = false WHERE (cardinality($1::bytea[]) = 0 OR item = ANY ($1)) "
-    "AND held AND $2::bigint IS NOT NULL",
+    "AND held AND $2::bigint IS NOT NULL RETURNING tenant, item",
 }
 
 _LOCK_SOME: Final = """
@@ -156,7 +157,6 @@ async def list_items(pool: Pool, tenant: bytes | None, limit: int, now_ms: int) 
     return await pool.fetch(_LIST, tenant, limit, now_ms)
 
 
-async def act_on_items(pool: Pool, act: str, items: Sequence[bytes], now_ms: int) -> int:
-    """Do one of `ACTS` to items, or with none named to all of them; return how many it touched."""
-    status = await pool.execute(ACTS[act], items, now_ms)
-    return int(status.rsplit(" ", 1)[1])
+async def act_on_items(connection: Connection, act: str, items: Sequence[bytes], now_ms: int) -> list[Record]:
+    """Do one of `ACTS` to items, or with none named to all of them; return (tenant, item) of each touched."""
+    return await connection.fetch(ACTS[act], items, now_ms)

@@ -231,7 +231,13 @@ def test_the_administrator_lists_holds_releases_retries_and_deletes(run_vault: R
         with pytest.raises(InvalidInputError):
             await act("burn")
         assert await act("delete") == 2
-        assert {event.event for event in vault.ledger.events} >= {"queue"}
+        acts = [event for event in await vault.events("queue") if event.note]
+        assert [(event.note, event.count) for event in acts] == [
+            ("hold", 1), ("release", 1), ("retry", 1), ("delete", 1), ("delete", 2),
+        ]  # fmt: skip
+        assert {(event.tenant, event.session, event.module) for event in acts} == {
+            (TENANT.hex(), STEWARD.session.hex(), "steward")
+        }
 
     run_vault(job)
 

@@ -67,7 +67,6 @@ async def run(context: ModuleContext) -> None:
         # The whole key, so that an old ticket can still be checked in an investigation.
         trail.note(
             EventName.AUTHORITY_KEY,
-            module=context.instance,
             digest=thumbprint(public_key),
             note=public_key.hex(),
         )

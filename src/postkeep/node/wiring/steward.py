@@ -69,7 +69,7 @@ def _note(trail: Trail, refusal: Refusal) -> None:
         outcome="refused",
         code=refusal.code,
         module=refusal.module,
-        actor=refusal.instance,
+        instance=refusal.instance,
         method=refusal.method,
         tenant=refusal.tenant,
         principal=refusal.principal,

@@ -78,7 +78,7 @@ def _note_refusal(trail: Trail, refusal: Refusal) -> None:
         outcome="refused",
         code=refusal.code,
         module=refusal.module,
-        actor=refusal.instance,
+        instance=refusal.instance,
         method=refusal.method,
         tenant=refusal.tenant,
         principal=refusal.principal,

@@ -319,10 +319,11 @@ class Administration:
 
     def _note(self, grant: Grant, note: str, *, tenant: bytes, principal: bytes = b"") -> None:
         self._state.trail.note(
-            EventName.ADMIN,
+            EventName.DIRECTORY,
             tenant=tenant.hex(),
             principal=principal.hex(),
-            module=grant.peer_instance,
+            module=grant.peer_module,
+            instance=grant.peer_instance,
             session=grant.session.hex(),
             ticket=grant.root_ticket_id,
             method=grant.method,

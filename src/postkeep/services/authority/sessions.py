@@ -69,7 +69,8 @@ class Sessions:
             EventName.SIGN_IN,
             tenant=row.tenant.hex(),
             principal=row.principal.hex(),
-            module=grant.peer_instance,
+            module=grant.peer_module,
+            instance=grant.peer_instance,
             session=session.hex(),
             method=protocol,
         )
@@ -101,7 +102,8 @@ class Sessions:
             EventName.SIGN_OUT,
             tenant=found.tenant.hex(),
             principal=found.principal.hex(),
-            module=grant.peer_instance,
+            module=grant.peer_module,
+            instance=grant.peer_instance,
             session=found.session.hex(),
         )
         return api.Done()

@@ -208,7 +208,8 @@ class SignInDesk:
             code=code,
             tenant=row.tenant.hex() if row else "",
             principal=row.principal.hex() if row else "",
-            module=grant.peer_instance,
+            module=grant.peer_module,
+            instance=grant.peer_instance,
             method=protocol,
             digest="" if row else account.key.hex(),
         )

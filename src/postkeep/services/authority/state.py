@@ -71,7 +71,8 @@ class AuthorityState:
         self.trail.note(
             EventName.TICKET_REVOKE,
             note=f"{revocation.scope} {revocation.subject}",
-            module=grant.peer_instance if grant else "",
+            module=grant.peer_module if grant else "",
+            instance=grant.peer_instance if grant else "",
             session=grant.session.hex() if grant else "",
         )
 
@@ -83,6 +84,7 @@ class AuthorityState:
             tenant=ticket.tenant,
             principal=ticket.principal,
             session=ticket.session,
-            module=ticket.instance,
+            module=ticket.module,
+            instance=ticket.instance,
             note=ticket.purpose or ticket.kind.value,
         )

@@ -43,6 +43,7 @@ class EventFields(TypedDict, total=False):
     principal: str
     actor: str
     module: str
+    instance: str
     session: str
     ticket: str
     method: str

@@ -15,7 +15,7 @@ from postkeep.model.audit import EventName
 from postkeep.model.categories import Category
 from postkeep.services.ledger.trail import Trail
 from postkeep.services.queue import api
-from postkeep.services.vault.dropping import drop_queued
+from postkeep.services.vault.dropping import drop_queued, note_queue_events
 from postkeep.services.vault.erasing import erase
 from postkeep.services.vault.events import event_fields
 from postkeep.services.vault.groups import Stores
@@ -161,7 +161,7 @@ class QueueService:
 
             async def work(connection: Connection) -> Sequence[Record]:
                 rows = await lock_items(connection, request.ids)
-                await drop_queued(connection, grant, rows, self._clock.now_ms())
+                await drop_queued(connection, grant, rows, self._clock.now_ms(), note="delete")
                 return rows
 
             dropped = await in_transaction(self._stores.pool, work)
@@ -169,8 +169,13 @@ class QueueService:
             return api.QueueActed(len(dropped))
         if request.act not in ACTS:
             raise InvalidInputError(f"no such act: {request.act[:20]!r}")
-        with database_errors():
-            count = await act_on_items(self._stores.pool, request.act, request.ids, self._clock.now_ms())
+
+        async def act(connection: Connection) -> int:
+            rows = await act_on_items(connection, request.act, request.ids, self._clock.now_ms())
+            await note_queue_events(connection, grant, rows, note=request.act)
+            return len(rows)
+
+        count = await in_transaction(self._stores.pool, act)
         self._watching.queue_changed()
         return api.QueueActed(count)
 

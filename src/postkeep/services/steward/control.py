@@ -7,6 +7,7 @@ undone, before the next act. Each act stands in the ledger before it is done.
 
 import asyncio
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from postkeep.base.address import Address, parse_address, parse_domain
@@ -23,6 +24,7 @@ from postkeep.services.steward.api import Gone
 from postkeep.services.steward.pending import Act, Begun, Pending
 from postkeep.services.vault.api import RemovePrincipal, RemoveTenant, SetQuota
 from postkeep.services.vault.client import VaultClient
+from postkeep.tickets.rules import CLI
 
 
 def queue_principal(tenant: bytes) -> bytes:
@@ -55,9 +57,18 @@ class Control:
         """What is found pending under it was interrupted, and is not being worked on."""
 
     async def record(
-        self, operator: Operator, act: str, *, tenant: bytes = NOBODY, principal: bytes = NOBODY
+        self,
+        operator: Operator,
+        act: str,
+        *,
+        tenant: bytes = NOBODY,
+        principal: bytes = NOBODY,
+        objects: Sequence[bytes] = (),
     ) -> None:
-        """Have an administrative act in the ledger before it is done; UnavailableError if that fails."""
+        """Have an administrative act in the ledger before it is done; UnavailableError if that fails.
+
+        `objects`: identifiers of what else it is done to; none, where there are such: to all of them.
+        """
         await self._trail.record(
             EventName.ADMIN,
             note=act,
@@ -66,6 +77,9 @@ class Control:
             session=operator.session.hex(),
             ticket=operator.root_ticket,
             actor="operator",
+            module=CLI,
+            count=len(objects),
+            digest=hashlib.sha256(b"".join(objects)).hexdigest() if objects else "",
         )
 
     async def create_tenant(self, operator: Operator, domain_text: str, name: str) -> directory.TenantInfo:

@@ -273,7 +273,7 @@ class StewardService:
         """Retry, hold, release or delete."""
         if request.act not in QUEUE_ACTS:
             raise InvalidInputError(public_text="The acts are: retry, hold, release, delete.")
-        await self._control.record(operator, f"queue_{request.act}")
+        await self._control.record(operator, f"queue_{request.act}", objects=request.ids)
         acted = await self._vault.queue_act(QueueAct(request.act, request.ids), ticket=operator.ticket)
         return api.Counted(acted.count)
 

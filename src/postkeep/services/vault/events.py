@@ -30,7 +30,8 @@ def event_fields(
     owner = principal or grant.principal
     fields: EventFields = {
         "module": grant.peer_module,
-        "ticket": grant.ticket_id,
+        "instance": grant.peer_instance,
+        "ticket": grant.root_ticket_id or grant.ticket_id,
         "method": grant.method,
         "count": len(objects),
         "digest": hashlib.sha256(b"".join(objects)).hexdigest(),
