@@ -20,6 +20,7 @@ from postkeep.base.ids import new_id
 from postkeep.crypto.epoch import chain_starts, open_seed
 from postkeep.faces.relay.destinations import Destinations, Limits
 from postkeep.faces.relay.finish import Finisher
+from postkeep.faces.relay.leases import Leases
 from postkeep.faces.relay.lookup import Lookup, LookupPolicy, make_resolver
 from postkeep.faces.relay.opened import Opener
 from postkeep.faces.relay.record import Recorder
@@ -91,6 +92,12 @@ class RelayWorld:
         leased = await self._call("queue_lease", request)
         assert isinstance(leased, queue_api.LeasedItems)
         return leased
+
+    async def queue_renew(self, request: queue_api.Renew, *, ticket: bytes) -> queue_api.Renewed:
+        assert ticket == b"ticket for relay"
+        renewed = await self._call("queue_renew", request)
+        assert isinstance(renewed, queue_api.Renewed)
+        return renewed
 
     async def queue_content(self, request: queue_api.QueueContent, *, ticket: bytes) -> queue_api.QueueBytes:
         assert ticket == b"ticket for relay"
@@ -226,6 +233,7 @@ async def running_relay(
     allow_private: bool = True,
     own_endpoints: frozenset[tuple[str, int]] = frozenset(),
     limits: Limits = Limits(20, 3),  # noqa: B008 - an immutable value
+    lease_seconds: int = LEASE_SECONDS,
 ) -> AsyncIterator[None]:
     """Run a whole relay in the world until the block ends."""
     clock = world.clock
@@ -247,12 +255,13 @@ async def running_relay(
         clock=clock,
     )
     policy = LookupPolicy(port, HOST, own_endpoints, allow_private, smarthost)
+    leases = Leases(world, tickets, lease_seconds)
     destinations = Destinations(
         connector=Connector(Lookup(make_resolver(resolver), policy), HOST, make_contexts()),
         fetch=opener.content,
         finisher=finisher,
         limits=limits,
-        clock=clock,
+        leases=leases,
         single_line=smarthost is not None,
     )
     worker = Worker(
@@ -261,8 +270,7 @@ async def running_relay(
         opener=opener,
         destinations=destinations,
         finisher=finisher,
-        lease_seconds=LEASE_SECONDS,
-        clock=clock,
+        leases=leases,
         drain_seconds=0.5,
     )
     stop = asyncio.Event()

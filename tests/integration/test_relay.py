@@ -14,6 +14,7 @@ from tests import dns_server, smtp_sink
 from tests.relay_world import HOST, POLICY, RelayWorld, relay_world, running_relay
 from tests.smtp_sink import Act, Script, Sink
 
+from postkeep.base.ids import new_id
 from postkeep.faces.relay.destinations import Limits
 from postkeep.protocols.smtp.events import Content, Event, Mail, Rcpt
 from postkeep.protocols.smtp.parameters import RcptParameters
@@ -509,6 +510,53 @@ def test_a_crash_between_report_and_record_reports_once(run: Callable[[Job], Non
             await world.until(0)
         assert sink.sessions == 2
         assert len(world.reports()) == await world.stored() == 1
+
+    run(job)
+
+
+def test_a_lease_is_renewed_for_as_long_as_its_item_is_worked_on(run: Callable[[Job], None]) -> None:
+    async def job(world: RelayWorld) -> None:
+        sink = Sink(at(Content, "hang"))
+        await world.submit(MESSAGE, ["bob@example.net"])
+        async with net(world, sink, lease_seconds=1):
+            await eventually(lambda: bool(sink.sessions))
+            for _ in range(8):
+                await asyncio.sleep(0.4)
+                world.clock.advance(0.4)
+            assert [row.leased for row in await world.rows()] == [True]
+            assert sink.sessions == 1
+            sink.script = usual
+            sink.hang_up()
+            await world.until(1, attempts=1)
+
+    run(job)
+
+
+def test_a_lost_lease_ends_the_attempt_before_anything_more_is_sent(run: Callable[[Job], None]) -> None:
+    async def job(world: RelayWorld) -> None:
+        sink = Sink(at(Mail, "hang"))
+        await world.submit(MESSAGE, ["bob@example.net"])
+        async with net(world, sink, lease_seconds=1):
+            await eventually(lambda: bool(sink.sessions))
+            await world.vault.stores.pool.execute("UPDATE queue SET lease = $1", new_id())
+            sink.script = usual
+            await eventually(lambda: not sink.open_now)
+            (row,) = await world.rows()
+            assert (row.attempts, row.reason) == (0, "")
+        assert (sink.taken, world.events.notes) == ([], [])
+
+    run(job)
+
+
+def test_an_attempt_ends_when_its_lease_can_not_be_renewed_in_time(run: Callable[[Job], None]) -> None:
+    async def job(world: RelayWorld) -> None:
+        sink = Sink(at(Mail, "hang"))
+        await world.submit(MESSAGE, ["bob@example.net"])
+        async with net(world, sink, lease_seconds=1):
+            await eventually(lambda: bool(sink.sessions))
+            world.outages["queue_renew"] = 10**6
+            await eventually(lambda: not sink.open_now)
+        assert sink.taken == []
 
     run(job)
 

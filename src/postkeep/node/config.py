@@ -62,8 +62,9 @@ class RelayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Waits between attempts; the last one repeats."""
     expire_seconds: int = 5 * 86400
     delay_notice_seconds: int = 4 * 3600
-    lease_seconds: int = 300
-    """How long one attempt may take; mail that a relay held when it died is tried again after it."""
+    lease_seconds: int = 30
+    """How long a claim on an item holds unless it is renewed: mail that a relay held when it died is tried
+    again after it."""
     destination_connections_max: int = 5
     connections_max: int = 50
     allow_private_addresses: bool = False

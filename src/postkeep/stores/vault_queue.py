@@ -40,9 +40,20 @@ WHERE q.item = $1 AND q.lease = $2 AND q.due_ms > $3
 _LOCK_LEASED: Final = """
 SELECT q.tenant, q.item, q.body, q.slot
 FROM queue q JOIN unnest($1::bytea[], $2::bytea[]) AS o (item, lease) ON q.item = o.item AND q.lease = o.lease
-WHERE q.due_ms > $3
 ORDER BY q.tenant, q.item
 FOR UPDATE OF q
+"""
+
+_RENEW: Final = """
+WITH held AS MATERIALIZED (
+    SELECT q.tenant, q.item
+    FROM queue q
+    JOIN unnest($1::bytea[], $2::bytea[]) AS c (item, lease) ON q.item = c.item AND q.lease = c.lease
+    ORDER BY q.tenant, q.item
+    FOR UPDATE OF q
+)
+UPDATE queue q SET due_ms = $3 FROM held h WHERE q.tenant = h.tenant AND q.item = h.item
+RETURNING q.item
 """
 
 _AGAIN: Final = """
@@ -130,10 +141,19 @@ async def read_leased(pool: Pool, item: bytes, lease: bytes, now_ms: int) -> Rec
 
 
 async def lock_leased(
-    connection: Connection, items: Sequence[bytes], leases: Sequence[bytes], now_ms: int
+    connection: Connection, items: Sequence[bytes], leases: Sequence[bytes]
 ) -> list[Record]:
-    """Lock the items whose lease holds."""
-    return await connection.fetch(_LOCK_LEASED, items, leases, now_ms)
+    """Lock the items that nobody has leased since: an outcome that comes late still counts."""
+    return await connection.fetch(_LOCK_LEASED, items, leases)
+
+
+async def renew_leases(
+    connection: Connection, claims: Sequence[tuple[bytes, bytes]], end_ms: int
+) -> set[bytes]:
+    """Move the end of claims (item, lease); return the items that they still hold."""
+    items, leases = [claim[0] for claim in claims], [claim[1] for claim in claims]
+    rows = await connection.fetch(_RENEW, items, leases, end_ms)
+    return {row["item"] for row in rows}
 
 
 async def lock_items(connection: Connection, items: Sequence[bytes]) -> list[Record]:

@@ -159,6 +159,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("vault.next_changes",            (IMAP,), waits=True),
     # --- vault: the queue ---
     Rule("vault.queue_lease",             (RELAY,), OPERATION, _QUEUE, MAIL),
+    Rule("vault.queue_renew",             (RELAY,), OPERATION, _QUEUE, METADATA),
     Rule("vault.queue_content",           (RELAY,), OPERATION, _QUEUE, CONTENT),
     Rule("vault.queue_update",            (RELAY,), OPERATION, _QUEUE, METADATA, counts="outcomes"),
     Rule("vault.queue_wait",              (RELAY,), OPERATION, _QUEUE, METADATA, waits=True),

@@ -17,7 +17,7 @@ from tests.integration.vault.conftest import (
 )
 
 from postkeep.base.clock import FixedClock
-from postkeep.base.errors import InvalidInputError, NotFoundError, RefusedError, UnavailableError
+from postkeep.base.errors import InvalidInputError, LimitError, NotFoundError, RefusedError, UnavailableError
 from postkeep.base.ids import NOBODY, new_id
 from postkeep.services.queue import api as queue_api
 from postkeep.services.vault import api
@@ -116,6 +116,39 @@ def test_an_item_that_somebody_holds_locked_does_not_hold_up_the_others(run_vaul
             await other.execute("SELECT 1 FROM queue WHERE item = $1 FOR UPDATE", items[0].id)
             got = await asyncio.wait_for(lease(vault), 10)
         assert {item.id for item in got.items} == {items[1].id, items[2].id}
+
+    run_vault(job)
+
+
+def test_a_claim_is_renewed_until_somebody_else_has_the_item_or_it_is_gone(run_vault: RunVault) -> None:
+    async def job(vault: Vault) -> None:
+        ann = Person(TENANT)
+        items = [queue_item(ann) for _ in range(3)]
+        await enqueue(vault, ann, *items)
+        mine = {item.id: queue_api.Claim(item.id, item.lease) for item in (await lease(vault)).items}
+
+        async def renew() -> set[bytes]:
+            request = queue_api.Renew(list(mine.values()), 60)
+            return set((await vault.call("queue_renew", RELAY, request)).lost)
+
+        for _ in range(3):
+            clock(vault).advance(50)
+            assert await renew() == set()
+            assert (await lease(vault)).items == []
+        clock(vault).advance(61)
+        (other,) = (await lease(vault, limit=1)).items
+        assert await renew() == {other.id}
+        gone = next(item.id for item in items if item.id != other.id)
+        await vault.call("queue_act", STEWARD, queue_api.QueueAct("delete", [gone]))
+        assert await renew() == {other.id, gone}
+        (last,) = set(mine) - {other.id, gone}
+        clock(vault).advance(61)
+        late = queue_api.QueueOutcome(last, mine[last].lease, done=True)
+        await vault.call("queue_update", RELAY, queue_api.QueueUpdate([late]))
+        left = await vault.stores.pool.fetch("SELECT item FROM queue")
+        assert [row[0] for row in left] == [other.id]
+        with pytest.raises(LimitError):
+            await vault.call("queue_renew", RELAY, queue_api.Renew([], 10**6))
 
     run_vault(job)
 

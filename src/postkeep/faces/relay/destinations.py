@@ -7,10 +7,10 @@ from typing import Final, NamedTuple
 
 import structlog
 
-from postkeep.base.clock import Clock
 from postkeep.base.errors import PostkeepError
 from postkeep.faces.relay.budget import OctetBudget
 from postkeep.faces.relay.finish import Finisher
+from postkeep.faces.relay.leases import Lease, LeaseLostError, Leases
 from postkeep.faces.relay.opened import OpenItem
 from postkeep.faces.relay.results import CONNECTION_LOST, Ending, Failure, all_alike
 from postkeep.faces.relay.route import RouteError
@@ -18,18 +18,18 @@ from postkeep.faces.relay.session import Connector, Session
 
 IDLE_SECONDS: Final = 2.0
 """A session without work waits so long for more: connecting again costs both sides more than waiting."""
-LEASE_MARGIN_SECONDS: Final = 5.0
-"""An attempt ends so long before its lease does: time to record what became of it."""
+ATTEMPT_SECONDS_MAX: Final = 300.0
+"""One attempt at one message: a server that takes longer keeps a session from everybody else."""
 _REQUIRES_TLS: Final = "TLS"
 
 _log = structlog.get_logger(__name__)
 
 
 class Work(NamedTuple):
-    """An opened item and the moment at which its lease ends."""
+    """An opened item and the claim on it."""
 
     opened: OpenItem
-    lease_end_ms: int
+    lease: Lease
 
 
 class Limits(NamedTuple):
@@ -56,13 +56,13 @@ class Destinations:
         fetch: Callable[[OpenItem], Awaitable[bytes]],
         finisher: Finisher,
         limits: Limits,
-        clock: Clock,
+        leases: Leases,
         single_line: bool,
     ) -> None:
         self.connector = connector
         self.fetch = fetch
         self.finisher = finisher
-        self.clock = clock
+        self.leases = leases
         self.limits = limits
         self.slots = asyncio.Semaphore(limits.sessions_max)
         self.budget = OctetBudget()
@@ -87,8 +87,10 @@ class Destinations:
             sessions = self._lines[line] = _Sessions(line, self)
         sessions.put(work)
 
-    def settled(self, destination: str) -> None:
+    def settled(self, work: Work) -> None:
         """Note that an item has left."""
+        self.leases.release(work.lease)
+        destination = work.opened.item.destination
         self.waiting[destination] -= 1
         if self.waiting[destination] <= 0:
             del self.waiting[destination]
@@ -115,7 +117,7 @@ class Destinations:
 
     async def _give_back(self, work: Work) -> None:
         await self.finisher.give_back(work.opened.item)
-        self.settled(work.opened.item.destination)
+        self.settled(work)
 
 
 class _Sessions:
@@ -182,20 +184,20 @@ class _Sessions:
     async def _attempt(self, session: Session | None, work: Work) -> Session | None:
         """Try one item; return the session if it can take another."""
         owner = self._owner
-        seconds = (work.lease_end_ms - owner.clock.now_ms()) / 1000 - LEASE_MARGIN_SECONDS
         try:
-            if owner.stopping or seconds <= 0:
+            if owner.stopping:
                 await owner.finisher.give_back(work.opened.item)
                 return session
-            if session is not None and session.broken:
-                await session.quit()
-                session = None  # the server has hung up meanwhile
+            session = await self._fit(session, work)
             if session is None:
-                session = await self._connect(work, seconds)
-                if session is None:
-                    return None
+                return None
             async with owner.budget.hold(2 * work.opened.item.size):
-                await self._send(session, work.opened, seconds)
+                await self._send(session, work)
+        except LeaseLostError:
+            # Nothing is recorded: the item is another's now, or gone.
+            _log.info("attempt_left", item=work.opened.item.id.hex())
+            if session is not None:
+                session.abandon()
         except Exception as error:  # noqa: BLE001 - one item must not take the others' session with it
             _log.exception("attempt_failed", item=work.opened.item.id.hex())
             if session is not None:
@@ -206,19 +208,27 @@ class _Sessions:
                 session.abandon()
             raise
         finally:
-            owner.settled(work.opened.item.destination)
+            owner.settled(work)
         return None if session is None or session.broken else session
 
-    async def _connect(self, work: Work, seconds: float) -> Session | None:
+    async def _fit(self, session: Session | None, work: Work) -> Session | None:
+        """Return a session that can send: the one there is, unless the server has hung up, or a new one."""
+        if session is not None and not session.broken:
+            return session
+        if session is not None:
+            await session.quit()
+        return await self._connect(work)
+
+    async def _connect(self, work: Work) -> Session | None:
         line = self._line
         destination = line.destination or work.opened.item.destination
         try:
-            async with asyncio.timeout(seconds):
+            async with work.lease.held(ATTEMPT_SECONDS_MAX):
                 return await self._owner.connector.connect(destination, tls_required=line.tls_required)
         except RouteError as error:
             failure = error.failure
         except TimeoutError:
-            failure = Failure(Ending.TEMPORARY, CONNECTION_LOST, detail="the lease ended while connecting")
+            failure = Failure(Ending.TEMPORARY, CONNECTION_LOST, detail="connecting took too long")
         _log.info("no_session", status=failure.status, remote=failure.remote, detail=failure.detail)
         await self._fail(work.opened, failure)
         while self._queue:
@@ -227,22 +237,22 @@ class _Sessions:
             try:
                 await self._fail(other.opened, failure)
             finally:
-                self._owner.settled(other.opened.item.destination)
+                self._owner.settled(other)
         return None
 
     async def _fail(self, opened: OpenItem, failure: Failure) -> None:
         results = all_alike(opened.envelope.recipients, failure)
         await self._owner.finisher.finish(opened, results, lambda: self._owner.fetch(opened))
 
-    async def _send(self, session: Session, opened: OpenItem, seconds: float) -> None:
-        owner = self._owner
+    async def _send(self, session: Session, work: Work) -> None:
+        owner, opened = self._owner, work.opened
         try:
             content = await owner.fetch(opened)
         except PostkeepError as error:
             await owner.finisher.give_back(opened.item, error)
             return
         try:
-            async with asyncio.timeout(seconds):
+            async with work.lease.held(ATTEMPT_SECONDS_MAX):
                 results = await session.send(opened.envelope, content)
         except TimeoutError:
             session.abandon()

@@ -33,7 +33,7 @@ from postkeep.services.smtpclient import (
 )
 
 TIMEOUTS: Final = Timeouts(connect=10.0, greeting=60.0, command=60.0, data=60.0, content=240.0)
-"""Shorter than RFC 5321 section 4.5.3.2 asks at most: the lease of an item bounds an attempt as a whole."""
+"""Shorter than RFC 5321 section 4.5.3.2 asks at most: an attempt as a whole is bounded too."""
 _DIAGNOSTIC_CHARACTERS_MAX: Final = 500
 _CLOSING: Final = 421
 

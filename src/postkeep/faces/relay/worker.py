@@ -6,10 +6,10 @@ from typing import Final, Protocol
 
 import structlog
 
-from postkeep.base.clock import Clock
 from postkeep.base.errors import PostkeepError, RefusedError
 from postkeep.faces.relay.destinations import Destinations, Work
 from postkeep.faces.relay.finish import Finisher
+from postkeep.faces.relay.leases import Leases
 from postkeep.faces.relay.opened import Opener
 from postkeep.faces.relay.schedule import schedule
 from postkeep.services.delivery.deposit import TicketSource
@@ -50,8 +50,7 @@ class Worker:
         opener: Opener,
         destinations: Destinations,
         finisher: Finisher,
-        lease_seconds: int,
-        clock: Clock,
+        leases: Leases,
         drain_seconds: float = DRAIN_SECONDS,
     ) -> None:
         self._queue = queue
@@ -59,24 +58,23 @@ class Worker:
         self._opener = opener
         self._destinations = destinations
         self._finisher = finisher
-        self._lease_seconds = lease_seconds
-        self._clock = clock
+        self._leases = leases
         self._drain_seconds = drain_seconds
 
     async def run(self, stop: asyncio.Event) -> None:
         """Relay mail until `stop` is set; then finish what is being sent and give back the rest."""
         loop = asyncio.create_task(self._loop())
+        renewal = asyncio.create_task(self._leases.keep())
         stopped = asyncio.create_task(stop.wait())
         try:
-            await asyncio.wait({loop, stopped}, return_when=asyncio.FIRST_COMPLETED)
-            if loop.done():
-                loop.result()
+            await asyncio.wait({loop, renewal, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            for task in (loop, renewal):
+                if task.done():
+                    task.result()
         finally:
-            for task in (loop, stopped):
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
+            await _end(loop, stopped)
             await self._destinations.close(self._drain_seconds)
+            await _end(renewal)
 
     async def _loop(self) -> None:
         while True:
@@ -95,26 +93,34 @@ class Worker:
         if not demand.limit:
             await self._wait_for_room(PAUSE_SECONDS)
             return
-        now_ms = self._clock.now_ms()
+        asked = asyncio.get_running_loop().time()
         ticket = await self._tickets.get()
         leased = await self._queue.queue_lease(
-            Lease(demand.limit, self._lease_seconds, demand.busy), ticket=ticket
+            Lease(demand.limit, self._leases.seconds, demand.busy), ticket=ticket
         )
         if leased.items:
-            await self._take(leased, now_ms + self._lease_seconds * 1000)
+            await self._take(leased, asked)
         elif demand.busy:
             await self._wait_for_room(PAUSE_SECONDS)
         else:
             await self._queue.queue_wait(QueueWait(WAIT_SECONDS), ticket=ticket)
 
-    async def _take(self, leased: LeasedItems, lease_end_ms: int) -> None:
+    async def _take(self, leased: LeasedItems, asked: float) -> None:
+        leases = [self._leases.take(item, asked) for item in leased.items]
         opened = await self._opener.open(leased.items)
-        for item, found in zip(leased.items, opened, strict=True):
+        for item, lease, found in zip(leased.items, leases, opened, strict=True):
             if isinstance(found, PostkeepError):
+                self._leases.release(lease)
                 await self._finisher.give_back(item, found)
             else:
-                self._destinations.put(Work(found, lease_end_ms))
+                self._destinations.put(Work(found, lease))
 
     async def _wait_for_room(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._destinations.freed.wait(), seconds)
+
+
+async def _end(*tasks: "asyncio.Task[None] | asyncio.Task[bool]") -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)

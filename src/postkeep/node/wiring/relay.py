@@ -6,6 +6,7 @@ import socket
 from postkeep.base.clock import SystemClock
 from postkeep.faces.relay.destinations import Destinations, Limits
 from postkeep.faces.relay.finish import Finisher
+from postkeep.faces.relay.leases import Leases
 from postkeep.faces.relay.lookup import Lookup, LookupPolicy, make_resolver, own_endpoints, parse_smarthost
 from postkeep.faces.relay.opened import Opener
 from postkeep.faces.relay.record import Recorder
@@ -62,12 +63,13 @@ async def run(context: ModuleContext) -> None:
             clock=clock,
         )
         lookup = Lookup(make_resolver(relay.resolver), lookup_policy(config, hostname))
+        leases = Leases(vault, tickets, relay.lease_seconds)
         destinations = Destinations(
             connector=Connector(lookup, hostname, make_contexts()),
             fetch=opener.content,
             finisher=finisher,
             limits=Limits(relay.connections_max, relay.destination_connections_max),
-            clock=clock,
+            leases=leases,
             single_line=bool(relay.smarthost),
         )
         worker = Worker(
@@ -76,8 +78,7 @@ async def run(context: ModuleContext) -> None:
             opener=opener,
             destinations=destinations,
             finisher=finisher,
-            lease_seconds=relay.lease_seconds,
-            clock=clock,
+            leases=leases,
         )
         context.ready()
         await worker.run(context.stop)

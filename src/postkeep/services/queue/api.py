@@ -57,6 +57,26 @@ class QueueBytes(msgspec.Struct, frozen=True):
     data: bytes
 
 
+class Claim(msgspec.Struct, frozen=True):
+    """A claimed item and what proves the claim."""
+
+    id: bytes
+    lease: bytes
+
+
+class Renew(msgspec.Struct, frozen=True):
+    """`vault.queue_renew`: hold claimed items for `seconds` from now."""
+
+    claims: list[Claim]
+    seconds: int
+
+
+class Renewed(msgspec.Struct, frozen=True):
+    """The items that are the caller's no more: gone, or claimed by another. Nothing may be done with them."""
+
+    lost: list[bytes]
+
+
 class QueueOutcome(msgspec.Struct, frozen=True):
     """What became of one attempt. `done`: the item goes; otherwise it is due again at `not_before_ms`."""
 

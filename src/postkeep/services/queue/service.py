@@ -34,6 +34,7 @@ from postkeep.stores.vault_queue import (
     lock_leased,
     next_due_ms,
     read_leased,
+    renew_leases,
     try_again,
 )
 from postkeep.tickets.clear import Grant
@@ -86,6 +87,19 @@ class QueueService:
         ]
         return api.LeasedItems(items, due_ms)
 
+    async def renew(self, _grant: Grant, request: api.Renew) -> api.Renewed:
+        """Answer `vault.queue_renew`. A claim that has ended holds again if nobody has taken the item."""
+        if len(request.claims) > LEASE_ITEMS_MAX or not 0 < request.seconds <= LEASE_SECONDS_MAX:
+            raise LimitError(f"{len(request.claims)} claims for {request.seconds} seconds")
+        claims = sorted({(claim.id, claim.lease) for claim in request.claims})
+        end_ms = self._clock.now_ms() + request.seconds * 1000
+
+        async def work(connection: Connection) -> set[bytes]:
+            return await renew_leases(connection, claims, end_ms)
+
+        held = await in_transaction(self._stores.pool, work)
+        return api.Renewed([item for item, _ in claims if item not in held])
+
     async def content(self, grant: Grant, request: api.QueueContent) -> api.QueueBytes:
         """Answer `vault.queue_content`."""
         if request.offset < 0 or request.length < 0:
@@ -121,7 +135,6 @@ class QueueService:
                 connection,
                 list(outcomes),
                 [outcome.lease for outcome in outcomes.values()],
-                now_ms,
             )
             done = [row for row in rows if outcomes[row["item"]].done]
             await try_again(

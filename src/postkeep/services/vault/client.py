@@ -125,6 +125,10 @@ class VaultClient:
         """Claim due items."""
         return await self._link.call("vault.queue_lease", request, queue_api.LeasedItems, ticket=ticket)
 
+    async def queue_renew(self, request: queue_api.Renew, *, ticket: bytes = b"") -> queue_api.Renewed:
+        """Hold claimed items for longer."""
+        return await self._link.call("vault.queue_renew", request, queue_api.Renewed, ticket=ticket)
+
     async def queue_content(
         self, request: queue_api.QueueContent, *, ticket: bytes = b""
     ) -> queue_api.QueueBytes:

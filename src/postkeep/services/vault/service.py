@@ -127,6 +127,7 @@ class VaultService:
             "vault.maintain": (api.Maintain, self.maintain),
             "vault.check": (api.CheckStore, self._checking.check),
             "vault.queue_lease": (queue_api.Lease, self._queue.lease),
+            "vault.queue_renew": (queue_api.Renew, self._queue.renew),
             "vault.queue_content": (queue_api.QueueContent, self._queue.content),
             "vault.queue_update": (queue_api.QueueUpdate, self._queue.update),
             "vault.queue_wait": (queue_api.QueueWait, self._queue.wait),
