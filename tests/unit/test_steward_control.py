@@ -6,13 +6,14 @@ whose mail and limits the vault holds) and can break at any call, before or afte
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
 from postkeep.base.errors import ConflictError, NotFoundError, PostkeepError, RefusedError, UnavailableError
+from postkeep.base.ids import new_id
 from postkeep.services.authority import api as directory
 from postkeep.services.authority.client import AuthorityClient
 from postkeep.services.kms import api as kms
@@ -213,6 +214,44 @@ def test_an_act_cut_off_anywhere_is_whole_or_undone_after_the_next(
                 await _control(keepers, state).create_tenant(OPERATOR, "next.example", "Next")
                 _assert_whole(keepers, state)
             else:
+                _assert_whole(keepers, state)
+                return step
+
+    assert asyncio.run(scenario()) >= 4
+
+
+REPEATED: dict[str, Callable[[Control, Operator], Coroutine[Any, Any, Any]]] = {
+    "create tenant": lambda control, operator: control.create_tenant(operator, "new.example", "New"),
+    "delete tenant": lambda control, operator: control.delete_tenant(operator, "old.example"),
+    "create user": lambda control, operator: control.create_user(operator, "new@old.example", "", None, 7),
+    "delete user": lambda control, operator: control.delete_user(operator, "old@old.example"),
+}
+
+
+@pytest.mark.parametrize("after_effect", [False, True])
+@pytest.mark.parametrize("name", sorted(REPEATED))
+def test_an_act_cut_off_anywhere_succeeds_when_the_same_command_comes_again(
+    tmp_path: Path, name: str, *, after_effect: bool
+) -> None:
+    async def scenario() -> int:
+        step = 0
+        while True:
+            step += 1
+            state = tmp_path / f"{step}-{after_effect}"
+            keepers = await _prepared(state)
+            keepers.break_at, keepers.after_effect = step, after_effect
+            first = replace(OPERATOR, token=new_id())
+            try:
+                await REPEATED[name](_control(keepers, state), first)
+            except UnavailableError:
+                keepers.break_at = -1
+                await REPEATED[name](_control(keepers, state), replace(first, again=True))
+                _assert_whole(keepers, state)
+                made = {info.principal for info in keepers.users.values()} | set(keepers.tenants)
+                assert (first.token in made) == name.startswith("create")
+            else:
+                # The whole was done and only the answer was lost: the same again, in a new steward.
+                await REPEATED[name](_control(keepers, state), replace(first, again=True))
                 _assert_whole(keepers, state)
                 return step
 

@@ -2,12 +2,14 @@
 
 import asyncio
 import os
+import time
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
-from postkeep.base.errors import RefusedError
+from postkeep.base.errors import RefusedError, UnavailableError
+from postkeep.base.ids import new_id
 from postkeep.node.cli.output import CommandError, Exit
 from postkeep.node.cli.texts import text
 from postkeep.node.running import running
@@ -15,19 +17,34 @@ from postkeep.node.running import running
 T = TypeVar("T")
 CALL_SECONDS_MAX = 60.0
 """As long as the ticket that the steward works with lives."""
+RETRY_SECONDS = 5.0
+"""How long a command goes on trying: a module that restarts is back in one or two."""
+PAUSE_SECONDS = 0.2
+"""Between tries."""
 
 
 def call(data: Path, method: str, request: msgspec.Struct, reply: type[T]) -> T:
-    """Ask the steward of the node in `data`; raises what it answers, and CommandError where none runs."""
+    """Ask the steward of the node in `data`; raises what it answers, and CommandError where none runs.
+
+    What is not available for a moment is asked for again, under the same token, so that it is done once.
+    """
     state = running(data)
     if state is None:
         raise CommandError(text("error.not_running", data=data), Exit.NOT_RUNNING, "not_running")
-    try:
-        return asyncio.run(_call(data, Path(state.run), method, request, reply))
-    except RefusedError as error:
-        if error.code.startswith("refused.operator"):
-            raise CommandError(text("error.not_owner", data=data)) from error
-        raise
+    request = msgspec.structs.replace(request, token=new_id())
+    end = time.monotonic() + RETRY_SECONDS
+    while True:
+        try:
+            return asyncio.run(_call(data, Path(state.run), method, request, reply))
+        except UnavailableError:
+            if time.monotonic() >= end:
+                raise
+        except RefusedError as error:
+            if error.code.startswith("refused.operator"):
+                raise CommandError(text("error.not_owner", data=data)) from error
+            raise
+        request = msgspec.structs.replace(request, again=True)
+        time.sleep(PAUSE_SECONDS)
 
 
 async def _call(data: Path, run: Path, method: str, request: msgspec.Struct, reply: type[T]) -> T:

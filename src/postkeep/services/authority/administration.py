@@ -259,6 +259,9 @@ class Administration:
         if not set(request.protocols) <= PROTOCOLS:
             raise InvalidInputError("a protocol is `imap` or `submission`")
         held = await self._state.access.credentials(row.principal)
+        if request.id and any(item.id == _identifier(request.id) for item in held):
+            await self.delete_app_password(grant, api.DeleteAppPassword(row.principal, request.id))
+            held = await self._state.access.credentials(row.principal)
         if sum(item.kind == "app" for item in held) >= APP_PASSWORDS_MAX:
             raise LimitError(f"at most {APP_PASSWORDS_MAX} app passwords")
         names = self._names(row)
@@ -269,7 +272,7 @@ class Administration:
             request.protocols,
             self._state.seal.app_key,
         )
-        credential = self._credential_row(row.tenant, row.principal, "app", made)
+        credential = self._credential_row(row.tenant, row.principal, "app", made, request.id)
         await self._state.access.add_credential(credential)
         self._note(grant, "app_password.create", tenant=row.tenant, principal=row.principal)
         return self._app_password(credential, made, password)
@@ -386,8 +389,10 @@ class Administration:
             self._state.clock.now_ms(),
         )
 
-    def _credential_row(self, tenant: bytes, principal: bytes, kind: str, made: Credential) -> CredentialRow:
-        credential = new_id()
+    def _credential_row(
+        self, tenant: bytes, principal: bytes, kind: str, made: Credential, identifier: bytes = b""
+    ) -> CredentialRow:
+        credential = _identifier(identifier) if identifier else new_id()
         sealed = self._state.seal.seal(made, "credentials", principal, credential)
         return CredentialRow(tenant, principal, credential, kind, sealed, self._state.clock.now_ms())
 

@@ -365,6 +365,8 @@ class CreateAppPassword(msgspec.Struct, frozen=True):
     principal: bytes
     name: str
     protocols: list[str]
+    id: bytes = b""
+    """Its identifier; one that the user has already is replaced (its answer was lost). Empty: a new one."""
 
 
 class AppPassword(msgspec.Struct, frozen=True):

@@ -15,6 +15,10 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
 
     delegation: bytes = b""
     """The operator's staff ticket, narrowed to the steward instance that answers on this channel."""
+    token: bytes = b""
+    """Sixteen random bytes, the same whenever this very command is sent again; what it makes is named so."""
+    again: bool = False
+    """It has been sent before: what it would make or remove may be there, or gone, already."""
 
 
 # --- Companies ---

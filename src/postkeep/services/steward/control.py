@@ -40,6 +40,14 @@ class Operator:
     """The staff ticket narrowed to this steward."""
     session: bytes
     root_ticket: str
+    token: bytes = b""
+    """The identifier of what the command makes; empty: any."""
+    again: bool = False
+    """The command was sent before, and may have been done in part or as a whole."""
+
+    def new_id(self) -> bytes:
+        """Name what the command makes, alike whenever it is sent."""
+        return self.token or new_id()
 
 
 class Control:
@@ -87,9 +95,12 @@ class Control:
         domain = parse_domain(domain_text)
         async with self._one_at_a_time:
             await self._resume(operator)
-            if await self._tenant_of(operator, domain) is not None:
+            begun = Begun(Act.CREATE_TENANT, operator.new_id(), NOBODY)
+            found = await self._tenant_of(operator, domain)
+            if found is not None and not (operator.again and found.tenant == begun.tenant):
                 raise ConflictError(public_text=f"The domain {domain} belongs to a company already.")
-            begun = Begun(Act.CREATE_TENANT, new_id(), NOBODY)
+            if found is not None:
+                return found
             await self.record(operator, "tenant_create", tenant=begun.tenant)
             self._pending.begin(begun)
             try:
@@ -110,10 +121,12 @@ class Control:
     async def delete_tenant(self, operator: Operator, domain: str) -> Gone:
         """Remove a company with everything it has, and destroy its keys."""
         async with self._one_at_a_time:
-            await self._resume(operator)
-            info = await self._authority.find_tenant(
-                directory.FindTenant(parse_domain(domain)), ticket=operator.ticket
-            )
+            resumed = await self._resume(operator)
+            info = await self._tenant_of(operator, parse_domain(domain))
+            if info is None:
+                if operator.again:
+                    return resumed.get(Act.DELETE_TENANT, Gone(0, 0))
+                raise NotFoundError(public_text="There is no such domain.")
             begun = Begun(Act.DELETE_TENANT, info.tenant, NOBODY)
             await self.record(operator, "tenant_delete", tenant=begun.tenant)
             self._pending.begin(begun)
@@ -126,14 +139,17 @@ class Control:
         address = parse_address(address_text)
         async with self._one_at_a_time:
             await self._resume(operator)
-            tenant = await self._tenant_of(operator, address.domain)
-            if tenant is None:
+            company = await self._tenant_of(operator, address.domain)
+            if company is None:
                 raise NotFoundError(
                     public_text=f"No company has the domain {address.domain}. "
                     f"Create one first: postkeep tenant create {address.domain}"
                 )
-            await self._refuse_taken(operator, address)
-            begun = Begun(Act.CREATE_USER, tenant, new_id())
+            tenant = company.tenant
+            begun = Begun(Act.CREATE_USER, tenant, operator.new_id())
+            made = await self._made_already(operator, address, begun.principal)
+            if made is not None:
+                return made
             await self.record(operator, "user_create", tenant=tenant, principal=begun.principal)
             self._pending.begin(begun)
             try:
@@ -154,8 +170,13 @@ class Control:
     async def delete_user(self, operator: Operator, address_text: str) -> Gone:
         """Remove a person with all mail, and destroy the keys."""
         async with self._one_at_a_time:
-            await self._resume(operator)
-            info = await self.find(operator, address_text, kind="user")
+            resumed = await self._resume(operator)
+            try:
+                info = await self.find(operator, address_text, kind="user")
+            except NotFoundError:
+                if operator.again:
+                    return resumed.get(Act.DELETE_USER, Gone(0, 0))
+                raise
             begun = Begun(Act.DELETE_USER, info.tenant, info.principal)
             await self.record(operator, "user_delete", tenant=info.tenant, principal=info.principal)
             self._pending.begin(begun)
@@ -183,18 +204,22 @@ class Control:
 
     # --- the steps ---
 
-    async def _tenant_of(self, operator: Operator, domain: str) -> bytes | None:
+    async def _tenant_of(self, operator: Operator, domain: str) -> directory.TenantInfo | None:
         try:
-            found = await self._authority.find_tenant(directory.FindTenant(domain), ticket=operator.ticket)
+            return await self._authority.find_tenant(directory.FindTenant(domain), ticket=operator.ticket)
         except NotFoundError:
             return None
-        return found.tenant
 
-    async def _refuse_taken(self, operator: Operator, address: Address) -> None:
+    async def _made_already(
+        self, operator: Operator, address: Address, principal: bytes
+    ) -> directory.UserInfo | None:
+        """Return what this command has made when it was sent before; ConflictError if others have it."""
         try:
-            await self._authority.find(directory.Find(str(address)), ticket=operator.ticket)
+            found = await self._authority.find(directory.Find(str(address)), ticket=operator.ticket)
         except NotFoundError:
-            return
+            return None
+        if operator.again and found.principal == principal:
+            return found
         raise ConflictError(public_text=f"The address {address} is taken.")
 
     async def _set_limit(self, operator: Operator, begun: Begun, quota_bytes: int | None) -> None:
@@ -231,12 +256,15 @@ class Control:
         if not error.temporary:
             await self._settle_creation(operator, begun)
 
-    async def _resume(self, operator: Operator) -> None:
+    async def _resume(self, operator: Operator) -> dict[Act, Gone]:
+        """Settle what was interrupted; return what its removals have removed."""
+        removed: dict[Act, Gone] = {}
         for begun in self._pending.all():
             if begun.act in {Act.DELETE_TENANT, Act.DELETE_USER}:
-                await self._remove(operator, begun)
+                removed[begun.act] = await self._remove(operator, begun)
             else:
                 await self._settle_creation(operator, begun)
+        return removed
 
     async def _settle_creation(self, operator: Operator, begun: Begun) -> None:
         """Finish what the directory knows; destroy the keys of what it does not know."""

@@ -2,13 +2,13 @@
 own ticket."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import msgspec
 
 from postkeep.base.address import parse_address, parse_domain
-from postkeep.base.errors import InvalidInputError
-from postkeep.base.ids import new_id
+from postkeep.base.errors import InvalidInputError, NotFoundError
+from postkeep.base.ids import ID_BYTES, NOBODY
 from postkeep.services.authority import api as directory
 from postkeep.services.authority.client import AuthorityClient
 from postkeep.services.ledger.api import Entries, Head
@@ -16,6 +16,7 @@ from postkeep.services.ledger.client import LedgerClient
 from postkeep.services.queue.api import QueueAct, QueueList
 from postkeep.services.steward import api
 from postkeep.services.steward.control import Control, Operator
+from postkeep.services.steward.repeats import Repeats
 from postkeep.services.vault.api import CheckStore
 from postkeep.services.vault.client import VaultClient
 from postkeep.tickets.channel import Handler
@@ -23,6 +24,7 @@ from postkeep.tickets.clear import Grant
 
 LEDGER_ENTRIES_MAX: Final = 1000  # entries in one answer: some 300 KB
 QUEUE_ACTS: Final = frozenset({"retry", "hold", "release", "delete"})
+REMOVALS: Final = frozenset({"domain_delete", "alias_delete", "group_delete", "app_password_delete"})
 PROTOCOLS: Final = frozenset({"imap", "submission"})
 
 R = TypeVar("R", bound=api.Command)
@@ -71,8 +73,9 @@ class StewardService:
             "ledger_read": (api.LedgerRead, self.ledger_read),
             "store_check": (api.StoreCheck, self.store_check),
         }
+        repeats = Repeats()
         return {
-            f"steward.{name}": (request, _with_operator(method))
+            f"steward.{name}": (request, _with_operator(name, method, repeats))
             for name, (request, method) in methods.items()
         }
 
@@ -98,6 +101,8 @@ class StewardService:
     async def domain_add(self, operator: Operator, request: api.DomainAdd) -> api.Done:
         """Give a company one more domain."""
         info = await self._tenant(operator, request.tenant_domain)
+        if operator.again and parse_domain(request.domain) in info.domains:
+            return api.Done()
         await self._control.record(operator, "domain_add", tenant=info.tenant)
         await self._authority.add_domain(
             directory.AddDomain(info.tenant, parse_domain(request.domain)), ticket=operator.ticket
@@ -192,7 +197,7 @@ class StewardService:
         """Make a group."""
         address = parse_address(request.address)
         info = await self._tenant(operator, address.domain)
-        principal = new_id()
+        principal = operator.new_id()
         await self._control.record(operator, "group_create", tenant=info.tenant, principal=principal)
         return await self._authority.create_group(
             directory.CreateGroup(
@@ -240,7 +245,7 @@ class StewardService:
         info = await self._control.find(operator, request.address, kind="user")
         await self._record(operator, "app_password_create", info)
         return await self._authority.create_app_password(
-            directory.CreateAppPassword(info.principal, request.name, request.protocols),
+            directory.CreateAppPassword(info.principal, request.name, request.protocols, operator.token),
             ticket=operator.ticket,
         )
 
@@ -310,8 +315,22 @@ def _addresses(texts: list[str]) -> list[str]:
     return [str(parse_address(text)) for text in texts]
 
 
-def _with_operator(method: Callable[[Operator, R], Awaitable[A]]) -> Handler:
+def _with_operator(name: str, method: Callable[[Operator, R], Awaitable[A]], repeats: Repeats) -> Handler:
     async def handle(grant: Grant, request: R) -> A:
-        return await method(Operator(request.delegation, grant.session, grant.root_ticket_id), request)
+        if request.token and (len(request.token) != ID_BYTES or request.token == NOBODY):
+            raise InvalidInputError("a command's token has sixteen octets")
+        operator = Operator(
+            request.delegation, grant.session, grant.root_ticket_id, request.token, request.again
+        )
+
+        async def work() -> A:
+            try:
+                return await method(operator, request)
+            except NotFoundError:
+                if request.again and name in REMOVALS:
+                    return cast("A", api.Done())  # it was removed before the answer was lost
+                raise
+
+        return cast("A", await repeats.once(name, request.token, work))
 
     return handle
