@@ -3,8 +3,6 @@
 from collections.abc import Coroutine
 from typing import Any, Protocol
 
-import structlog
-
 from postkeep.base.address import Address
 from postkeep.base.errors import InvalidInputError, UnavailableError
 from postkeep.base.ids import new_id
@@ -17,8 +15,6 @@ from postkeep.protocols.smtp.replies import SENDER_OK, Reply
 from postkeep.services.authority.api import Route
 from postkeep.services.delivery.envelope import Envelope, EnvelopeRecipient, Origin
 from postkeep.services.delivery.pipeline import Pipeline
-
-_log = structlog.get_logger(__name__)
 
 
 class RouteView(Protocol):
@@ -105,7 +101,7 @@ class MxConnection(SmtpConnection):
         )
         self.reset()
         await self._pipeline.deliver(envelope, event.content)
-        _log.info(
+        self.connections.log.info(
             "accepted",
             id=envelope.id,
             size=len(event.content),

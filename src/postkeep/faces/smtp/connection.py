@@ -10,8 +10,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Coroutine
 from typing import Any, Final, cast
 
-import structlog
-
 from postkeep.base.errors import PostkeepError
 from postkeep.faces.smtp import replies
 from postkeep.faces.smtp.face import HELD_OCTETS_MAX, Connections, FaceSettings, network_of
@@ -36,8 +34,6 @@ DELIVERY_SECONDS_MAX: Final = 120.0
 
 CLOSE_SECONDS_MAX: Final = 10.0
 """For the last reply to be taken; then the connection is cut."""
-
-_log = structlog.get_logger(__name__)
 
 
 class SmtpConnection(asyncio.Protocol, ABC):
@@ -190,7 +186,7 @@ class SmtpConnection(asyncio.Protocol, ABC):
         try:
             plain = tls.feed(data)
         except SmtpProtocolError as error:
-            _log.info("tls_failed", detail=error.detail)
+            self.connections.log.info("tls_failed", detail=error.detail)
             self._write(tls.take_output())
             self._close_transport()
             return b""
@@ -253,9 +249,9 @@ class SmtpConnection(asyncio.Protocol, ABC):
             reply = await work
         except PostkeepError as error:
             reply = replies.reply_for(error)
-            _log.info("refused", code=error.code, detail=error.detail)
-        except Exception:  # noqa: BLE001 - a fault of ours must not lose the message: 451, and logged
-            _log.exception("failed")
+            self.connections.log.info("refused", code=error.code, detail=error.detail)
+        except Exception:
+            self.connections.log.exception("failed")
             reply = replies.reply_for(PostkeepError())
         self._release()
         self._message_began = 0.0

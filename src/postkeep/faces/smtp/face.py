@@ -8,6 +8,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+import structlog
+
 from postkeep.faces.smtp import replies
 from postkeep.faces.smtp.timers import TICK_SECONDS, Timers
 from postkeep.protocols.smtp.replies import Reply
@@ -60,6 +62,8 @@ class Connections:
 
     def __init__(self, *, connections_max: int, tick_seconds: float = TICK_SECONDS) -> None:
         self.timers = Timers(tick_seconds=tick_seconds)
+        self.log = structlog.get_logger(__name__).bind()
+        """Bound once: binding costs as much as writing the line, and there is a line for every message."""
         self.held_octets = 0
         self.stopping = False
         self._max = connections_max

@@ -3,8 +3,6 @@
 from collections.abc import Coroutine
 from typing import Any
 
-import structlog
-
 from postkeep.base.errors import InvalidInputError, PostkeepError, UnavailableError
 from postkeep.base.ids import new_id
 from postkeep.faces.mx.connection import RouteView
@@ -20,8 +18,6 @@ from postkeep.services.authority.api import Route, SignedIn
 from postkeep.services.delivery.envelope import Envelope, EnvelopeRecipient, Origin
 from postkeep.services.delivery.submit import Author, Submitter
 from postkeep.services.delivery.submitted import prepare
-
-_log = structlog.get_logger(__name__)
 
 
 class SubmissionConnection(SmtpConnection):
@@ -82,7 +78,7 @@ class SubmissionConnection(SmtpConnection):
         try:
             outcome = await exchange.step(message)
         except PostkeepError as error:
-            _log.info("sign_in_refused", code=error.code)
+            self.connections.log.info("sign_in_refused", code=error.code)
             return reply_for_failure(error)
         if isinstance(outcome, SignedIn):
             self._session = self._sessions.begin(outcome, self)
@@ -155,7 +151,7 @@ class SubmissionConnection(SmtpConnection):
         )
         author = Author(user.public_key, user.ticket)
         await self._submitter.submit(envelope, prepared.content, author, save_sent=prepared.save_sent)
-        _log.info(
+        self.connections.log.info(
             "submitted",
             id=message_id,
             size=len(event.content),

@@ -33,6 +33,10 @@ _DRAIN_SECONDS_MAX: Final = 8.0
 """After `stop` a module has this long; the supervisor's own deadlines are shorter."""
 
 
+_GC_THRESHOLDS: Final = (20_000, 20, 20)
+"""Container objects made between collections, then collections of each generation before the next."""
+
+
 @dataclass(frozen=True, slots=True)
 class Birth:
     """All that a process is born with."""
@@ -55,6 +59,8 @@ def become(birth: Birth, parent: int) -> int:
     os.dup2(2, 1)  # standard output belongs to the supervisor's ready line
     logs.configure(birth.config.log, birth.slot.module.name, birth.instance)
     confined = confine(birth.confinement, parent)
+    # What a message makes is dropped with it, hardly ever in a cycle: look for cycles rarely (default: 700).
+    gc.set_threshold(*_GC_THRESHOLDS)
     gc.enable()
     log = structlog.get_logger()
     log.debug("process_started", landlock=confined.landlock, seccomp=confined.seccomp)
