@@ -32,6 +32,7 @@ class Keepers:
     """What the keepers hold, and where the next break comes."""
 
     keys: set[tuple[bytes, bytes]] = field(default_factory=set)
+    shredded: set[tuple[bytes, bytes]] = field(default_factory=set)
     tenants: dict[bytes, directory.TenantInfo] = field(default_factory=dict)
     users: dict[bytes, directory.UserInfo] = field(default_factory=dict)
     limits: dict[bytes, int | None] = field(default_factory=dict)
@@ -60,8 +61,14 @@ class Keepers:
 
     # --- kms ---
 
+    def _refuse_shredded(self, tenant: bytes, principal: bytes) -> None:
+        """What was destroyed is never made again."""
+        if (tenant, principal) in self.shredded:
+            raise ConflictError("destroyed")
+
     async def provision_tenant(self, request: kms.ProvisionTenant, *, ticket: bytes) -> kms.Done:
         assert ticket == OPERATOR.ticket
+        self._refuse_shredded(request.tenant, b"")
         await self.call(lambda: self.keys.add((request.tenant, b"")))
         return kms.Done()
 
@@ -69,6 +76,7 @@ class Keepers:
         self, request: kms.ProvisionPrincipal, *, ticket: bytes
     ) -> kms.SignedPublicKey:
         assert ticket == OPERATOR.ticket
+        self._refuse_shredded(request.tenant, request.principal)
         await self.call(lambda: self.keys.add((request.tenant, request.principal)))
         return kms.SignedPublicKey(request.tenant, request.principal, 1, b"", b"")
 
@@ -80,6 +88,7 @@ class Keepers:
                 key for key in self.keys if key[0] == request.tenant and request.principal in {b"", key[1]}
             }
             self.keys -= gone
+            self.shredded.add((request.tenant, request.principal))
             return len(gone)
 
         return kms.Shredded(await self.call(effect))

@@ -257,9 +257,14 @@ class Control:
             await self._settle_creation(operator, begun)
 
     async def _resume(self, operator: Operator) -> dict[Act, Gone]:
-        """Settle what was interrupted; return what its removals have removed."""
+        """Settle what was interrupted; return what its removals have removed.
+
+        A creation that this very command has begun is left as it is: the command goes on with it.
+        """
         removed: dict[Act, Gone] = {}
         for begun in self._pending.all():
+            if operator.again and operator.token == begun.made:
+                continue
             if begun.act in {Act.DELETE_TENANT, Act.DELETE_USER}:
                 removed[begun.act] = await self._remove(operator, begun)
             else:

@@ -29,6 +29,13 @@ class Begun(NamedTuple):
     principal: bytes
 
     @property
+    def made(self) -> bytes:
+        """The identifier of what is made; empty for a removal."""
+        if self.act is Act.CREATE_TENANT:
+            return self.tenant
+        return self.principal if self.act is Act.CREATE_USER else b""
+
+    @property
     def file_name(self) -> str:
         """The name of its file."""
         return f"{self.act}.{self.tenant.hex()}.{self.principal.hex()}"
