@@ -100,6 +100,7 @@ class Control:
             if found is not None and not (operator.again and found.tenant == begun.tenant):
                 raise ConflictError(public_text=f"The domain {domain} belongs to a company already.")
             if found is not None:
+                await self._settle_creation(operator, begun)
                 return found
             await self.record(operator, "tenant_create", tenant=begun.tenant)
             self._pending.begin(begun)
@@ -149,6 +150,7 @@ class Control:
             begun = Begun(Act.CREATE_USER, tenant, operator.new_id())
             made = await self._made_already(operator, address, begun.principal)
             if made is not None:
+                await self._settle_creation(operator, begun)
                 return made
             await self.record(operator, "user_create", tenant=tenant, principal=begun.principal)
             self._pending.begin(begun)
