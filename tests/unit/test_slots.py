@@ -7,6 +7,8 @@ import pytest
 from postkeep.base.errors import ConflictError, IntegrityError, InvalidInputError, NotFoundError
 from postkeep.stores.slots import HEADER_BYTES, ErasableSlots
 
+RECORD = 96
+
 
 def records(count: int, size: int = 32) -> list[bytes]:
     return [os.urandom(size) for _ in range(count)]
@@ -122,3 +124,33 @@ def test_erasing_what_was_never_written_changes_nothing(tmp_path: Path) -> None:
         slots.erase_many([5, 1_000_000])
         assert slots.read_many([0, 1, 5]) == [wrote[0], wrote[1], None]
         assert slots.size_bytes == (tmp_path / "slots").stat().st_size
+
+
+def test_blocks_of_erased_slots_take_no_space_and_still_read_as_erased(tmp_path: Path) -> None:
+    with ErasableSlots(tmp_path / "slots", RECORD) as slots:
+        records_made = records(8192, RECORD)
+        slots.write_many(records_made)
+        os.fsync(slots._fd)
+        before = (tmp_path / "slots").stat()
+        kept = {0, 1, 4000, 8191}
+        slots.erase_many(set(range(8192)) - kept)
+        punched = slots.punch(0, len(slots))
+        os.fsync(slots._fd)
+        after = (tmp_path / "slots").stat()
+        assert after.st_size == before.st_size
+        assert punched >= 8192 * RECORD - 8 * 4096
+        assert after.st_blocks * 512 <= before.st_blocks * 512 - punched
+        found = slots.read_many(range(8192))
+        assert [number for number, record in enumerate(found) if record is not None] == sorted(kept)
+        assert [found[number] for number in sorted(kept)] == [records_made[number] for number in sorted(kept)]
+        assert slots.punch(0, len(slots)) == 0, "holes are not looked at again"
+        (new,) = slots.write_many([records_made[5]])
+        assert (new, slots.read(new)) == (8192, records_made[5])
+
+
+def test_nothing_is_given_back_beyond_the_slots_named(tmp_path: Path) -> None:
+    with ErasableSlots(tmp_path / "slots", RECORD) as slots:
+        slots.write_many(records(1000, RECORD))
+        slots.erase_many(range(1000))
+        assert slots.punch(0, 0) == 0
+        assert slots.punch(900, 10_000) <= 100 * RECORD

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from postkeep.base.errors import ConflictError, IntegrityError, InvalidInputError, NotFoundError
+from postkeep.stores.holes import punch_zeros
 
 MAGIC: Final = b"pk-slots\x01"
 HEADER_BYTES: Final = 64
@@ -141,6 +142,13 @@ class ErasableSlots:
         for first, count in _runs(known, 0, READ_BYTES_MAX // self.record_bytes):
             _write(self._fd, bytes(count * self.record_bytes), self._offset(first))
         os.fdatasync(self._fd)
+
+    def punch(self, begin: int, end: int) -> int:
+        """Give back the blocks in which every slot from `begin` to below `end` is erased; return the octets.
+
+        Every write to these slots must have ended. Reading them goes on as before.
+        """
+        return punch_zeros(self._fd, self._offset(begin), self._offset(min(end, self._next)))
 
     def close(self) -> None:
         """Close the file and let another process have it."""

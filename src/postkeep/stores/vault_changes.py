@@ -17,7 +17,7 @@ FROM principals WHERE tenant = $1 AND principal = $2 FOR UPDATE
 """
 
 _LOCK_MAILBOXES: Final = """
-SELECT mailbox, role, uid_validity, uid_next, highest_modseq
+SELECT mailbox, role, uid_validity, uid_next, highest_modseq, messages, size
 FROM mailboxes WHERE tenant = $1 AND principal = $2 AND mailbox = ANY ($3::bytea[])
 ORDER BY tenant, mailbox FOR UPDATE
 """

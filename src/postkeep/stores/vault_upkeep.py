@@ -112,7 +112,7 @@ _EPOCHS_MISSING: Final = """
 SELECT DISTINCT m.tenant, m.epoch FROM messages m
 JOIN mailboxes b USING (tenant, mailbox)
 LEFT JOIN epochs e ON e.tenant = m.tenant AND e.principal = b.principal AND e.epoch = m.epoch
-WHERE e.epoch IS NULL
+WHERE e.epoch IS NULL AND b.principal <> '\\xffffffffffffffffffffffffffffffff'::bytea
 """
 
 PROBLEM_QUERIES: Final = (

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from tests.integration.vault.conftest import (
@@ -17,10 +18,20 @@ from tests.integration.vault.conftest import (
     queue_item,
 )
 
-from postkeep.base.errors import ConflictError, InvalidInputError, NotFoundError, RefusedError
+from postkeep.base.errors import (
+    ConflictError,
+    InvalidInputError,
+    NotFoundError,
+    RefusedError,
+    UnavailableError,
+)
 from postkeep.base.ids import new_id
 from postkeep.services.queue import api as queue_api
 from postkeep.services.vault import api
+from postkeep.services.vault import mailboxes as mailboxes_module
+from postkeep.services.vault import removal as removal_module
+from postkeep.stores.postgres import Connection
+from postkeep.stores.vault_changes import delete_some
 
 TENANT = new_id()
 NAME = api.SealedName(new_id(), 3, b"sealed name")
@@ -207,6 +218,62 @@ def test_a_principal_that_is_removed_leaves_nothing_that_opens(run_vault: RunVau
         inbox = (await vault.boxes(bob))["inbox"]
         content = api.FetchContent(bob.principal, inbox.id, [api.Range(1)])
         assert len((await vault.call("content", bob.grant, content)).parts) == 1
+
+    run_vault(job)
+
+
+@pytest.mark.parametrize("ending", ["same call", "crash, then upkeep", "crash, then removal"])
+def test_a_large_mailbox_goes_in_batches_and_a_crash_in_between_is_made_good(
+    run_vault: RunVault, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    monkeypatch.setattr(removal_module, "BATCH_MESSAGES", 4)
+    monkeypatch.setattr(mailboxes_module, "BATCH_MESSAGES", 4)
+    batches: list[int] = []
+    real = delete_some
+
+    async def counted(connection: Connection, tenant: bytes, mailbox: bytes, limit: int) -> Any:
+        if ending != "same call" and len(batches) == 1:
+            batches.append(0)
+            raise UnavailableError("the crash")
+        rows = await real(connection, tenant, mailbox, limit)
+        batches.append(len(rows))
+        return rows
+
+    monkeypatch.setattr(removal_module, "delete_some", counted)
+
+    async def job(vault: Vault) -> None:
+        ann = Person(TENANT)
+        await vault.deliver(ann, 3)
+        placements = [ann.placement("trash") for _ in range(10)]
+        batch = api.DepositBatch([message(TENANT, [one]) for one in placements], ann.epochs)
+        await vault.call("deposit", MX, batch)
+        version = (await vault.call("mailboxes", ann.grant, api.ListMailboxes(ann.principal))).version
+        trash = (await vault.boxes(ann))["trash"]
+        gone = api.ChangeMailboxes(ann.principal, version, [api.MailboxChange(trash.id, delete=True)], [])
+        if ending == "same call":
+            await vault.call("change_mailboxes", ann.grant, gone)
+            assert batches == [4, 4, 2, 0]
+        else:
+            with pytest.raises(UnavailableError):
+                await vault.call("change_mailboxes", ann.grant, gone)
+            assert "trash" not in await vault.boxes(ann)
+            quota = await vault.call("quota", ann.grant, api.GetQuota(ann.principal))
+            assert quota.messages == 3
+            with pytest.raises(NotFoundError):
+                await vault.sync(ann, trash.id)
+            lost = api.DepositBatch([message(TENANT, [ann.placement(mailbox=trash.id)])], [])
+            (refused,) = (await vault.call("deposit", MX, lost)).results
+            assert refused.error == "not_found"
+            assert await vault.problems() == []
+            if ending.endswith("upkeep"):
+                await vault.call("maintain", STEWARD, api.Maintain(0.5))
+            else:
+                await vault.call("remove_principal", STEWARD, api.RemovePrincipal(TENANT, ann.principal))
+        data = vault.stores.slots.path.read_bytes()
+        assert not any(placement.wraps in data for placement in placements)
+        left = await vault.stores.pool.fetchval("SELECT count(*) FROM messages")
+        assert left == (0 if ending.endswith("removal") else 3)
+        assert await vault.stores.pool.fetchval("SELECT count(*) FROM mailboxes WHERE NOT selectable") == 0
 
     run_vault(job)
 

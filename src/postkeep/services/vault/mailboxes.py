@@ -13,6 +13,7 @@ from postkeep.services.vault.erasing import erase
 from postkeep.services.vault.events import event_fields, pack_event
 from postkeep.services.vault.expunging import account_removal, shred_event
 from postkeep.services.vault.groups import Stores
+from postkeep.services.vault.removal import BATCH_MESSAGES, Removal
 from postkeep.services.vault.rows import mailbox_row
 from postkeep.services.vault.validation import check_epochs, check_id, check_name
 from postkeep.services.vault.watching import Watching
@@ -32,14 +33,14 @@ from postkeep.tickets.clear import Grant
 
 MAILBOXES_MAX: Final = 10_000  # mailboxes of one principal: a list that a client can still show
 CHANGES_MAX: Final = 1000  # changes in one call
-EVERYTHING: Final = 2**31 - 1
 
 
 class Mailboxes:
     """`vault.mailboxes` and `vault.change_mailboxes`."""
 
-    def __init__(self, stores: Stores, watching: Watching, clock: Clock) -> None:
+    def __init__(self, stores: Stores, watching: Watching, clock: Clock, removal: Removal) -> None:
         self._stores = stores
+        self._removal = removal
         self._watching = watching
         self._clock = clock
 
@@ -91,6 +92,8 @@ class Mailboxes:
 
         rows, slots = await in_transaction(self._stores.pool, work)
         await erase(self._stores, tenant, slots)
+        if any(change.delete for change in request.changes):
+            await self._removal.clear_graves(grant, tenant)
         version = rows[0]["list_version"]
         self._watching.changed([(tenant, principal, b"", version)])
         return api.MailboxList([mailbox_row(row) for row in rows], version)
@@ -118,11 +121,17 @@ class Mailboxes:
         return []
 
     async def _delete(self, connection: Connection, grant: Grant, principal: bytes, box: Record) -> list[int]:
-        """Delete a mailbox with all its messages; return the slots to be overwritten."""
+        """Delete a mailbox with all its messages; return the slots to be overwritten.
+
+        A large one is only taken from its owner here, and destroyed afterwards in batches.
+        """
         if box["role"] == "inbox":
             raise RefusedError("the inbox can't be deleted")
         tenant, mailbox = grant.tenant, box["mailbox"]
-        rows = await delete_some(connection, tenant, mailbox, EVERYTHING)
+        if box["messages"] > BATCH_MESSAGES:
+            await self._removal.bury(connection, tenant, principal, box)
+            return []
+        rows = await delete_some(connection, tenant, mailbox, BATCH_MESSAGES)
         if rows:
             now_ms = self._clock.now_ms()
             modseq = box["highest_modseq"] + 1

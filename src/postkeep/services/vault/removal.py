@@ -1,5 +1,7 @@
 """Removing a principal or a tenant with everything that is its own. Interrupted, it goes on when repeated."""
 
+from functools import partial
+
 from asyncpg import Record
 
 from postkeep.base.clock import Clock
@@ -16,8 +18,10 @@ from postkeep.stores.vault_changes import (
     lock_mailboxes,
     lock_principal,
     note_events,
+    use_quota,
 )
-from postkeep.stores.vault_mailboxes import list_mailboxes
+from postkeep.stores.vault_graves import GRAVES, bury_mailbox, ensure_graves, graves
+from postkeep.stores.vault_mailboxes import delete_mailbox, list_mailboxes
 from postkeep.stores.vault_upkeep import drop_principal, drop_tenant, queued_items, tenant_principals
 from postkeep.tickets.clear import Grant
 
@@ -25,7 +29,7 @@ BATCH_MESSAGES = 5000  # messages in one transaction: keeps its locks below a se
 
 
 class Removal:
-    """`vault.remove_principal` and `vault.remove_tenant`."""
+    """`vault.remove_principal` and `vault.remove_tenant`, and the end of large mailboxes."""
 
     def __init__(self, stores: Stores, watching: Watching, clock: Clock) -> None:
         self._stores = stores
@@ -53,10 +57,28 @@ class Removal:
         await in_transaction(pool, lambda connection: drop_tenant(connection, tenant))
         return api.Removed(count)
 
+    async def bury(self, connection: Connection, tenant: bytes, principal: bytes, box: Record) -> None:
+        """Take a large mailbox from its owner, in the owner's transaction; `clear_graves` destroys it."""
+        await ensure_graves(connection, tenant)
+        await use_quota(connection, tenant, principal, -box["size"], -box["messages"])
+        await use_quota(connection, tenant, GRAVES, box["size"], box["messages"])
+        await bury_mailbox(connection, tenant, box["mailbox"])
+
+    async def clear_graves(self, grant: Grant, tenant: bytes | None) -> int:
+        """Destroy what is buried, batch by batch; return how many messages. Interrupted, it is repeated."""
+        with database_errors():
+            boxes = await graves(self._stores.pool, tenant)
+        count = 0
+        for owner, mailbox in boxes:
+            while rows := await self._remove_some(grant, owner, GRAVES, mailbox):
+                count += len(rows)
+            await in_transaction(self._stores.pool, partial(delete_mailbox, tenant=owner, mailbox=mailbox))
+        return count
+
     async def _remove_principal(self, grant: Grant, tenant: bytes, principal: bytes) -> int:
+        count = await self.clear_graves(grant, tenant)
         with database_errors():
             boxes = await list_mailboxes(self._stores.pool, tenant, principal)
-        count = 0
         for box in boxes:
             while rows := await self._remove_some(grant, tenant, principal, box["mailbox"]):
                 count += len(rows)

@@ -92,9 +92,9 @@ class VaultService:
         self._reading = Reading(stores, trail)
         self._changing = Changing(stores, writes, self.watching)
         self._expunging = Expunging(stores, self.watching, clock)
-        self._mailboxes = Mailboxes(stores, self.watching, clock)
         self._principals = Principals(stores)
         self._removal = Removal(stores, self.watching, clock)
+        self._mailboxes = Mailboxes(stores, self.watching, clock, self._removal)
         self._checking = Checking(stores)
         self._upkeep = Upkeep(stores, writes, clock)
         self._queue = QueueService(stores, self.watching, trail, clock)
@@ -171,8 +171,9 @@ class VaultService:
         seconds = min(max(0.0, request.wait_seconds), WAIT_SECONDS_MAX)
         return api.Changes(await self.watching.next_changes(grant.connection, seconds))
 
-    async def maintain(self, _grant: Grant, request: api.Maintain) -> api.Maintained:
+    async def maintain(self, grant: Grant, request: api.Maintain) -> api.Maintained:
         """Answer `vault.maintain`."""
+        await self._removal.clear_graves(grant, None)
         return api.Maintained(*await self._upkeep.run(request.dead_share_max, request.pack_limit))
 
     async def _deposit_whole(

@@ -44,6 +44,8 @@ FRAMES_AT_ONCE: Final = 2000  # frames looked up in one statement
 MOVE_BYTES_MAX: Final = 8 * 1024 * 1024  # octets copied with one write: keeps compaction's memory small
 SLOTS_AT_ONCE: Final = 200_000  # slots checked at once while looking for unused ones
 
+SLOTS_PUNCHED: Final = 2_000_000  # slots searched for blocks to give back in one round: 190 MB read at most
+
 _SLOT_MARK: Final = "slots"
 
 
@@ -64,6 +66,8 @@ class Upkeep:
         self._writes = writes
         self._clock = clock
         self._turn = asyncio.Lock()
+        self._punched = 0
+        """Where the search for slots to give back goes on."""
 
     async def run(self, dead_share_max: float, pack_limit: int) -> UpkeepReport:
         """Do a whole round; compact at most `pack_limit` packs of which more than the share is dead."""
@@ -71,6 +75,7 @@ class Upkeep:
             with database_errors():
                 erased = await finish_erasures(self._stores)
                 erased += await self._erase_unused_slots()
+                await self._punch_slots()
                 orphans = await self._search_packs()
                 compacted, reclaimed = await self._compact(dead_share_max, pack_limit)
                 await forget_bodies(self._stores.pool, self._clock.now_ms() - GONE_KEPT_MS)
@@ -95,6 +100,16 @@ class Upkeep:
             await write_mark(pool, _SLOT_MARK, stop)
             begin, count = stop, count + len(orphans)
         return count
+
+    async def _punch_slots(self) -> None:
+        """Give back blocks whose slots are all erased, some of the file in each round, from end to end."""
+        slots = self._stores.slots
+        end = len(slots)
+        await self._writes.settled()
+        begin = self._punched if self._punched < end else 0
+        stop = min(begin + SLOTS_PUNCHED, end)
+        await self._in_thread(slots.punch, begin, stop)
+        self._punched = stop
 
     async def _search_packs(self) -> int:
         """Walk the packs that were not walked since they were closed; return the octets without a row."""
