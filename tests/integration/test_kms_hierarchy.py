@@ -20,6 +20,7 @@ from postkeep.services.kms import hierarchy as hierarchies
 from postkeep.services.kms.hierarchy import Hierarchy
 from postkeep.services.kms.root import FileSeal, unseal_root
 from postkeep.services.kms.signing import NamedKeys, SigningKeys, open_signing_keys
+from postkeep.services.kms.witness import StoreWitness
 from postkeep.stores.kms_installation import KmsInstallationRows
 from postkeep.stores.kms_keys import KmsKeyRows
 from postkeep.stores.postgres import load_migrations, migrate, open_pool
@@ -48,7 +49,10 @@ async def open_store(dsn: str, directory: Path) -> AsyncIterator[Store]:
         signing = await open_signing_keys(NamedKeys(root, installation, clock))
         with ErasableSlots(directory / "keys.slots", 32) as slots:
             rows = KmsKeyRows(pool)
-            yield Store(pool, rows, slots, root, signing, Hierarchy(root, rows, slots, signing, clock))
+            witness = StoreWitness(directory, rows, slots)
+            await witness.check()
+            keys = Hierarchy(root, rows, slots, signing, witness=witness, clock=clock)
+            yield Store(pool, rows, slots, root, signing, keys)
     finally:
         await pool.close()
 

@@ -62,5 +62,7 @@ class AuditEvent(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown
     count: int = 0
     digest: str = ""
     """SHA-256 over the concatenated identifiers of the objects touched, in order."""
+    state: int = 0
+    """With `key.create` and `key.shred`: how many changes the key store has seen, this one included."""
     note: str = ""
     """A word for what has no field, as the name of an administrative change."""

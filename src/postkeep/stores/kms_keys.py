@@ -116,6 +116,17 @@ class KmsKeyRows(KmsRows):
             now_ms,
         )
 
+    async def state(self) -> int:
+        """Return how many changes the store has seen."""
+        return int(await self._value("SELECT state FROM store_states") or 0)
+
+    async def set_state(self, state: int) -> None:
+        """Remember how many changes the store has seen."""
+        await self._run(
+            "INSERT INTO store_states (state) VALUES ($1) ON CONFLICT (only_row) DO UPDATE SET state = $1",
+            state,
+        )
+
     async def delete(self, tenant: bytes, principal: bytes) -> None:
         """Delete the rows of a principal, or (empty principal) of a tenant with everything below it."""
         if principal:

@@ -4,8 +4,8 @@ A database keeps old row versions, write-ahead logs and backups of what was dele
 therefore kept here and only referred to by slot number: erasing overwrites the record where it lies and syncs
 it. kms keeps the destructible half of each key here, the vault the wrapped keys of each message.
 
-The file: a header of 64 bytes (magic, record size), then records back to back. Slot numbers count up
-and are never used twice; a record of zeros is an erased one.
+The file: a header of 64 bytes (magic, record size; at 32 a number of 8 bytes that the owner may keep there),
+then records back to back. Slot numbers count up and are never used twice; a record of zeros is an erased one.
 
 What a crash leaves: `write_many` returns after the records are durable, so a caller that stores
 slot numbers afterwards never refers to missing bytes. Records written but never referred to (a torn tail
@@ -30,6 +30,8 @@ from postkeep.stores.holes import punch_zeros
 
 MAGIC: Final = b"pk-slots\x01"
 HEADER_BYTES: Final = 64
+STATE_OFFSET: Final = 32
+STATE_BYTES: Final = 8
 RECORD_BYTES_MAX: Final = 4096
 """Larger things do not belong in slots: they are sealed, and their key is put in one."""
 READ_GAP_BYTES: Final = 16 * 1024
@@ -77,7 +79,8 @@ class ErasableSlots:
         expected = (MAGIC + self.record_bytes.to_bytes(4, "big")).ljust(HEADER_BYTES, b"\x00")
         size = os.fstat(self._fd).st_size
         found = os.pread(self._fd, HEADER_BYTES, 0)
-        if found == expected:
+        kept = found[STATE_OFFSET : STATE_OFFSET + STATE_BYTES]
+        if found[:STATE_OFFSET] + bytes(len(kept)) + found[STATE_OFFSET + STATE_BYTES :] == expected:
             return
         # A crash while the file was being made leaves at most a part of the header.
         if size > HEADER_BYTES or (found.strip(b"\x00") and not expected.startswith(found)):
@@ -100,6 +103,16 @@ class ErasableSlots:
     def size_bytes(self) -> int:
         """How many bytes the file takes."""
         return HEADER_BYTES + self._next * self.record_bytes
+
+    @property
+    def state(self) -> int:
+        """The number that the owner keeps with the slots; 0 at first."""
+        return int.from_bytes(os.pread(self._fd, STATE_BYTES, STATE_OFFSET), "big")
+
+    def set_state(self, state: int) -> None:
+        """Keep a number, durably: eight bytes within one sector, so old or new after a crash."""
+        _write(self._fd, state.to_bytes(STATE_BYTES, "big"), STATE_OFFSET)
+        os.fdatasync(self._fd)
 
     def write_many(self, records: Sequence[bytes]) -> range:
         """Store records durably; return their slot numbers in order. One write, one sync for all."""

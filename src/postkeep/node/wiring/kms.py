@@ -73,6 +73,7 @@ async def _opened(
             pool=pool,
             seal=choose_seal(config.keys.root, context.state_dir, context.root_secret),
             slots_dir=slots_directory(context),
+            state_dir=context.state_dir,
             hostname=config.node.hostname or socket.getfqdn(),
             own_tls=(config.tls.certificate, config.tls.key),
             ledger=LedgerClient(ledger_link),

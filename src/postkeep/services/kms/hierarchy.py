@@ -26,6 +26,7 @@ from postkeep.crypto.wrap import KEY_BYTES, Wrapper, subkey
 from postkeep.model.categories import Category
 from postkeep.services.kms.api import SignedPublicKey
 from postkeep.services.kms.signing import SigningKeys
+from postkeep.services.kms.witness import StoreWitness
 from postkeep.stores.kms_keys import KmsKeyRows, PrincipalKeyRow, TenantKeyRow
 from postkeep.stores.slots import ErasableSlots
 
@@ -75,17 +76,25 @@ class Hierarchy:
         rows: KmsKeyRows,
         slots: ErasableSlots,
         signing: SigningKeys,
+        *,
+        witness: StoreWitness,
         clock: Clock,
     ) -> None:
         self._root = root
         self._rows = rows
         self._slots = slots
         self._signing = signing
+        self._witness = witness
         self._clock = clock
         # Held while keys are made, loaded or destroyed, so that nothing destroyed is loaded meanwhile.
         self._changing = asyncio.Lock()
         self._principals: OrderedDict[bytes, PrincipalKeys] = OrderedDict()
         self._tenants: OrderedDict[bytes, dict[Category, Secret[bytes]]] = OrderedDict()
+
+    @property
+    def state(self) -> int:
+        """How many changes the key store has seen."""
+        return self._witness.state
 
     @property
     def cached(self) -> int:
@@ -99,17 +108,21 @@ class Hierarchy:
                 raise ConflictError("the tenant's keys were destroyed")
             if await self._rows.tenant(tenant) is not None:
                 return False
-            secret, slot = await self._new_slot()
-            key = os.urandom(KEY_BYTES)
-            wrapped = Wrapper(_tenant_wrapping(self._root, tenant, secret)).wrap(key, _tenant_path(tenant))
-            wrapper = _category_wrapper(key)
-            categories = {
-                category.value: wrapper.wrap(os.urandom(KEY_BYTES), _category_path(tenant, category))
-                for category in KEYED_CATEGORIES
-            }
-            row = TenantKeyRow(tenant, slot, wrapped)
-            await self._rows.add_tenant(row, categories, self._clock.now_ms())
+            async with self._witness.change():
+                await self._make_tenant(tenant)
             return True
+
+    async def _make_tenant(self, tenant: bytes) -> None:
+        secret, slot = await self._new_slot()
+        key = os.urandom(KEY_BYTES)
+        wrapped = Wrapper(_tenant_wrapping(self._root, tenant, secret)).wrap(key, _tenant_path(tenant))
+        wrapper = _category_wrapper(key)
+        categories = {
+            category.value: wrapper.wrap(os.urandom(KEY_BYTES), _category_path(tenant, category))
+            for category in KEYED_CATEGORIES
+        }
+        row = TenantKeyRow(tenant, slot, wrapped)
+        await self._rows.add_tenant(row, categories, self._clock.now_ms())
 
     async def provision_principal(
         self, tenant: bytes, principal: bytes, *, queue: bool
@@ -127,8 +140,9 @@ class Hierarchy:
                 if rows[0].tenant != tenant or rows[0].queue != queue:
                     raise ConflictError("the principal exists in another tenant, or as something else")
                 return _public(rows[0]), False
-            row = await self._new_principal(tenant, principal, queue=queue)
-            await self._rows.add_principal(row, self._clock.now_ms())
+            async with self._witness.change():
+                row = await self._new_principal(tenant, principal, queue=queue)
+                await self._rows.add_principal(row, self._clock.now_ms())
             return _public(row), True
 
     async def principal(self, principal: bytes) -> PrincipalKeys:
@@ -160,11 +174,12 @@ class Hierarchy:
         Each step is durable before the next, and the whole may be repeated after a crash.
         """
         async with self._changing:
-            slots = await self._rows.slots_of(tenant, principal)
-            await self._rows.mark_shredded(tenant, principal, self._clock.now_ms())
-            self._forget(tenant, principal)
-            await asyncio.to_thread(self._slots.erase_many, slots)
-            await self._rows.delete(tenant, principal)
+            async with self._witness.change():
+                slots = await self._rows.slots_of(tenant, principal)
+                await self._rows.mark_shredded(tenant, principal, self._clock.now_ms())
+                self._forget(tenant, principal)
+                await asyncio.to_thread(self._slots.erase_many, slots)
+                await self._rows.delete(tenant, principal)
             return len(slots)
 
     def _forget(self, tenant: bytes, principal: bytes) -> None:

@@ -12,6 +12,7 @@ from postkeep.services.kms.root import RootSeal, unseal_root
 from postkeep.services.kms.service import KmsService
 from postkeep.services.kms.signing import NamedKeys, SigningKeys, open_signing_keys
 from postkeep.services.kms.tls import TlsIdentity, open_tls
+from postkeep.services.kms.witness import StoreWitness
 from postkeep.services.ledger.trail import Trail
 from postkeep.stores.kms_installation import KmsInstallationRows
 from postkeep.stores.kms_keys import KmsKeyRows
@@ -47,11 +48,13 @@ async def open_kms(
     ledger: Ledger,
     trail: Trail,
     clock: Clock,
+    state_dir: Path | None = None,
 ) -> OpenKms:
     """Unseal the root key and open what hangs on it, made at the first start.
 
-    RefusedError (`wrong_passphrase`), IntegrityError (`root_key`) or InvalidInputError (`bad_configuration`)
-    with a text for the operator where that can't be.
+    `state_dir`: where the witness of the key store's age lies; None: beside the slots.
+    RefusedError (`wrong_passphrase`), IntegrityError (`root_key`, `key_store`) or InvalidInputError
+    (`bad_configuration`) with a text for the operator where that can't be.
     """
     installation = KmsInstallationRows(pool)
     root = await unseal_root(seal, installation)
@@ -61,6 +64,13 @@ async def open_kms(
     checkpointer = Checkpointer(ledger, installation, signing.ledger, trail)
     await checkpointer.load()
     slots = ErasableSlots(slots_dir / SLOTS_NAME, KEY_BYTES)
-    hierarchy = Hierarchy(root, KmsKeyRows(pool), slots, signing, clock)
+    try:
+        rows = KmsKeyRows(pool)
+        witness = StoreWitness(state_dir or slots_dir, rows, slots)
+        await witness.check()
+    except BaseException:
+        slots.close()
+        raise
+    hierarchy = Hierarchy(root, rows, slots, signing, witness=witness, clock=clock)
     service = KmsService(hierarchy, signing, tls, checkpointer, trail)
     return OpenKms(service, hierarchy, signing, tls, checkpointer, slots)

@@ -96,7 +96,8 @@ class KmsService:
         _check_provisioner(grant, request.tenant)
         if await self._hierarchy.provision_tenant(request.tenant):
             fields = _fields(grant, request.tenant)
-            await self._trail.record(EventName.KEY_CREATE, **_with(fields, note="tenant"))
+            made = _with(fields, note="tenant", state=self._hierarchy.state)
+            await self._trail.record(EventName.KEY_CREATE, **made)
         return api.Done()
 
     async def provision_principal(self, grant: Grant, request: api.ProvisionPrincipal) -> api.SignedPublicKey:
@@ -109,8 +110,9 @@ class KmsService:
         if made:
             fields = _fields(grant, request.tenant, request.principal)
             digest = hashlib.sha256(key.public_key).hexdigest()
-            note = "queue" if request.queue else "principal"
-            await self._trail.record(EventName.KEY_CREATE, **_with(fields, digest=digest, note=note))
+            note, state = "queue" if request.queue else "principal", self._hierarchy.state
+            event = _with(fields, digest=digest, note=note, state=state)
+            await self._trail.record(EventName.KEY_CREATE, **event)
         return key
 
     async def open_epochs(self, grant: Grant, request: api.OpenEpochs) -> api.OpenedEpochs:
@@ -215,7 +217,8 @@ class KmsService:
         await self._trail.record(EventName.KEY_SHRED, **_with(fields, note="begin"))
         count = await self._hierarchy.shred(request.tenant, request.principal)
         metrics.PRINCIPALS_CACHED.set(self._hierarchy.cached)
-        await self._trail.record(EventName.KEY_SHRED, **_with(fields, count=count, note="done"))
+        done = _with(fields, count=count, note="done", state=self._hierarchy.state)
+        await self._trail.record(EventName.KEY_SHRED, **done)
         return api.Shredded(count)
 
     @asynccontextmanager

@@ -51,6 +51,7 @@ class EventFields(TypedDict, total=False):
     category: str
     count: int
     digest: str
+    state: int
     note: str
 
 
