@@ -1,5 +1,6 @@
 """A raw search of everything on the disk finds no word of anyone's mail (TM-1) - and finds it unsealed."""
 
+import re
 import smtplib
 import subprocess
 import sys
@@ -16,6 +17,10 @@ PASSWORD = "zebrafish-carousel-82"
 LOCAL_PARTS = ("quixotic.wanderer", "marmalade.jones")
 MAILBOX = "Perihelion plans"
 
+START = 8
+"""Every word searched for has at least so many characters."""
+RUN = re.compile(rb"[A-Za-z0-9._ -]{8,}")
+
 UNSEALED = Path(__file__).with_name("unsealed.py")
 """Starts a node whose ciphers do nothing: to show that the search would have found."""
 
@@ -27,13 +32,22 @@ def everything(directory: Path) -> Iterator[tuple[Path, bytes]]:
 
 
 def search(directory: Path, words: list[bytes]) -> dict[bytes, str]:
-    """Return the words found, each with the first file it was found in."""
+    """Return the words found (in any case), each with the first file it was found in.
+
+    A word can only lie within a run of letters, so only runs are looked into, by their first characters:
+    trying thousands of words on every octet of every file would take minutes.
+    """
+    by_start: dict[bytes, list[bytes]] = {}
+    for word in words:
+        by_start.setdefault(word[:START], []).append(word)
     found: dict[bytes, str] = {}
     for path, data in everything(directory):
-        lower = data.lower()
-        for word in words:
-            if word not in found and word in lower:
-                found[word] = str(path.relative_to(directory))
+        for run in RUN.findall(data):
+            lower = run.lower()
+            for at in range(len(lower) - START + 1):
+                for word in by_start.get(lower[at : at + START], ()):
+                    if lower.startswith(word, at):
+                        found.setdefault(word, str(path.relative_to(directory)))
     return found
 
 
@@ -48,6 +62,7 @@ def fill(node: Node, samples: list[Sample]) -> list[bytes]:
             client.sendmail("penelope.outside@elsewhere.example", [people[number % 2]], sample.data)
     words = {word.lower() for sample in samples for word in sample.canaries}
     words |= {PASSWORD, MAILBOX.lower(), "penelope.outside", *LOCAL_PARTS}
+    assert all(RUN.fullmatch(word.encode()) for word in words), "a word that the search could not find"
     return sorted(word.encode() for word in words)
 
 
