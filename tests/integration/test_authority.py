@@ -32,7 +32,7 @@ from postkeep.services.authority.passwords import Passwords
 from postkeep.services.authority.service import AuthorityService
 from postkeep.services.authority.state import AuthorityState
 from postkeep.services.kms.api import SignedPublicKey
-from postkeep.stores.authority_access import AccessRows
+from postkeep.stores.authority_access import AccessRows, SessionRow
 from postkeep.stores.authority_directory import DirectoryRows
 from postkeep.stores.postgres import Pool, load_migrations, migrate, open_pool
 from postkeep.tickets import token as tokens
@@ -411,6 +411,87 @@ def test_app_passwords_are_shown_once_limited_to_protocols_and_cut_their_session
         await office.imap.renew_user(api.RenewUser(by_password.session))
         with pytest.raises(RefusedError):
             await office.sign_in("alice", made.password)
+
+    run(dsn, tmp_path, scenario)
+
+
+def test_a_face_can_not_pass_off_its_app_passwords_as_another_protocols(dsn: str, tmp_path: Path) -> None:
+    async def scenario(office: Office) -> None:
+        alice = await office.person("alice")
+        made = await office.admin.create_app_password(
+            api.CreateAppPassword(alice, "printer", ["submission"]), ticket=office.staff
+        )
+        with pytest.raises(RefusedError):
+            await office.imap.sign_in(
+                api.SignIn("alice@example.com", made.password, "192.0.2.1", "submission")
+            )
+        first = ScramClient("alice@example.com", made.password).client_first
+        with pytest.raises(RefusedError):
+            await office.imap.scram_start(api.ScramStart(first, "192.0.2.1", "submission"))
+
+    run(dsn, tmp_path, scenario)
+
+
+@pytest.mark.parametrize("change", ["password", "app password", "disabled"])
+def test_a_sign_in_under_way_does_not_outlive_the_change_that_ends_the_others(
+    dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    async def scenario(office: Office) -> None:
+        alice = await office.person("alice")
+        made = await office.admin.create_app_password(
+            api.CreateAppPassword(alice, "phone", ["imap"]), ticket=office.staff
+        )
+        access = office.state.access
+        real = access.open_session
+
+        async def late(row: SessionRow, network: bytes | None) -> None:
+            if change == "password":
+                request = api.SetPassword(alice, "another long password")
+                await office.admin.set_password(request, ticket=office.staff)
+            elif change == "disabled":
+                await office.admin.set_status(api.SetStatus(alice, "disabled"), ticket=office.staff)
+            else:
+                gone = api.DeleteAppPassword(alice, made.id)
+                await office.admin.delete_app_password(gone, ticket=office.staff)
+            await real(row, network)
+
+        monkeypatch.setattr(access, "open_session", late)
+        with pytest.raises(RefusedError):
+            await office.sign_in("alice", made.password if change == "app password" else PASSWORD)
+        assert await office.pool.fetchval("SELECT count(*) FROM sessions") == 0
+
+    run(dsn, tmp_path, scenario)
+
+
+@pytest.mark.parametrize("method", ["open_session", "renew_session"])
+def test_a_ticket_made_while_its_user_is_revoked_is_void_or_never_given(
+    dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    async def scenario(office: Office) -> None:
+        alice = await office.person("alice")
+        before = await office.sign_in("alice")
+        real = getattr(office.state.access, method)
+
+        async def revoked(*arguments: Any) -> None:
+            if method == "renew_session":
+                await office.admin.revoke(api.Revoke("user", alice.hex()), ticket=office.staff)
+            await real(*arguments)
+            if method == "open_session":
+                await office.admin.revoke(api.Revoke("user", alice.hex()), ticket=office.staff)
+            office.clock.advance(1)
+
+        monkeypatch.setattr(office.state.access, method, revoked)
+        if method == "renew_session":
+            with pytest.raises(RefusedError):
+                await office.imap.renew_user(api.RenewUser(before.session))
+            return
+        given = await office.sign_in("alice")
+        verified = Verifier(office.anchors, office.clock).verify(
+            given.ticket, audience="vault", holder=office.imap_identity.thumbprint
+        )
+        with pytest.raises(RefusedError) as caught:
+            office.view.check(verified)
+        assert caught.value.code == "refused.revoked"
 
     run(dsn, tmp_path, scenario)
 

@@ -443,6 +443,18 @@ def test_no_250_before_the_transaction_and_one_retry_after_a_broken_call() -> No
     serve(scenario)
 
 
+def test_nothing_is_taken_once_the_ticket_has_run_out_even_for_another_company() -> None:
+    async def scenario(office: Office) -> None:
+        client = await office.client()
+        office.world.clock.advance(601)
+        (refused,) = await send(client, "eve@other.example")
+        assert (refused.reply.code, refused.reply.enhanced) == (454, "4.7.0")
+        assert office.world.copies(office.eve) == []
+        await client.quit()
+
+    serve(scenario)
+
+
 def test_smtplib_and_aiosmtplib_submit() -> None:
     async def scenario(office: Office) -> None:
         message = EmailMessage()

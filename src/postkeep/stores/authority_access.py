@@ -5,7 +5,7 @@
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
-from postkeep.base.errors import NotFoundError
+from postkeep.base.errors import NotFoundError, RefusedError
 from postkeep.stores.authority_directory import INSERT_CREDENTIAL
 from postkeep.stores.postgres import Pool, database_errors
 
@@ -102,23 +102,31 @@ class AccessRows:
         return [row[0] for row in rows]
 
     async def open_session(self, row: SessionRow, network: bytes | None) -> None:
-        """Record a session and the use of its credential; `network` is one not known yet."""
+        """Record a session and the use of its credential; `network` is one not known yet.
+
+        RefusedError if the account was disabled or the credential replaced since it was checked: whoever
+        changes them ends the sessions in the same or a later transaction, so none is forgotten.
+        """
         with database_errors():
             async with self._pool.acquire() as connection, connection.transaction():
-                await connection.execute(
-                    f"INSERT INTO sessions ({_SESSION}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
-                    *row,
+                active = await connection.fetchval(
+                    "UPDATE principals SET last_sign_in_ms = $2 WHERE principal = $1 AND status = 'active' "
+                    "RETURNING true",
+                    row.principal,
+                    row.opened_ms,
                 )
-                await connection.execute(
-                    "UPDATE credentials SET last_used_ms = $3 WHERE principal = $1 AND id = $2",
+                good = active and await connection.fetchval(
+                    "UPDATE credentials SET last_used_ms = $3 WHERE principal = $1 AND id = $2 "
+                    "RETURNING true",
                     row.principal,
                     row.credential,
                     row.opened_ms,
                 )
+                if not good:
+                    raise RefusedError("the account has changed meanwhile", code="refused.credentials")
                 await connection.execute(
-                    "UPDATE principals SET last_sign_in_ms = $2 WHERE principal = $1",
-                    row.principal,
-                    row.opened_ms,
+                    f"INSERT INTO sessions ({_SESSION}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+                    *row,
                 )
                 if network is not None:
                     await connection.execute(
@@ -139,8 +147,10 @@ class AccessRows:
         return SessionRow(*rows[0])
 
     async def renew_session(self, session: bytes, now_ms: int) -> None:
-        """Note that a session lives."""
-        await self._execute("UPDATE sessions SET renewed_ms = $2 WHERE session = $1", session, now_ms)
+        """Note that a session lives; RefusedError if it has been ended meanwhile."""
+        query = "UPDATE sessions SET renewed_ms = $2 WHERE session = $1 RETURNING session"
+        if not await self._fetch(query, session, now_ms):
+            raise RefusedError("the session has ended", code="refused.session")
 
     async def end_session(self, session: bytes) -> None:
         """End a session that its user has left: its ticket is not revoked, its holder throws it away."""

@@ -136,6 +136,9 @@ class SubmissionConnection(SmtpConnection):
             return replies.SESSION_ENDED
         began = self._loop.time()
         user = session.signed_in
+        if self._sessions.now_ms() >= user.expires * 1000:
+            # Part of a submission needs no ticket of the user's; none of it goes on without one in force.
+            return replies.AUTH_UNAVAILABLE
         message_id = new_id().hex()
         origin = Origin(
             self.core.hello, "", self.core.extended, self.tls_description, user.tenant, user.principal

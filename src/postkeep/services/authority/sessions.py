@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 from postkeep.base.errors import NotFoundError, RefusedError
 from postkeep.base.ids import new_id
 from postkeep.model.audit import EventName
+from postkeep.model.ticket import Ticket
 from postkeep.services.authority import api
 from postkeep.services.authority.sealing import PrincipalNames, SealedText
 from postkeep.services.authority.state import AuthorityState
@@ -45,9 +46,15 @@ class Sessions:
         self._state = state
 
     async def open(self, grant: Grant, protocol: str, sign_in: SignIn) -> api.SignedIn:
-        """Open a session held by the calling module instance and give it the user's ticket."""
+        """Open a session held by the calling module instance and give it the user's ticket.
+
+        The ticket is made before the row: a revocation comes either before the row, which then finds no
+        account to open it for, or after the ticket, and voids it.
+        """
         row, state = sign_in.row, self._state
         session, now_ms = new_id(), state.clock.now_ms()
+        addresses = await self._addresses(row, sign_in.names)
+        ticket, token = self._mint(grant, row, session)
         await state.access.open_session(
             SessionRow(
                 session,
@@ -63,8 +70,7 @@ class Sessions:
             ),
             sign_in.network,
         )
-        addresses = await self._addresses(row, sign_in.names)
-        answer = self._issue(grant, row, session, addresses)
+        state.note_issue(ticket)
         state.trail.note(
             EventName.SIGN_IN,
             tenant=row.tenant.hex(),
@@ -74,7 +80,7 @@ class Sessions:
             session=session.hex(),
             method=protocol,
         )
-        return answer
+        return _signed_in(row, ticket, token, addresses)
 
     async def renew(self, grant: Grant, request: api.RenewUser) -> api.SignedIn:
         """Give a fresh ticket for a session that lives to the one key that holds it."""
@@ -86,8 +92,11 @@ class Sessions:
         if row.status != "active":
             raise RefusedError("the user is disabled", code="refused.session")
         names = self._state.seal.open(row.sealed, PrincipalNames, "principals", row.tenant, row.principal)
+        addresses = await self._addresses(row, names)
+        ticket, token = self._mint(grant, row, found.session)
         await self._state.access.renew_session(found.session, self._state.clock.now_ms())
-        return self._issue(grant, row, found.session, await self._addresses(row, names))
+        self._state.note_issue(ticket)
+        return _signed_in(row, ticket, token, addresses)
 
     async def sign_out(self, grant: Grant, request: api.SignOut) -> api.Done:
         """End a session; one that has ended already is no error."""
@@ -136,8 +145,8 @@ class Sessions:
         ]
         return list(dict.fromkeys([names.address, *own, *granted]))
 
-    def _issue(self, grant: Grant, row: PrincipalRow, session: bytes, addresses: list[str]) -> api.SignedIn:
-        ticket, token = self._state.mint.user(
+    def _mint(self, grant: Grant, row: PrincipalRow, session: bytes) -> tuple[Ticket, bytes]:
+        return self._state.mint.user(
             grant.peer_module,
             grant.peer_instance,
             grant.connection.thumbprint,
@@ -146,16 +155,18 @@ class Sessions:
             session=session,
             level=LEVEL_PASSWORD,
         )
-        self._state.note_issue(ticket)
-        return api.SignedIn(
-            ticket=token,
-            expires=ticket.expires,
-            session=session,
-            tenant=row.tenant,
-            principal=row.principal,
-            public_key=public_key_of(row),
-            addresses=addresses,
-        )
+
+
+def _signed_in(row: PrincipalRow, ticket: Ticket, token: bytes, addresses: list[str]) -> api.SignedIn:
+    return api.SignedIn(
+        ticket=token,
+        expires=ticket.expires,
+        session=bytes.fromhex(ticket.session),
+        tenant=row.tenant,
+        principal=row.principal,
+        public_key=public_key_of(row),
+        addresses=addresses,
+    )
 
 
 def public_key_of(row: PrincipalRow) -> SignedPublicKey:

@@ -81,6 +81,7 @@ class SignInDesk:
 
     async def sign_in(self, grant: Grant, request: api.SignIn) -> api.SignedIn:
         """Check a password and open a session."""
+        _check_protocol(grant, request.protocol)
         network = network_of(request.network)
         account = await self._find(request.address, request.protocol, network)
         async with self._attempt(grant, account, request.protocol):
@@ -89,6 +90,7 @@ class SignInDesk:
 
     async def scram_start(self, grant: Grant, request: api.ScramStart) -> api.ScramChallenge:
         """Answer a client-first-message. An account that does not exist has a salt too."""
+        _check_protocol(grant, request.protocol)
         first = read_client_first(request.client_first)
         if first.authorize and first.authorize != first.name:
             raise SaslError("nobody acts as somebody else")
@@ -213,3 +215,9 @@ class SignInDesk:
             method=protocol,
             digest="" if row else account.key.hex(),
         )
+
+
+def _check_protocol(grant: Grant, protocol: str) -> None:
+    """Raise RefusedError unless a face names its own protocol: app passwords are good for some only."""
+    if protocol != grant.peer_module:
+        raise RefusedError("another face's protocol", code="refused.protocol")
