@@ -116,6 +116,13 @@ class ErasableSlots:
 
     def write_many(self, records: Sequence[bytes]) -> range:
         """Store records durably; return their slot numbers in order. One write, one sync for all."""
+        slots = self.put_many(records)
+        if slots:
+            self.sync()
+        return slots
+
+    def put_many(self, records: Sequence[bytes]) -> range:
+        """Write records as `write_many` does, but not durably: `sync` before anything refers to them."""
         if not records:
             return range(self._next, self._next)
         joined = b"".join(records)
@@ -125,8 +132,11 @@ class ErasableSlots:
             first = self._next
             self._next = first + len(records)
         _write(self._fd, joined, self._offset(first))
-        os.fdatasync(self._fd)
         return range(first, first + len(records))
+
+    def sync(self) -> None:
+        """Make all records durable that were put before."""
+        os.fdatasync(self._fd)
 
     def read_many(self, slots: Sequence[int]) -> list[bytes | None]:
         """Return the records in the order asked; None where one is erased or was never written."""

@@ -289,8 +289,8 @@ async def store_deposits(connection: Connection, state: DepositState, rows: Depo
     people = [(key, item) for key, item in state.principals.items() if item.added_messages]
     await connection.execute(
         _STORE,
-        *_columns(rows.bodies, BodyInsert),
-        *_columns(rows.messages, MessageInsert),
+        *columns(rows.bodies, len(BodyInsert._fields)),
+        *columns(rows.messages, len(MessageInsert._fields)),
         [box.tenant for box in boxes],
         [box.mailbox for box in boxes],
         [box.uid_next for box in boxes],
@@ -306,17 +306,17 @@ async def store_deposits(connection: Connection, state: DepositState, rows: Depo
         rows.events,
     )
     if rows.queue:
-        await connection.execute(_QUEUE, *_columns(rows.queue, QueueInsert))
+        await connection.execute(_QUEUE, *columns(rows.queue, len(QueueInsert._fields)))
 
 
 async def store_epochs(connection: Connection, epochs: Sequence[EpochInsert]) -> None:
     """Store sealed epoch secrets; the first one under an identifier stands."""
     if epochs:
-        await connection.execute(_EPOCHS, *_columns(sorted(epochs), EpochInsert))
+        await connection.execute(_EPOCHS, *columns(sorted(epochs), len(EpochInsert._fields)))
 
 
-def _columns(rows: Sequence[tuple[object, ...]], kind: type) -> list[list[object]]:
-    """Turn rows into one list for each column of `kind`, as unnest wants them."""
+def columns(rows: Sequence[tuple[object, ...]], width: int) -> list[list[object]]:
+    """Turn rows of `width` values into one list for each column, as unnest wants them."""
     if not rows:
-        return [[] for _ in kind._fields]  # type: ignore[attr-defined]
+        return [[] for _ in range(width)]
     return [list(column) for column in zip(*rows, strict=True)]

@@ -40,9 +40,9 @@ class DepositRequest:
     epochs: Sequence[NewEpoch]
     whole: bool
     """All or nothing (`append`, `submit`); otherwise each deposit succeeds or fails by itself."""
-    locations: list[Location] = field(default_factory=list)
+    locations: Sequence[Location] = ()
     """Where the bodies are, once they are durable."""
-    slots: list[int] = field(default_factory=list)
+    slots: Sequence[int] = ()
     """Where the wraps are: each deposit's placements, then its queue items."""
 
 

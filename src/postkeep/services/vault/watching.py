@@ -28,6 +28,7 @@ class Watching:
         self._queue_waiters: set[asyncio.Future[None]] = set()
         self._tell_change: Callable[[MailboxChanged], None] | None = None
         self._tell_queue: Callable[[], None] | None = None
+        self._followers: list[Callable[[MailboxChanged], None]] = []
 
     def watch(self, grant: Grant) -> None:
         """Tell this connection of the grant's principal from now on."""
@@ -60,6 +61,10 @@ class Watching:
         """Have everything that this process changes told to the vaults that share its database."""
         self._tell_change, self._tell_queue = change, queue
 
+    def follow(self, follower: Callable[[MailboxChanged], None]) -> None:
+        """Tell `follower` of every change that is heard of here, whoever made it."""
+        self._followers.append(follower)
+
     def changed(self, changes: Iterable[MailboxChanged]) -> None:
         """Wake the watchers of what this process has changed, here and elsewhere."""
         if self._tell_change is not None:
@@ -76,9 +81,12 @@ class Watching:
 
     def wake(self, changes: Iterable[MailboxChanged]) -> None:
         """Wake the watchers in this process."""
-        if not self._by_principal:
+        if not self._by_principal and not self._followers:
             return
-        for tenant, principal, mailbox, modseq in changes:
+        for change in changes:
+            for follower in self._followers:
+                follower(change)
+            tenant, principal, mailbox, modseq = change
             for watcher in self._by_principal.get((tenant, principal), ()):
                 watcher.add(tenant, principal, mailbox, modseq)
 
