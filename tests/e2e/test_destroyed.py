@@ -1,4 +1,4 @@
-"""What was deleted can't be opened with all that is left: its wrapped keys exist nowhere (TM-20, 21, 22).
+"""What was deleted can't be opened with what is left: no key of it exists (TM-20, TM-21, TM-22).
 
 The only bytes that open a message, a person's mail or a company's are in erasable slots. The test takes every
 slot before and after, and looks for those that went in every file of the node: before (they must be in the

@@ -1,4 +1,7 @@
-"""A node as its operator sees it: starts, survives, stops, keeps its modules apart, answers commands."""
+"""A node as its operator sees it: starts, survives, stops, keeps its modules apart, answers commands.
+
+TM-10: no keeper can open another's database.
+"""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What is revoked, how fast it is heard of, and what happens when nothing is heard."""
+"""What is revoked, how fast it is heard of, and what happens when nothing is heard (TM-33)."""
 
 import asyncio
 from dataclasses import dataclass

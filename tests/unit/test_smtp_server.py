@@ -1,4 +1,4 @@
-"""The server core against the dialogues of the RFCs and against what the RFCs forbid."""
+"""The server core against the dialogues of the RFCs and against what they forbid (TM-11, TM-12)."""
 
 import base64
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Throttling: pure decisions, buckets that leak, and networks of addresses."""
+"""Throttling: pure decisions, buckets that leak, and networks of addresses (TM-13)."""
 
 import pytest
 

@@ -1,0 +1,37 @@
+"""The documents say nothing that isn't there: files they name exist, and every promised row has its test."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "bench" / "README.md"])
+_TOPS = "src|tests|docs|bench|deploy|faces|services|crypto|protocols|tickets|stores|node"
+_PATH = re.compile(rf"`((?:{_TOPS})/[\w./*-]+)`")
+_LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)\)")
+_PACKAGES = ("faces/", "services/", "crypto/", "protocols/", "tickets/", "stores/", "node/")
+
+
+def resolve(name: str) -> bool:
+    """Whether a path that a document names is there; packages may be named without `src/postkeep/`."""
+    root = ROOT / "src" / "postkeep" if name.startswith(_PACKAGES) else ROOT
+    places = [root / name, root / (name + ".py")]
+    return any(place.exists() for place in places) or bool(list(root.glob(name)))
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_file_that_a_document_names_is_there(document: Path) -> None:
+    text = document.read_text("utf-8")
+    missing = [name for name in _PATH.findall(text) if not resolve(name)]
+    missing += [name for name in _LINK.findall(text) if not (document.parent / name).exists()]
+    assert missing == []
+
+
+def test_every_row_of_the_threat_model_is_cited_by_a_test() -> None:
+    model = (ROOT / "docs" / "threat-model.md").read_text("utf-8")
+    rows = re.findall(r"^\| (TM-\d+) \|", model, re.MULTILINE)
+    tests = "\n".join(path.read_text("utf-8") for path in ROOT.glob("tests/**/*.py"))
+    cited = set(re.findall(r"TM-\d+", tests))
+    assert len(rows) == len(set(rows)) > 20
+    assert sorted(set(rows) - cited) == []
