@@ -32,7 +32,7 @@ from postkeep.services.authority.passwords import Passwords
 from postkeep.services.authority.service import AuthorityService
 from postkeep.services.authority.state import AuthorityState
 from postkeep.services.kms.api import SignedPublicKey
-from postkeep.stores.authority_access import AccessRows, SessionRow
+from postkeep.stores.authority_access import AccessRows, RevocationRow, SessionRow
 from postkeep.stores.authority_directory import DirectoryRows
 from postkeep.stores.postgres import Pool, load_migrations, migrate, open_pool
 from postkeep.tickets import token as tokens
@@ -492,6 +492,60 @@ def test_a_ticket_made_while_its_user_is_revoked_is_void_or_never_given(
         with pytest.raises(RefusedError) as caught:
             office.view.check(verified)
         assert caught.value.code == "refused.revoked"
+
+    run(dsn, tmp_path, scenario)
+
+
+def test_a_ticket_given_while_a_revocation_is_on_its_way_to_the_database_is_void_too(
+    dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(office: Office) -> None:
+        alice = await office.person("alice")
+        real = office.state.access.revoke
+        given: list[api.SignedIn] = []
+
+        async def slow(scope: str, subject: str, now_ms: Callable[[], int]) -> RevocationRow:
+            office.clock.advance(1)
+            given.append(await office.sign_in("alice"))
+            return await real(scope, subject, now_ms)
+
+        monkeypatch.setattr(office.state.access, "revoke", slow)
+        await office.state.revoke(None, api.Revoke("user", alice.hex()))
+        verified = Verifier(office.anchors, office.clock).verify(
+            given[0].ticket, audience="vault", holder=office.imap_identity.thumbprint
+        )
+        with pytest.raises(RefusedError) as caught:
+            office.view.check(verified)
+        assert caught.value.code == "refused.revoked"
+
+    run(dsn, tmp_path, scenario)
+
+
+def test_followers_hear_of_every_revocation_when_several_are_made_at_once(
+    dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(office: Office) -> None:
+        subjects = [new_id().hex() for _ in range(3)]
+        real = office.state.access.revoke
+
+        async def late(scope: str, subject: str, now_ms: Callable[[], int]) -> RevocationRow:
+            row = await real(scope, subject, now_ms)
+            if subject == subjects[0]:
+                await asyncio.sleep(0.2)  # its answer comes after the second one's
+            return row
+
+        monkeypatch.setattr(office.state.access, "revoke", late)
+        feed = office.state.feed
+        first = asyncio.create_task(office.state.revoke(None, api.Revoke("user", subjects[0])))
+        await asyncio.sleep(0.1)
+        await office.state.revoke(None, api.Revoke("user", subjects[1]))
+        early = await feed.next_page(0, feed.version, 0.0)
+        await first
+        await office.state.revoke(None, api.Revoke("user", subjects[2]))
+        later = await feed.next_page(early.position, feed.version, 0.0)
+        heard = {item.subject for item in (*early.revocations, *later.revocations)}
+        assert heard == set(subjects)
+        assert (await feed.next_page(later.position, feed.version, 0.0)).revocations == []
 
     run(dsn, tmp_path, scenario)
 

@@ -2,7 +2,7 @@
 
 # ruff: noqa: S608 - column names and conditions come from constants of this file
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 from postkeep.base.errors import NotFoundError, RefusedError
@@ -74,7 +74,7 @@ class AccessRows:
         await self._execute(INSERT_CREDENTIAL, *row[:6])
 
     async def replace_password(
-        self, row: CredentialRow, *, revocation: tuple[str, str, int]
+        self, row: CredentialRow, *, revocation: tuple[str, str, Callable[[], int]]
     ) -> RevocationRow:
         """Replace the password and end every session of the user, in one transaction."""
         with database_errors():
@@ -167,12 +167,12 @@ class AccessRows:
         query = "SELECT 1 FROM known_networks WHERE principal = $1 AND network = $2"
         return bool(await self._fetch(query, principal, network))
 
-    async def revoke(self, scope: str, subject: str, before_ms: int) -> RevocationRow:
-        """Void everything issued to a subject: its sessions go in the same transaction."""
+    async def revoke(self, scope: str, subject: str, now_ms: Callable[[], int]) -> RevocationRow:
+        """Void everything issued to a subject until now: its sessions go in the same transaction."""
         raw = subject.encode() if scope == "instance" else bytes.fromhex(subject)
         with database_errors():
             async with self._pool.acquire() as connection, connection.transaction():
-                return await _revoke(connection, scope, subject, before_ms, raw)
+                return await _revoke(connection, scope, subject, now_ms, raw)
 
     async def revocations(self) -> list[RevocationRow]:
         """Return the revocations that are kept, oldest first."""
@@ -188,8 +188,12 @@ class AccessRows:
             await self._pool.execute(query, *arguments)
 
 
-async def _revoke(connection: Any, scope: str, subject: str, before_ms: int, raw: bytes) -> RevocationRow:
+async def _revoke(
+    connection: Any, scope: str, subject: str, now_ms: Callable[[], int], raw: bytes
+) -> RevocationRow:
     await connection.execute(f"DELETE FROM sessions WHERE {_SESSIONS_OF[scope]}", raw)
+    # The time is taken after the sessions have gone: the ticket of each of them is older than this.
+    before_ms = now_ms() + 1
     row: Sequence[Any] = await connection.fetchrow(
         "INSERT INTO revocations (scope, subject, before_ms) VALUES ($1, $2, $3) "
         "RETURNING position, scope, subject, before_ms",

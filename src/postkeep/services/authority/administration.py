@@ -167,11 +167,12 @@ class Administration:
         names = self._names(row)
         made = await self._passwords.make(request.password, names.scram_salt, names.scram_iterations)
         revocation = api.Revoke("user", row.principal.hex())
-        told = await self._state.access.replace_password(
-            self._credential_row(row.tenant, row.principal, "password", made),
-            revocation=(revocation.scope, revocation.subject, self._state.clock.now_ms() + 1),
+        await self._state.tell(
+            self._state.access.replace_password(
+                self._credential_row(row.tenant, row.principal, "password", made),
+                revocation=(revocation.scope, revocation.subject, self._state.clock.now_ms),
+            )
         )
-        self._state.feed.revoked(told)
         self._state.note_revocation(revocation, grant)
         self._note(grant, "user.password", tenant=row.tenant, principal=row.principal)
         return api.Done()

@@ -1,6 +1,7 @@
 """What the parts of the authority share: its rows, its mint, its feed, its trail; and the wait for kms."""
 
 import asyncio
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from typing import Protocol, Unpack
 
@@ -13,7 +14,7 @@ from postkeep.services.authority.feed import FeedLog
 from postkeep.services.authority.sealing import AccountSeal
 from postkeep.services.kms.api import SignedPublicKey
 from postkeep.services.ledger.trail import EventFields
-from postkeep.stores.authority_access import AccessRows
+from postkeep.stores.authority_access import AccessRows, RevocationRow
 from postkeep.stores.authority_directory import DirectoryRows
 from postkeep.tickets.clear import Grant
 from postkeep.tickets.mint import Mint
@@ -39,6 +40,7 @@ class AuthorityState:
     _seal: AccountSeal | None = None
     _queue_key: SignedPublicKey | None = None
     unlocked: asyncio.Event = field(default_factory=asyncio.Event)
+    _revoking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def unlock(self, account_key: bytes, queue_key: SignedPublicKey) -> None:
         """Take the account key and the installation's queue key from kms."""
@@ -62,9 +64,14 @@ class AuthorityState:
 
     async def revoke(self, grant: Grant | None, request: Revoke) -> None:
         """Void everything issued to a subject before now, and tell everybody."""
-        row = await self.access.revoke(request.scope, request.subject, self.clock.now_ms() + 1)
-        self.feed.revoked(row)
+        await self.tell(self.access.revoke(request.scope, request.subject, self.clock.now_ms))
         self.note_revocation(request, grant)
+
+    async def tell(self, revoking: Awaitable[RevocationRow]) -> None:
+        """Make a revocation durable and tell it, one after the other: followers take them by their numbers,
+        and would miss one that is told after a later one."""
+        async with self._revoking:
+            self.feed.revoked(await revoking)
 
     def note_revocation(self, revocation: Revoke, grant: Grant | None) -> None:
         """Record a revocation."""
