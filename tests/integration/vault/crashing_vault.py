@@ -1,6 +1,7 @@
 """A vault under load in a process of its own, to be killed: says on stdout what it was answered.
 
-Lines: `stored BODY`, `removing BODY` before an expunge that takes it, `removed WRAPS` after one.
+Lines: `stored BODY`, `at_once GROUPS` that were stored in one statement, `removing BODY` before an expunge
+that takes it, `removed WRAPS` after one.
 """
 
 import asyncio
@@ -47,6 +48,7 @@ async def write(vault: Vault, person: Person) -> None:
         for deposit, result in zip(deposits, answer.results, strict=True):
             assert not result.error
             say("stored", deposit.body.hex())
+        say("at_once", str(vault.service.rows.at_once))
         if random.random() < 0.3:
             placed = answer.results[0].placed[0]
             say("removing", deposits[0].body.hex())

@@ -59,6 +59,7 @@ def test_killed_at_any_moment_nothing_answered_is_lost_or_doubled(
     stored: set[str] = set()
     maybe_removed: set[str] = set()
     removed_wraps: set[bytes] = set()
+    at_once = 0
     for _ in range(ROUNDS):
         for word, *rest in _run_until_killed(dsn, tmp_path, ann.principal):
             if word == "stored":
@@ -67,6 +68,8 @@ def test_killed_at_any_moment_nothing_answered_is_lost_or_doubled(
                 maybe_removed.add(rest[0])
             elif word == "removed":
                 removed_wraps.add(bytes.fromhex(rest[0]))
+            elif word == "at_once":
+                at_once = max(at_once, int(rest[0]))
 
         async def after(vault: Vault) -> None:
             from tests.integration.vault.conftest import grant
@@ -92,6 +95,7 @@ def test_killed_at_any_moment_nothing_answered_is_lost_or_doubled(
 
         run_vault(after)
     assert stored
+    assert at_once  # groups in one statement are among what was killed
 
 
 def _files_with(needle: bytes, *roots: Path) -> set[str]:

@@ -26,6 +26,7 @@ from postkeep.base.errors import (
     UnavailableError,
 )
 from postkeep.base.ids import new_id
+from postkeep.services.authority.api import Revocation
 from postkeep.services.queue import api as queue_api
 from postkeep.services.vault import api
 from postkeep.services.vault import mailboxes as mailboxes_module
@@ -178,6 +179,29 @@ def test_watchers_hear_of_every_kind_of_change_and_of_nobody_elses(run_vault: Ru
         await nothing()
         peer.hang_up()
         await vault.deliver(ann)
+
+    run_vault(job)
+
+
+@pytest.mark.parametrize("scope", ["user", "tenant"])
+def test_a_watch_ends_with_the_revocation_of_whom_it_is_about(run_vault: RunVault, scope: str) -> None:
+    async def job(vault: Vault) -> None:
+        ann, eve, peer = Person(TENANT), Person(new_id()), Peer()
+        for person in (ann, eve):
+            watch = api.Watch(person.principal)
+            await vault.call("watch", grant(person.tenant, person.principal, peer=peer), watch)
+        subject = ann.principal if scope == "user" else ann.tenant
+        bob = replace(grant(TENANT, new_id(), peer=peer), root_ticket_id=new_id().hex())
+        await vault.call("watch", bob, api.Watch(bob.principal))
+        later = int(bob.root_ticket_id[:12], 16)  # a ticket that is not older than the revocation stays good
+        who = bob.principal if scope == "user" else TENANT
+        vault.service.watching.revoked(Revocation(scope, who.hex(), later))
+        assert (TENANT, bob.principal) in vault.service.watching._by_principal
+        vault.service.watching.revoked(Revocation(scope, subject.hex(), 1))
+        await vault.deliver(ann)
+        await vault.deliver(eve)
+        answer = await vault.call("next_changes", grant(peer=peer), api.NextChanges(1.0))
+        assert {item.principal for item in answer.changes} == {eve.principal}
 
     run_vault(job)
 

@@ -12,12 +12,10 @@ from typing import Final, NamedTuple
 
 import structlog
 
-from postkeep.base.clock import Clock
 from postkeep.base.errors import PostkeepError, UnavailableError
 from postkeep.services.vault.api import DepositResult
 from postkeep.services.vault.placing import DepositRequest
 from postkeep.services.vault.storing import RowStore
-from postkeep.services.vault.watching import Watching
 from postkeep.services.vault.writes import Writes
 from postkeep.stores.packs import Body, Location, Packs
 from postkeep.stores.postgres import Pool
@@ -50,10 +48,10 @@ class _Waiting(NamedTuple):
 class DepositGroups:
     """The one way by which messages come into the vault."""
 
-    def __init__(self, stores: Stores, writes: Writes, watching: Watching, clock: Clock) -> None:
+    def __init__(self, stores: Stores, rows: RowStore, writes: Writes) -> None:
         self._stores = stores
         self._writes = writes
-        self.rows = RowStore(stores.pool, watching, clock)
+        self._rows = rows
         self._waiting: list[_Waiting] = []
         self._waiting_bytes = 0
         self._running: set[asyncio.Task[None]] = set()
@@ -129,7 +127,7 @@ class DepositGroups:
     async def _store(self, requests: Sequence[DepositRequest]) -> Sequence[list[DepositResult] | Exception]:
         await self._write_bytes(requests)
         try:
-            return await self.rows.store(requests)
+            return await self._rows.store(requests)
         except UnavailableError:
             raise
         except Exception as exc:
@@ -140,7 +138,7 @@ class DepositGroups:
         outcomes: list[list[DepositResult] | Exception] = []
         for request in requests:
             try:
-                outcomes += await self.rows.store([request])
+                outcomes += await self._rows.store([request])
             except Exception as exc:  # noqa: BLE001 - it is told to the one who caused it
                 outcomes.append(exc)
         return outcomes

@@ -73,6 +73,9 @@ class Reading:
         for start in range(0, len(rows), SLICE_ROWS):
             messages += message_rows(rows[start : start + SLICE_ROWS])
             await asyncio.sleep(0)  # a mailbox of a million messages must not hold up everyone else
+        if messages:
+            bodies = [message.body for message in messages]
+            await self._record(grant, request.principal, request.mailbox, bodies, Category.METADATA)
         return api.SyncPage(mailbox_row(box), messages, vanished, box["vanished_since"])
 
     async def summaries(self, grant: Grant, request: api.FetchSummaries) -> api.SummaryList:

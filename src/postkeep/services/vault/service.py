@@ -28,6 +28,7 @@ from postkeep.services.vault.placing import PLACEMENT_FAILED, DepositRequest
 from postkeep.services.vault.principals import Principals
 from postkeep.services.vault.reading import Reading
 from postkeep.services.vault.removal import Removal
+from postkeep.services.vault.storing import RowStore
 from postkeep.services.vault.upkeep import Upkeep
 from postkeep.services.vault.validation import (
     check_deposits,
@@ -88,7 +89,8 @@ class VaultService:
         self._clock = clock
         self.watching = Watching()
         writes = Writes()
-        self._groups = DepositGroups(stores, writes, self.watching, clock)
+        self.rows = RowStore(stores.pool, self.watching, clock)
+        self._groups = DepositGroups(stores, self.rows, writes)
         self._reading = Reading(stores, trail)
         self._changing = Changing(stores, writes, self.watching)
         self._expunging = Expunging(stores, self.watching, clock)

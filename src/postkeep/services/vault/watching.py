@@ -11,6 +11,7 @@ from typing import Final
 from postkeep.base.errors import LimitError
 from postkeep.services.vault.api import Changed
 from postkeep.tickets.clear import Connection, Grant
+from postkeep.tickets.revocations import Revocation
 
 WATCHED_MAX: Final = 20_000  # principals watched over one connection: the sessions of one face
 CHANGES_MAX: Final = 5_000  # changes in one answer; the rest follows in the next
@@ -37,6 +38,7 @@ class Watching:
         if key not in watcher.watched and len(watcher.watched) >= WATCHED_MAX:
             raise LimitError(f"{WATCHED_MAX} principals are watched over this connection")
         watcher.watched[key] = grant.mailboxes
+        watcher.issued[key] = max(watcher.issued.get(key, 0), _issued_ms(grant))
         self._by_principal.setdefault(key, set()).add(watcher)
 
     def unwatch(self, connection: Connection, principal: bytes) -> None:
@@ -45,6 +47,19 @@ class Watching:
         if watcher is not None:
             for key in [key for key in watcher.watched if key[1] == principal]:
                 self._drop(watcher, key)
+
+    def revoked(self, revocation: Revocation) -> None:
+        """Tell nobody any more of a user or company whose tickets are void: a watch outlives its ticket.
+
+        A single session's end is for its face to tell, as the watch serves the user's others too.
+        """
+        part = {"tenant": 0, "user": 1}.get(revocation.scope)
+        if part is None:
+            return
+        for key in [key for key in self._by_principal if key[part].hex() == revocation.subject]:
+            for watcher in tuple(self._by_principal.get(key, ())):
+                if watcher.issued[key] < revocation.before_ms:
+                    self._drop(watcher, key)
 
     async def next_changes(self, connection: Connection, wait_seconds: float) -> list[Changed]:
         """Return what has changed since the last call, waiting for the first change if there is none."""
@@ -120,6 +135,7 @@ class Watching:
 
     def _drop(self, watcher: "_Watcher", key: tuple[bytes, bytes]) -> None:
         watcher.watched.pop(key, None)
+        watcher.issued.pop(key, None)
         others = self._by_principal.get(key)
         if others is not None:
             others.discard(watcher)
@@ -127,11 +143,18 @@ class Watching:
                 del self._by_principal[key]
 
 
+def _issued_ms(grant: Grant) -> int:
+    """Return when the ticket was issued: the milliseconds that its identifier begins with."""
+    return int(grant.root_ticket_id[:12] or "0", 16)
+
+
 class _Watcher:
     """One connection's view."""
 
     def __init__(self) -> None:
         self.watched: dict[tuple[bytes, bytes], frozenset[bytes] | None] = {}
+        self.issued: dict[tuple[bytes, bytes], int] = {}
+        """When the newest ticket was issued that asked to watch, milliseconds since the epoch."""
         self.pending: dict[tuple[bytes, bytes], int] = {}
         self.wake = asyncio.Event()
 
