@@ -51,7 +51,7 @@ async def run(context: ModuleContext) -> None:
         authority_link = _link(context, "authority")
         stack.push_async_callback(authority_link.close)
         await stack.enter_async_context(
-            _background(follow_feed(AuthorityClient(authority_link), view), context)
+            _background(follow_feed(AuthorityClient(authority_link), view, vault.watching.revoked), context)
         )
         await stack.enter_async_context(_background(vault.outbox.run(), context))
         if shares_database(context):

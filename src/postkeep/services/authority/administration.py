@@ -71,6 +71,7 @@ class Administration:
         """End the sessions of a company and forget all that the directory holds of it."""
         await self._state.revoke(grant, api.Revoke("tenant", _identifier(request.tenant).hex()))
         version = await self._state.directory.remove_tenant(request.tenant)
+        await self._state.revoke(grant, api.Revoke("tenant", request.tenant.hex()))  # who came in meanwhile
         self._changed(version, grant, "tenant.delete", tenant=request.tenant)
         return api.Done()
 
