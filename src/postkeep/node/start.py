@@ -13,6 +13,7 @@ from postkeep.base.errors import InvalidInputError, NotFoundError
 from postkeep.node import config as configuration
 from postkeep.node import logs
 from postkeep.node.config import Config
+from postkeep.node.disks import check_disks
 from postkeep.node.preload import preload
 from postkeep.node.running import Lock
 from postkeep.node.sandbox.process import raise_descriptor_limit
@@ -75,6 +76,7 @@ def initialise(options: Options) -> Layout:
     config = load_config(options)
     layout = open_layout(options.data, config, serving=True)
     prepare(layout, config)
+    check_disks(config)
     with Lock(layout.run, config):
         if not layout.config_file.exists():
             layout.config_file.write_text(FIRST_CONFIGURATION, "utf-8")
@@ -108,6 +110,7 @@ def serve(options: Options, on_ready: Callable[[Layout, Config], None]) -> None:
             public_text=f"{options.data} holds no node yet: run `postkeep init --data {options.data}`."
         )
     prepare(layout, config)
+    check_disks(config)
     with Lock(layout.run, config):
         logs.configure(config.log, "supervisor", "supervisor")
         raise_descriptor_limit()

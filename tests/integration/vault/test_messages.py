@@ -216,12 +216,13 @@ def test_a_read_stands_in_the_ledger_or_does_not_happen(run_vault: RunVault) -> 
         await vault.call("summaries", ann.grant, summaries)
         await vault.call("content", ann.grant, content)
         reads = [event for event in vault.ledger.events if event.event == "mail.read"]
-        assert [event.category for event in reads] == ["metadata", "content"]
+        assert [event.category for event in reads] == ["metadata", "metadata", "content"]
         for event in reads:
             assert event.digest == hashlib.sha256(bodies).hexdigest()
             assert (event.count, event.session) == (3, ann.grant.session.hex())
         vault.ledger.away = True
-        for method, request in (("summaries", summaries), ("content", content)):
+        rows = api.Sync(ann.principal, inbox)
+        for method, request in (("sync", rows), ("summaries", summaries), ("content", content)):
             with pytest.raises(UnavailableError):
                 await vault.call(method, ann.grant, request)
         vault.ledger.away = False

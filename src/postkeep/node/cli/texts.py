@@ -228,6 +228,10 @@ _TEXTS: Final[dict[str, tuple[str, str]]] = {
     "code.not_found": ("There is no such thing.", "没有找到。"),
     "code.conflict": ("It exists already, or has changed meanwhile.", "已存在，或在此期间已更改。"),
     "code.invalid": ("The request is not valid.", "请求无效。"),
+    "code.one_device": (
+        "Categories that the configuration declares apart lie on one device.",
+        "配置中声明为分离的数据类别位于同一设备；请把其中一个移到另一块磁盘，或去掉其目录。",
+    ),
     "code.limit": ("A limit was reached.", "已达到上限。"),
     "code.throttled": ("Too many attempts. Please wait a moment.", "尝试次数过多，请稍候。"),
 }

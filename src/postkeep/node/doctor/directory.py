@@ -3,10 +3,10 @@
 import os
 import shutil
 from collections.abc import Iterator
-from itertools import combinations
 from pathlib import Path
 from typing import Final
 
+from postkeep.node import disks
 from postkeep.node.config import Config
 from postkeep.node.doctor.finding import Finding, bad, ok, warn
 from postkeep.node.sandbox.namespace import closed_parent
@@ -74,10 +74,8 @@ def _states(layout: Layout) -> Iterator[Finding]:
 
 
 def _disks(config: Config) -> Iterator[Finding]:
-    declared = {name: Path(entry.directory) for name, entry in config.categories.items() if entry.directory}
-    devices = {name: path.stat().st_dev for name, path in declared.items() if path.exists()}
-    shared = [(a, b) for a, b in combinations(sorted(devices), 2) if devices[a] == devices[b]]
-    if not declared:
+    shared = disks.sharing(config)
+    if not disks.declared(config):
         yield warn("disks", "disks.default")
     elif shared:
         for first, second in shared:
