@@ -18,8 +18,11 @@ setup: $(STAMP)  ## make .venv and install what is pinned in requirements.lock (
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	    || { echo "Postkeep needs Python 3.11 or later; name it with PYTHON=..."; exit 1; }
-	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null \
-	    || { echo "Python has no venv here: apt-get install python3-venv"; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+	    [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+	    || { echo "Python has no venv here: install python3-venv and try again"; exit 1; }; \
+	    echo "Python has no venv here: installing the package python3-venv"; \
+	    apt-get update -q && apt-get install -q -y --no-install-recommends python3-venv; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
@@ -44,8 +47,9 @@ fuzz: setup  ## run the generated tests with many more cases (FACTOR=50)
 bench: setup  ## measure, side by side with Postfix and Dovecot where they are installed
 	bench/run
 
-soak: setup  ## run the tests that take long
-	$(BIN)/python -m pytest -m soak
+soak: setup  ## kill a loaded node 500 times (ROUNDS=...), then generate far more cases than `make fuzz`
+	POSTKEEP_KILL_ROUNDS=$(or $(ROUNDS),500) $(BIN)/python -m pytest tests/e2e/test_kill.py
+	$(MAKE) fuzz FACTOR=500
 
 lock: setup  ## pin the newest versions that pyproject.toml allows, with hashes (needs uv)
 	uv pip compile --universal --generate-hashes --python-version 3.11 --extra postgres --group dev \

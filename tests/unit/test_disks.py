@@ -1,4 +1,4 @@
-"""Places declared apart must be apart: two categories on one device do not start."""
+"""Places declared apart must be apart: two categories on one device do not start (TM-36)."""
 
 import tempfile
 from pathlib import Path
