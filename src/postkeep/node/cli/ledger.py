@@ -12,6 +12,7 @@ from postkeep.node.cli.scene import group, scene_of
 from postkeep.node.cli.texts import text
 from postkeep.node.supervisor.layout import LEDGER_KEY_FILE
 from postkeep.services.steward import api
+from postkeep.stores.kept_checkpoint import kept_checkpoint
 
 
 def add(app: typer.Typer) -> None:
@@ -47,12 +48,16 @@ def _add_verify(ledger: typer.Typer) -> None:
         context: typer.Context,
         offline: Annotated[Path | None, typer.Option("--offline", help=text("help.ledger.offline"))] = None,
         key: Annotated[str, typer.Option("--key", help=text("help.ledger.key"))] = "",
+        known: Annotated[list[Path] | None, typer.Option("--known", help=text("help.ledger.known"))] = None,
     ) -> None:
         from postkeep.services.ledger.verify import verify_directory
 
         scene = scene_of(context)
         root = scene.data if offline is None else offline
-        report = verify_directory(_log_directory(root), _public_key(key, root, scene.data))
+        checkpoints = _known_checkpoints(known or [], root)  # before the ledger itself: it only grows
+        report = verify_directory(
+            _log_directory(root), _public_key(key, root, scene.data), known_checkpoints=checkpoints
+        )
         findings = [str(finding) for finding in report.findings]
         lost = [str(finding) for finding in report.lost]
         value = {
@@ -67,6 +72,16 @@ def _add_verify(ledger: typer.Typer) -> None:
         good = text("ledger.good", entries=report.entries, size=report.checkpoint_size)
         scene.out.lines(value, [*([text("ledger.bad"), *findings] if findings else [good]), *lost])
         raise typer.Exit(Exit.PROBLEMS if findings else Exit.OK)
+
+
+def _known_checkpoints(files: list[Path], root: Path) -> list[bytes]:
+    """Read checkpoints kept elsewhere: those named, and the copy that kms keeps of the last it signed."""
+    try:
+        found = [path.read_bytes() for path in files]
+        kept = kept_checkpoint(root / "state" / "kms")
+    except OSError as exc:
+        raise CommandError(text("error.unreadable", path=exc.filename), code="unreadable") from exc
+    return found if kept is None else [*found, kept]
 
 
 def _log_directory(root: Path) -> Path:

@@ -97,6 +97,10 @@ _TEXTS: Final[dict[str, tuple[str, str]]] = {
         "改为验证数据目录或账本目录的副本。",
     ),
     "help.ledger.key": ("Public key of the checkpoints, hexadecimal.", "检查点公钥（十六进制）。"),
+    "help.ledger.known": (
+        "A checkpoint kept elsewhere that the ledger must agree with; may be repeated.",
+        "另行保存的检查点文件，账本必须与之相符；可重复。",
+    ),
     "help.store": ("The stored mail.", "存储的邮件。"),
     "help.store.check": ("Have the vault check its rows and files.", "让存储库检查其记录和文件。"),
     "help.name": ("A name for people to read.", "供人阅读的名称。"),
@@ -218,6 +222,7 @@ _TEXTS: Final[dict[str, tuple[str, str]]] = {
         "The public key of the ledger is not there: give it with --key.",
         "找不到账本公钥：请用 --key 指定。",
     ),
+    "error.unreadable": ("{path} can't be read.", "无法读取 {path}。"),
     "error.no_ledger": ("There is no ledger in {path}.", "{path} 中没有账本。"),
     "code.unavailable": (
         "The service is not available at the moment; try again.",

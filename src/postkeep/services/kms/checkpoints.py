@@ -6,6 +6,7 @@ signature, and no key leaves kms until someone has looked.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Final, Protocol
 
 import structlog
@@ -51,11 +52,20 @@ def check_head(last: SignedHead, head: TreeHead) -> None:
 class Checkpointer:
     """Signs the ledger's heads, one after the other, as long as each extends the one before."""
 
-    def __init__(self, ledger: Ledger, rows: KmsInstallationRows, key: SigningKey, trail: Trail) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        rows: KmsInstallationRows,
+        key: SigningKey,
+        trail: Trail,
+        keep: Callable[[bytes], None] = lambda _: None,
+    ) -> None:
+        """`keep` gets every signed note: a copy out of the ledger's reach."""
         self._ledger = ledger
         self._rows = rows
         self._key = key
         self._trail = trail
+        self._keep = keep
         self._last: SignedHead | None = None
         self._published: SignedHead | None = None
         self.alarm = ""
@@ -102,6 +112,7 @@ class Checkpointer:
             return
         text = format_checkpoint(Checkpoint(last.origin, last.size, last.root))
         note = sign_note(text, last.origin, self._key.public_key, self._key.sign)
+        self._keep(note)
         await self._ledger.publish_checkpoint(PublishCheckpoint(note))
         self._published = last
 

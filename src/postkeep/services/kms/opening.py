@@ -1,6 +1,7 @@
 """Putting the key service together: root key, signing keys, TLS identity, slots, each on the one before."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +15,7 @@ from postkeep.services.kms.signing import NamedKeys, SigningKeys, open_signing_k
 from postkeep.services.kms.tls import TlsIdentity, open_tls
 from postkeep.services.kms.witness import StoreWitness
 from postkeep.services.ledger.trail import Trail
+from postkeep.stores.kept_checkpoint import keep_checkpoint
 from postkeep.stores.kms_installation import KmsInstallationRows
 from postkeep.stores.kms_keys import KmsKeyRows
 from postkeep.stores.postgres import Pool
@@ -61,7 +63,9 @@ async def open_kms(
     named = NamedKeys(root, installation, clock)
     signing = await open_signing_keys(named)
     tls = await open_tls(named, hostname, own_tls, clock)
-    checkpointer = Checkpointer(ledger, installation, signing.ledger, trail)
+    checkpointer = Checkpointer(
+        ledger, installation, signing.ledger, trail, partial(keep_checkpoint, state_dir or slots_dir)
+    )
     await checkpointer.load()
     slots = ErasableSlots(slots_dir / SLOTS_NAME, KEY_BYTES)
     try:
