@@ -11,6 +11,7 @@ from functools import cache
 from itertools import count
 from typing import Final, NamedTuple
 
+from postkeep.stores.kept_connections import KeptConnections
 from postkeep.stores.postgres import Source, database_errors
 from postkeep.stores.vault_deposits import (
     BodyInsert,
@@ -142,7 +143,7 @@ async def read_standing(
     return [Standing(*row) for row in rows]
 
 
-async def store_if_as_expected(source: Source, state: DepositState, rows: DepositRows) -> bool:
+async def store_if_as_expected(connections: KeptConnections, state: DepositState, rows: DepositRows) -> bool:
     """Store a planned group durably if the rows stand as they did before `state` was planned on, and all of
     it fits in every quota. False: nothing was stored.
 
@@ -151,7 +152,7 @@ async def store_if_as_expected(source: Source, state: DepositState, rows: Deposi
     """
     if is_single(state, rows):
         with database_errors():
-            return await store_single(source, state, rows)
+            return await store_single(connections, state, rows)
     arguments: list[object] = [
         [_principal(key, item) for key, item in state.principals.items()],
         [_mailbox(box) for box in state.mailboxes.values()],
@@ -167,7 +168,7 @@ async def store_if_as_expected(source: Source, state: DepositState, rows: Deposi
         arguments += columns(rows.queue, len(QueueInsert._fields))
     statement = _statement(epochs=bool(rows.epochs), queue=bool(rows.queue))
     with database_errors():
-        return bool(await source.fetchval(statement, *arguments))
+        return bool(await connections.fetchval(statement, *arguments))
 
 
 def _principal(key: tuple[bytes, bytes], added: PrincipalState) -> tuple[object, ...]:

@@ -5,7 +5,7 @@ It is `vault_optimistic` for a single row of everything, at half the work for bo
 
 from typing import Final
 
-from postkeep.stores.postgres import Source
+from postkeep.stores.kept_connections import KeptConnections
 from postkeep.stores.vault_deposits import DepositRows, DepositState
 
 # The principal is locked first. The mailbox is changed only if it stands as expected, everything else only
@@ -56,14 +56,14 @@ def is_single(state: DepositState, rows: DepositRows) -> bool:
     )
 
 
-async def store_single(source: Source, state: DepositState, rows: DepositRows) -> bool:
+async def store_single(connections: KeptConnections, state: DepositState, rows: DepositRows) -> bool:
     """Store a group that `is_single`, durably, if its mailbox stands as it did before `state` was planned
     on and the message fits. False: nothing was stored."""
     (box,) = state.mailboxes.values()
     (body,) = rows.bodies
     (message,) = rows.messages
     return bool(
-        await source.fetchval(
+        await connections.fetchval(
             _STORE,
             box.tenant,
             box.principal,

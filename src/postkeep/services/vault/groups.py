@@ -17,6 +17,7 @@ from postkeep.services.vault.api import DepositResult
 from postkeep.services.vault.placing import DepositRequest
 from postkeep.services.vault.storing import RowStore
 from postkeep.services.vault.writes import Writes
+from postkeep.stores.kept_connections import KeptConnections
 from postkeep.stores.packs import Body, Location, Packs
 from postkeep.stores.postgres import Pool
 from postkeep.stores.slots import ErasableSlots
@@ -34,6 +35,7 @@ class Stores(NamedTuple):
     """Where the vault keeps things."""
 
     pool: Pool
+    kept: KeptConnections
     packs: Packs
     slots: ErasableSlots
     threads: Executor

@@ -38,6 +38,7 @@ from postkeep.services.vault.validation import (
 )
 from postkeep.services.vault.watching import Watching
 from postkeep.services.vault.writes import Writes
+from postkeep.stores.kept_connections import KeptConnections
 from postkeep.stores.packs import Packs
 from postkeep.stores.postgres import load_migrations, migrate, open_pool
 from postkeep.stores.slots import ErasableSlots
@@ -63,6 +64,7 @@ _ERRORS: Final = {error.code: error for error in (QuotaError, NotFoundError, Con
 async def open_stores(dsn: str, packs_dir: Path, slots_path: Path) -> AsyncIterator[Stores]:
     """Bring database, packs and slots up, and finish what a crash has left to overwrite."""
     pool = await open_pool(dsn, size_min=2, size_max=CONNECTIONS_MAX, settings=SESSION)
+    kept = KeptConnections(pool)
     threads = ThreadPoolExecutor(THREADS, thread_name_prefix="vault")
     try:
         async with pool.acquire() as connection:
@@ -70,7 +72,7 @@ async def open_stores(dsn: str, packs_dir: Path, slots_path: Path) -> AsyncItera
         packs = Packs(packs_dir)
         slots_path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with ErasableSlots(slots_path, api.WRAPS_BYTES) as slots:
-            stores = Stores(pool, packs, slots, threads)
+            stores = Stores(pool, kept, packs, slots, threads)
             await finish_erasures(stores)
             try:
                 yield stores
@@ -79,6 +81,7 @@ async def open_stores(dsn: str, packs_dir: Path, slots_path: Path) -> AsyncItera
                 packs.close()
     finally:
         threads.shutdown()
+        await kept.close()
         await pool.close()
 
 
@@ -89,7 +92,7 @@ class VaultService:
         self._clock = clock
         self.watching = Watching()
         writes = Writes()
-        self.rows = RowStore(stores.pool, self.watching, clock)
+        self.rows = RowStore(stores.pool, stores.kept, self.watching, clock)
         self._groups = DepositGroups(stores, self.rows, writes)
         self._reading = Reading(stores, trail)
         self._changing = Changing(stores, writes, self.watching)

@@ -17,6 +17,7 @@ from postkeep.services.vault.api import DepositResult
 from postkeep.services.vault.placing import DepositRequest, GroupPlan, plan_group
 from postkeep.services.vault.standings import Standings
 from postkeep.services.vault.watching import Watching
+from postkeep.stores.kept_connections import KeptConnections
 from postkeep.stores.postgres import Connection, Pool, in_transaction
 from postkeep.stores.vault_deposits import (
     DepositState,
@@ -35,13 +36,14 @@ Planned = tuple[GroupPlan, DepositState]
 class RowStore:
     """Turns groups of requests whose bytes are durable into rows."""
 
-    def __init__(self, pool: Pool, watching: Watching, clock: Clock) -> None:
+    def __init__(self, pool: Pool, kept: KeptConnections, watching: Watching, clock: Clock) -> None:
         self.standings = Standings()
         self.at_once = 0
         """Groups stored in one statement."""
         self.under_lock = 0
         """Groups stored the longer way."""
         self._pool = pool
+        self._kept = kept
         self._watching = watching
         self._clock = clock
         self._storing: dict[asyncio.Future[None], set[tuple[bytes, bytes]]] = {}
@@ -92,7 +94,7 @@ class RowStore:
         if any(result.error for results in plan.results for result in results):
             return None
         try:
-            stored = await store_if_as_expected(self._pool, state, plan.rows)
+            stored = await store_if_as_expected(self._kept, state, plan.rows)
         except asyncpg.PostgresError as exc:
             # A deposit that is tried again, most often; the longer way finds out and says what it is.
             _log.info("vault_group_not_at_once", error=type(exc).__name__)
