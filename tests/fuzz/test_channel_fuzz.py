@@ -46,9 +46,9 @@ def test_frames_come_out_as_they_went_in_however_they_are_cut(
         seen += [bytes(frame) for frame in reader.feed(stream[at : at + step])]
         at += step
     check = Lane(b"k" * 32)
-    decoded = [msgspec.msgpack.decode(check.check_mac(memoryview(frame))) for frame in seen]
-    assert [item[2] for item in decoded] == bodies
-    assert [item[1] for item in decoded] == list(range(1, len(bodies) + 1))
+    decoded = [msgspec.msgpack.decode(check.read(memoryview(frame))) for frame in seen]
+    assert [item[1] for item in decoded] == bodies
+    assert check.counter == len(bodies)
 
 
 @settings(max_examples=500, deadline=None)

@@ -287,12 +287,11 @@ class _Connection(asyncio.Protocol):
 
     def _on_call(self, frame: memoryview) -> None:
         assert self._lanes is not None
-        body = self._lanes.from_caller.check_mac(frame)
+        body = self._lanes.from_caller.read(frame)
         try:
             call = frames.call_decoder.decode(body)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
             raise RefusedError("an authentic frame is no call", code="refused.frame") from exc
-        self._lanes.from_caller.check_counter(call.counter)
         if call.id == 0:
             self._renew(call)
             return
