@@ -235,3 +235,20 @@ def test_a_certificate_of_the_operators_own_is_used_although_only_root_can_read_
             context.wrap_socket(plain, server_hostname="mail.own.example") as secured,
         ):
             assert secured.recv(200).startswith(b"* OK")
+
+
+def handshake(node: Node, curve: str) -> str | None:
+    """Connect offering one curve only; return the protocol spoken."""
+    context = ssl.create_default_context(cafile=node.ca)
+    context.set_ecdh_curve(curve)
+    with (
+        socket.create_connection(("localhost", node.ports["imaps"]), timeout=10) as plain,
+        context.wrap_socket(plain, server_hostname="localhost") as secure,
+    ):
+        return secure.version()
+
+
+def test_tls_is_spoken_over_the_curves_of_the_intermediate_profile_and_no_others(node: Node) -> None:
+    assert [handshake(node, curve) for curve in ("prime256v1", "secp384r1")] == ["TLSv1.3"] * 2
+    with pytest.raises(ssl.SSLError):
+        handshake(node, "secp521r1")

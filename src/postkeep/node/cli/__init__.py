@@ -1,5 +1,6 @@
 """The command line. `postkeep --help` lists the commands; docs/commands.md the exit codes."""
 
+import os
 import sys
 from typing import Final
 
@@ -28,6 +29,8 @@ def hoist(arguments: list[str]) -> list[str]:
 
 def main() -> None:
     """Run the command line."""
+    # OpenSSL reads this at its first use, so it comes before anything that hashes or encrypts is imported.
+    os.environ.setdefault("OPENSSL_CONF", os.path.join(os.path.dirname(__file__), "..", "openssl.cnf"))  # noqa: PTH118, PTH120 - pathlib would import half the library first
     from postkeep.base.errors import PostkeepError
     from postkeep.node.cli import texts
     from postkeep.node.cli.output import Output
