@@ -2,12 +2,14 @@
 
 import re
 import string
+from pathlib import Path
 
 import pytest
 
+from postkeep.node import doctor
 from postkeep.node.cli import hoist, texts
 from postkeep.node.cli.output import CommandError, parse_size, size
-from postkeep.node.doctor.texts import TEXTS
+from postkeep.node.doctor.texts import CHECKS, TEXTS
 
 
 def _names(template: str) -> set[str]:
@@ -28,6 +30,13 @@ def test_every_finding_of_the_doctor_has_both_languages(key: str) -> None:
     for position in (0, 1):
         assert _names(english[position]) == _names(chinese[position])
         assert bool(english[position]) == bool(chinese[position])
+
+
+def test_every_check_of_the_doctor_has_a_name_in_chinese() -> None:
+    sources = "".join(path.read_text("utf-8") for path in Path(doctor.__file__).parent.glob("*.py"))
+    used = set(re.findall(r'\b(?:ok|warn|bad)\(\s*"([a-z ]+)"', sources))
+    assert len(used) > 15
+    assert used == set(CHECKS)
 
 
 def test_the_language_follows_the_argument_then_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

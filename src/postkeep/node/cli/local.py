@@ -102,9 +102,7 @@ def _add_looking(app: typer.Typer) -> None:
         scene = scene_of(context)
         findings = examine(scene.data, base_port)
         number = language()
-        cells = [
-            (found.verdict, found.check, found.says(number), found.advises(number)) for found in findings
-        ]
+        cells = [(*found.titles(number), found.says(number), found.advises(number)) for found in findings]
         values = [
             {
                 "check": found.check,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from postkeep.node.doctor.texts import TEXTS
+from postkeep.node.doctor.texts import CHECKS, TEXTS, VERDICTS
 
 
 class Verdict(StrEnum):
@@ -22,6 +22,12 @@ class Finding:
     verdict: Verdict
     key: str
     values: dict[str, object] = field(default_factory=dict)
+
+    def titles(self, language: int = 0) -> tuple[str, str]:
+        """Name the verdict and the check."""
+        if not language:
+            return self.verdict, self.check
+        return VERDICTS[self.verdict], CHECKS[self.check]
 
     def says(self, language: int = 0) -> str:
         """Say what was found."""

@@ -5,6 +5,31 @@ from typing import Final
 
 Said = tuple[str, str]
 
+CHECKS: Final[dict[str, str]] = {
+    "clock": "时钟",
+    "configuration": "配置",
+    "data directory": "数据目录",
+    "disk space": "磁盘空间",
+    "disks": "磁盘分离",
+    "entropy": "随机数",
+    "erasing": "就地擦除",
+    "ledger": "账本",
+    "module state": "模块状态目录",
+    "node": "节点",
+    "open files": "打开文件数",
+    "openssl": "OpenSSL",
+    "ports": "端口",
+    "postgres": "PostgreSQL",
+    "python": "Python",
+    "root key": "根密钥",
+    "sandbox": "沙箱",
+    "users": "系统用户",
+    "way to the data": "数据路径",
+}
+"""The names of the checks in Chinese; in English they are what JSON has too."""
+
+VERDICTS: Final[dict[str, str]] = {"ok": "正常", "warn": "注意", "bad": "问题"}
+
 TEXTS: Final[dict[str, tuple[Said, Said]]] = {
     "python.ok": (("Python {version}", ""), ("Python {version}", "")),
     "python.old": (
