@@ -1,7 +1,4 @@
-"""A node as its operator sees it: starts, survives, stops, keeps its modules apart, answers commands.
-
-TM-10: no keeper can open another's database.
-"""
+"""A node as its operator sees it: starts, survives, stops, keeps its modules apart, answers commands."""
 
 import json
 import os

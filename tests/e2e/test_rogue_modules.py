@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
+import asyncpg
 import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -237,6 +238,26 @@ def test_a_module_speaks_in_the_ledger_under_its_own_name_only(node: Node) -> No
     entries = node.json("ledger", "show", "--count", "10000")
     (entry,) = [entry for entry in entries if entry.get("note") == "a forgery"]
     assert entry["source"] == mx.identity.instance
+
+
+async def connect(dsn: str, user: str | None = None, database: str | None = None) -> None:
+    connection = await asyncpg.connect(dsn, user=user, database=database)
+    await connection.close()
+
+
+def test_a_keepers_database_login_opens_its_own_database_alone(node: Node) -> None:
+    """TM-10: with a genuine login, and by guessing."""
+    (path,) = node.data.rglob("state/vault/loot-0.json")
+    dsn = json.loads(path.read_text())["dsn"]
+    asyncio.run(connect(dsn))
+    before = len(refusals(node))
+    with pytest.raises(asyncpg.InvalidAuthorizationSpecificationError):
+        asyncio.run(connect(dsn, database="kms"))
+    with pytest.raises(asyncpg.InvalidPasswordError):
+        asyncio.run(connect(dsn, user="authority", database="authority"))
+    expect_refusals(node, before, 2)
+    told = [entry["note"] for entry in refusals(node) if entry["code"] == "refused.database"]
+    assert told == ["kms", "authority"]
 
 
 def test_revocation_cuts_a_live_session_within_seconds(node: Node) -> None:

@@ -54,5 +54,7 @@ class ModuleContext:
     """Keepers: the database login of this start, with this keeper's rights only."""
     on_expectation: Callable[[Callable[[Expectation], None]], None] = lambda _receiver: None
     """authority: register the one that hears which instances may enrol; those known already come at once."""
+    on_database_refusal: Callable[[Callable[[str], None]], None] = lambda _receiver: None
+    """steward: register the one that hears of logins which the database refused."""
     root_secret: Secret[bytes] = field(default_factory=lambda: Secret(b""))
     """kms: the passphrase, where the root key is sealed with one."""

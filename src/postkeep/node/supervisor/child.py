@@ -79,6 +79,7 @@ class _Life:
         self._dsn = Secret("")
         self._root_secret = Secret(b"")
         self._expected: list[Expectation] = []
+        self._on_database_refusal: Callable[[str], None] = lambda _name: None
         self._on_expectation: Callable[[Expectation], None] | None = None
         self._enrolling = Enrolling(self._identity, self._anchors, birth.run_dir)
         self._log = structlog.get_logger()
@@ -150,6 +151,7 @@ class _Life:
             sockets=birth.sockets,
             dsn=self._dsn,
             on_expectation=self._hear_expectations,
+            on_database_refusal=self._hear_refusals,
             root_secret=self._root_secret,
         )
 
@@ -163,6 +165,9 @@ class _Life:
         for expectation in self._expected:
             receiver(expectation)
         self._expected.clear()
+
+    def _hear_refusals(self, receiver: Callable[[str], None]) -> None:
+        self._on_database_refusal = receiver
 
     def _send(self, frame: frames.FromChild) -> None:
         try:
@@ -203,6 +208,8 @@ class _Life:
                     self._expected.append(expectation)
                 else:
                     self._on_expectation(expectation)
+            case frames.DatabaseRefusal(name):
+                self._on_database_refusal(name)
             case frames.Stop():
                 self._stop.set()
             case frames.AskMetrics(number):

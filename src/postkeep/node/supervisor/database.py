@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import structlog
@@ -12,6 +12,7 @@ import structlog
 from postkeep.node.config import Config
 from postkeep.node.postgres.cluster import Cluster
 from postkeep.node.postgres.logins import give_passwords
+from postkeep.node.postgres.refusals import refusal_in
 from postkeep.node.postgres.settings import KEEPERS
 from postkeep.node.sandbox.process import die_with_parent
 from postkeep.node.supervisor import frames
@@ -36,6 +37,8 @@ class Database:
         }
         self._server: subprocess.Popen[bytes] | None = None
         self._log = structlog.get_logger()
+        self.on_refusal: Callable[[str], None] = lambda _name: None
+        """Hears of logins that the server refused."""
 
     @property
     def needed(self) -> bool:
@@ -92,6 +95,9 @@ class Database:
             usual = level.strip() == "LOG" or text.strip().startswith(_USUAL)
             write = self._log.debug if usual else self._log.warning
             write("postgres", severity=level.strip(), text=text.strip())
+            refused = refusal_in(line)
+            if refused is not None:
+                self.on_refusal(refused)
         return bool(data)
 
     def give_logins(self, processes: Sequence[Process]) -> int:

@@ -53,6 +53,12 @@ class Expect(msgspec.Struct, frozen=True, tag=True):
     uid: int
 
 
+class DatabaseRefusal(msgspec.Struct, frozen=True, tag=True):
+    """To the steward: the database has refused a login; `name` says whose, or to what."""
+
+    name: str
+
+
 class Stop(msgspec.Struct, frozen=True, tag=True):
     """Finish what is under way and return."""
 
@@ -83,7 +89,9 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
     """Trying again may help: something it needs was away."""
 
 
-ToChild = Anchor | Distrust | Enrolment | Login | Passphrase | Start | Expect | Stop | AskMetrics
+ToChild = (
+    Anchor | Distrust | Enrolment | Login | Passphrase | Start | Expect | Stop | AskMetrics | DatabaseRefusal
+)
 FromChild = Anchor | Metrics | Ready | Failed
 
 _to_child: msgspec.msgpack.Decoder[ToChild] = msgspec.msgpack.Decoder(ToChild)

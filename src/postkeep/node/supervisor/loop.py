@@ -84,6 +84,7 @@ class Supervisor:
         self._timers = Timers()
         self._inbox = Inbox(self._selector)
         self._database = Database(layout, config)
+        self._database.on_refusal = self._tell_database_refusal
         self._processes: dict[int, Process] = {}
         self._records = {slot.name: _Record() for slot in slots}
         self._database_failures = 0
@@ -154,6 +155,12 @@ class Supervisor:
             self._selector.register(
                 descriptor, selectors.EVENT_READ, lambda _now: self._read_database(descriptor)
             )
+
+    def _tell_database_refusal(self, name: str) -> None:
+        """Have the steward put it into the ledger; the supervisor itself has no place there."""
+        for process in self._processes.values():
+            if process.slot.module.name == "steward":
+                process.send(frames.DatabaseRefusal(name))
 
     def _read_database(self, descriptor: int) -> None:
         if not self._database.read_log():

@@ -34,6 +34,7 @@ async def run(context: ModuleContext) -> None:
     control = Control(
         authority, KmsClient(links["kms"]), vault, trail, Pending(context.state_dir / "pending")
     )
+    context.on_database_refusal(lambda name: _note_database(trail, name))
     view = RevocationView()
     server = Server(
         context.identity,
@@ -61,6 +62,12 @@ async def run(context: ModuleContext) -> None:
         await trail.close()
         for link in links.values():
             await link.close()
+
+
+def _note_database(trail: Trail, name: str) -> None:
+    trail.note(
+        EventName.ACCESS_REFUSE, outcome="refused", code="refused.database", method="database", note=name
+    )
 
 
 def _note(trail: Trail, refusal: Refusal) -> None:
