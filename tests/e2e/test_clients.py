@@ -133,8 +133,12 @@ readonly = True
     assert len(maildir_files(tmp_path / "mail" / "INBOX")) >= MESSAGES
 
 
-@needs("neomutt")
-def test_neomutt_opens_the_mailbox_and_copies_a_message(node: Node, tmp_path: Path) -> None:
+@pytest.mark.parametrize("program", ["neomutt", "mutt"])
+def test_mutt_and_neomutt_open_the_mailbox_and_copy_a_message(
+    node: Node, tmp_path: Path, program: str
+) -> None:
+    if shutil.which(program) is None:
+        pytest.skip(f"{program} is not installed")
     config = tmp_path / "rc"
     config.write_text(
         f"""set folder=imaps://localhost:{node.ports["imaps"]}/
@@ -151,7 +155,7 @@ set quit=yes
 """
     )
     keys = f"push <copy-message>{tmp_path}/out<enter><exit>"
-    run(["script", "-qec", shlex.join(["neomutt", "-F", str(config), "-e", keys]), "/dev/null"], tmp_path)
+    run(["script", "-qec", shlex.join([program, "-F", str(config), "-e", keys]), "/dev/null"], tmp_path)
     assert len(maildir_files(tmp_path / "out")) == 1
 
 
