@@ -4,6 +4,7 @@ import asyncio
 import re
 import secrets
 import socket
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +17,7 @@ from postkeep.model.categories import Category
 from postkeep.node.context import ModuleContext
 from postkeep.services.ledger.journal import Journal
 from postkeep.services.ledger.service import LedgerService
+from postkeep.services.ledger.trail import refusal_fields
 from postkeep.stores.ledger_log import LedgerLog
 from postkeep.tickets.channel import Refusal, Server
 from postkeep.tickets.revocations import RevocationView
@@ -36,24 +38,10 @@ class _Refusals:
 
     def __call__(self, refusal: Refusal) -> None:
         if len(self._pending) >= REFUSALS_PENDING_MAX:
-            self._untold += 1
+            self._untold += 1 + refusal.untold
             return
-        event = AuditEvent(
-            EventName.ACCESS_REFUSE,
-            0,
-            "",
-            0,
-            outcome="refused",
-            code=refusal.code,
-            tenant=refusal.tenant,
-            principal=refusal.principal,
-            module=refusal.module,
-            instance=refusal.instance,
-            session=refusal.session,
-            ticket=refusal.ticket,
-            method=refusal.method,
-            count=1 + self._untold,
-        )
+        told = replace(refusal, untold=refusal.untold + self._untold)
+        event = AuditEvent(EventName.ACCESS_REFUSE, 0, "", 0, **refusal_fields(told))
         self._untold = 0
         task = asyncio.create_task(self._journal.append_own(event))
         self._pending.add(task)

@@ -9,13 +9,13 @@ from postkeep.node.context import ModuleContext
 from postkeep.services.authority.client import AuthorityClient
 from postkeep.services.kms.client import KmsClient
 from postkeep.services.ledger.client import LedgerClient
-from postkeep.services.ledger.trail import Trail
+from postkeep.services.ledger.trail import Trail, refusal_fields
 from postkeep.services.steward.control import Control
 from postkeep.services.steward.pending import Pending
 from postkeep.services.steward.rounds import make_rounds
 from postkeep.services.steward.service import StewardService
 from postkeep.services.vault.client import VaultClient
-from postkeep.tickets.channel import Link, Refusal, Server
+from postkeep.tickets.channel import Link, Server
 from postkeep.tickets.follow import follow_feed
 from postkeep.tickets.revocations import RevocationView
 
@@ -42,7 +42,7 @@ async def run(context: ModuleContext) -> None:
         "steward",
         StewardService(control, authority, vault, ledger).handlers(),
         view,
-        lambda refusal: _note(trail, refusal),
+        lambda refusal: trail.note(EventName.ACCESS_REFUSE, **refusal_fields(refusal)),
         clock,
     )
     tasks = [
@@ -67,19 +67,4 @@ async def run(context: ModuleContext) -> None:
 def _note_database(trail: Trail, name: str) -> None:
     trail.note(
         EventName.ACCESS_REFUSE, outcome="refused", code="refused.database", method="database", note=name
-    )
-
-
-def _note(trail: Trail, refusal: Refusal) -> None:
-    trail.note(
-        EventName.ACCESS_REFUSE,
-        outcome="refused",
-        code=refusal.code,
-        module=refusal.module,
-        instance=refusal.instance,
-        method=refusal.method,
-        tenant=refusal.tenant,
-        principal=refusal.principal,
-        session=refusal.session,
-        ticket=refusal.ticket,
     )

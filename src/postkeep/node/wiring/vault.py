@@ -11,10 +11,10 @@ from postkeep.model.audit import EventName
 from postkeep.model.categories import Category
 from postkeep.node.context import ModuleContext
 from postkeep.services.authority.client import AuthorityClient
-from postkeep.services.ledger.trail import Trail
+from postkeep.services.ledger.trail import Trail, refusal_fields
 from postkeep.services.vault.notices import Notices
 from postkeep.services.vault.service import VaultService, open_stores
-from postkeep.tickets.channel import Link, Refusal, Server
+from postkeep.tickets.channel import Link, Server
 from postkeep.tickets.follow import follow_feed
 from postkeep.tickets.revocations import RevocationView
 
@@ -63,28 +63,13 @@ async def run(context: ModuleContext) -> None:
             "vault",
             vault.handlers,
             view,
-            lambda refusal: _note_refusal(trail, refusal),
+            lambda refusal: trail.note(EventName.ACCESS_REFUSE, **refusal_fields(refusal)),
             clock,
         )
         stack.push_async_callback(server.close)
         await server.serve_unix(context.run_dir / "vault.sock")
         context.ready()
         await context.stop.wait()
-
-
-def _note_refusal(trail: Trail, refusal: Refusal) -> None:
-    trail.note(
-        EventName.ACCESS_REFUSE,
-        outcome="refused",
-        code=refusal.code,
-        module=refusal.module,
-        instance=refusal.instance,
-        method=refusal.method,
-        tenant=refusal.tenant,
-        principal=refusal.principal,
-        session=refusal.session,
-        ticket=refusal.ticket,
-    )
 
 
 def _place(context: ModuleContext, category: Category) -> Path:

@@ -22,6 +22,7 @@ from postkeep.services.authority.signing_in import SignInDesk
 from postkeep.services.authority.state import AuthorityState
 from postkeep.services.authority.throttle import Throttle
 from postkeep.services.kms.api import SignedPublicKey
+from postkeep.services.ledger.trail import refusal_fields
 from postkeep.tickets.channel import Handler, Refusal
 from postkeep.tickets.clear import Grant
 
@@ -87,18 +88,7 @@ class AuthorityService:
 
     def on_refusal(self, refusal: Refusal) -> None:
         """Record what the channel turned away before it came here."""
-        self._state.trail.note(
-            EventName.ACCESS_REFUSE,
-            outcome="refused",
-            code=refusal.code,
-            module=refusal.module,
-            instance=refusal.instance,
-            method=refusal.method,
-            tenant=refusal.tenant,
-            principal=refusal.principal,
-            session=refusal.session,
-            ticket=refusal.ticket,
-        )
+        self._state.trail.note(EventName.ACCESS_REFUSE, **refusal_fields(refusal))
 
     def _told(self, handler: Handler) -> Handler:
         """Have a ticket that is refused stand in the ledger, as one that is issued does."""

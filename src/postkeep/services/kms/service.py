@@ -23,7 +23,7 @@ from postkeep.services.kms.epochs import EPOCHS_PER_CALL_MAX, EpochOpener
 from postkeep.services.kms.hierarchy import Hierarchy, PrincipalKeys
 from postkeep.services.kms.signing import SigningKeys
 from postkeep.services.kms.tls import TlsIdentity
-from postkeep.services.ledger.trail import EventFields, Trail
+from postkeep.services.ledger.trail import EventFields, Trail, refusal_fields
 from postkeep.tickets.channel import Handler, Refusal
 from postkeep.tickets.clear import Grant
 
@@ -75,15 +75,7 @@ class KmsService:
         metrics.REFUSALS.labels(refusal.code).inc()
         self._trail.note(
             EventName.KEY_REFUSE if refusal.method in KEY_METHODS else EventName.ACCESS_REFUSE,
-            outcome="refused",
-            code=refusal.code,
-            module=refusal.module,
-            instance=refusal.instance,
-            method=refusal.method,
-            tenant=refusal.tenant,
-            principal=refusal.principal,
-            session=refusal.session,
-            ticket=refusal.ticket,
+            **refusal_fields(refusal),
         )
 
     async def anchors(self, _grant: Grant, _request: api.Anchors) -> api.TrustAnchors:

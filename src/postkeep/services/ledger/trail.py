@@ -17,6 +17,7 @@ from postkeep.base.errors import ConflictError, InvalidInputError, LimitError, P
 from postkeep.model.audit import AuditEvent, EventName
 from postkeep.services.ledger.api import Append
 from postkeep.services.ledger.client import Caller, LedgerClient
+from postkeep.tickets.channel import Refusal
 
 SPOOL_EVENTS_MAX: Final = 65_536  # events, about 30 MB: what a module holds while the ledger is away
 BATCH_EVENTS_MAX: Final = 512  # events in one append: some 150 KB on the channel
@@ -53,6 +54,22 @@ class EventFields(TypedDict, total=False):
     digest: str
     state: int
     note: str
+
+
+def refusal_fields(refusal: Refusal) -> EventFields:
+    """Say of a refusal what every keeper records of it; `count` includes those that were not told singly."""
+    return {
+        "outcome": "refused",
+        "code": refusal.code,
+        "module": refusal.module,
+        "instance": refusal.instance,
+        "method": refusal.method,
+        "tenant": refusal.tenant,
+        "principal": refusal.principal,
+        "session": refusal.session,
+        "ticket": refusal.ticket,
+        "count": 1 + refusal.untold,
+    }
 
 
 class Trail:
