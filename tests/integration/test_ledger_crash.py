@@ -7,11 +7,13 @@ import time
 from pathlib import Path
 
 import msgspec
-from tests.ledger_sample import PUBLIC_KEY
+import pytest
+from tests.ledger_sample import PUBLIC_KEY, events
 
 from postkeep.services.ledger.finding import FindingCode
 from postkeep.services.ledger.verify import verify_directory
 from postkeep.stores.ledger_log import LedgerLog
+from postkeep.stores.ledger_segments import encode_frame
 
 APPENDER = """
 import asyncio, sys
@@ -73,6 +75,37 @@ def test_what_was_acknowledged_before_a_kill_is_there_after_it(tmp_path: Path) -
         assert (told["source"], told["number"]) == (source, number)
     assert len(list((tmp_path / "segments").glob("*.segment"))) < 10
     log.close()
+
+
+@pytest.mark.parametrize("left", [1, 4, 5, 11, 12, 23, 24, 25, 400, -1])
+def test_a_last_write_that_was_cut_short_is_no_damage(tmp_path: Path, left: int) -> None:
+    segment, frame = _log_with_a_last_frame(tmp_path)
+    segment.write_bytes(segment.read_bytes()[: -len(frame)] + frame[:left])
+    report = verify_directory(tmp_path, PUBLIC_KEY)
+    assert {f.code for f in report.findings} == {FindingCode.NO_CHECKPOINT}
+    assert (report.entries, report.torn_bytes) == (10, len(frame[:left]))
+
+
+@pytest.mark.parametrize("place", [0, 11, 15, 60, -1])
+def test_a_last_write_that_is_whole_and_altered_is_damage(tmp_path: Path, place: int) -> None:
+    segment, frame = _log_with_a_last_frame(tmp_path)
+    altered = bytearray(frame)
+    altered[place] ^= 1
+    segment.write_bytes(segment.read_bytes()[: -len(frame)] + altered)
+    report = verify_directory(tmp_path, PUBLIC_KEY)
+    assert FindingCode.FILE_DAMAGED in {f.code for f in report.findings}
+    assert (report.first_bad_index, report.torn_bytes) == (10, 0)
+
+
+def _log_with_a_last_frame(directory: Path) -> tuple[Path, bytes]:
+    """Write ten entries, then one frame of three more; return the segment and that frame."""
+    entries = [msgspec.json.encode(event) for event in events(13)]
+    log = LedgerLog(directory)
+    log.open()
+    log.append(entries[:10])
+    log.append(entries[10:])
+    log.close()
+    return directory / "segments" / f"{0:020d}.segment", encode_frame(10, entries[10:])
 
 
 DISK_FULL = """

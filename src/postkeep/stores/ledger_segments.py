@@ -11,7 +11,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 
@@ -60,9 +60,21 @@ def read_frame(data: bytes, position: int, first: int) -> tuple[list[bytes], int
     return parse_entries(payload, count), end
 
 
-def scan_segments(directory: Path) -> Iterator[tuple[int, list[bytes], str]]:
-    """Read the segments in a directory, changing nothing: start, entries, and what is wrong after them."""
-    for path in sorted(p for p in directory.iterdir() if _NAME.match(p.name)):
+class Scanned(NamedTuple):
+    """What one segment file holds, read without changing it."""
+
+    start: int
+    entries: list[bytes]
+    fault: str
+    """What is wrong after the entries; empty if nothing is."""
+    torn_bytes: int
+    """Octets of a last write that was cut short, and so was never acknowledged."""
+
+
+def scan_segments(directory: Path) -> Iterator[Scanned]:
+    """Read the segments in a directory, changing nothing. Only the last one may end in a torn write."""
+    paths = sorted(p for p in directory.iterdir() if _NAME.match(p.name))
+    for path in paths:
         start = int(path.stem)
         data = path.read_bytes()
         entries: list[bytes] = []
@@ -70,11 +82,28 @@ def scan_segments(directory: Path) -> Iterator[tuple[int, list[bytes], str]]:
         while (frame := read_frame(data, position, start + len(entries))) is not None:
             entries.extend(frame[0])
             position = frame[1]
-        yield (
-            start,
-            entries,
-            f"{path.name} is damaged from octet {position} on" if position < len(data) else "",
-        )
+        rest = data[position:]
+        if rest and path == paths[-1] and _is_cut_short(rest, start + len(entries)):
+            yield Scanned(start, entries, "", len(rest))
+        else:
+            fault = f"{path.name} is damaged from octet {position} on" if rest else ""
+            yield Scanned(start, entries, fault, 0)
+
+
+def _is_cut_short(rest: bytes, first: int) -> bool:
+    """Say whether these octets are the beginning of the frame that would come next, and no more than that.
+
+    A write that a kill has interrupted leaves just this; a whole frame with wrong content is damage.
+    """
+    if len(rest) < _HEAD.size:
+        return (_MAGIC + first.to_bytes(8, "big")).startswith(rest[:12])
+    magic, index, count, length, _ = _HEAD.unpack_from(rest)
+    return (
+        magic == _MAGIC
+        and index == first
+        and 0 < count <= FRAME_ENTRIES_MAX
+        and _HEAD.size + length > len(rest)
+    )
 
 
 class Segments:

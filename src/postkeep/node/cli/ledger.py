@@ -68,9 +68,11 @@ def _add_verify(ledger: typer.Typer) -> None:
             "first_bad_index": report.first_bad_index,
             "findings": findings,
             "lost": lost,
+            "torn_bytes": report.torn_bytes,
         }
         good = text("ledger.good", entries=report.entries, size=report.checkpoint_size)
-        scene.out.lines(value, [*([text("ledger.bad"), *findings] if findings else [good]), *lost])
+        torn = [text("ledger.torn", bytes=report.torn_bytes)] if report.torn_bytes else []
+        scene.out.lines(value, [*([text("ledger.bad"), *findings] if findings else [good]), *lost, *torn])
         raise typer.Exit(Exit.PROBLEMS if findings else Exit.OK)
 
 

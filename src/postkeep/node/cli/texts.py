@@ -131,6 +131,10 @@ _TEXTS: Final[dict[str, tuple[str, str]]] = {
         "The ledger is whole: {entries} entries, checkpoint at {size}.",
         "账本完整：{entries} 条记录，检查点位于 {size}。",
     ),
+    "ledger.torn": (
+        "After them: {bytes} octets of a write that was cut short and never acknowledged.",
+        "其后有 {bytes} 字节未完成的写入，从未被确认。",
+    ),
     "ledger.bad": ("The ledger is NOT whole:", "账本不完整："),
     "store.good": (
         "The store is consistent: {mailboxes} mailboxes, {messages} messages, {bodies} bodies.",

@@ -31,6 +31,8 @@ class Report:
     findings: list[Finding] = field(default_factory=list)
     lost: list[Finding] = field(default_factory=list)
     """Gaps in a source's numbers that the ledger itself has recorded: lost events, but no tampering."""
+    torn_bytes: int = 0
+    """Octets of an unfinished last write, as a kill leaves it: never acknowledged, and no fault."""
 
     @property
     def first_bad_index(self) -> int | None:
@@ -64,7 +66,7 @@ def verify_directory(
         tree.watch([checkpoint.size])
     _walk_bundles(tree, numbers, checkpoint)
     if log != path and (path / SEGMENTS).is_dir():
-        _walk_segments(path / SEGMENTS, tree, numbers)
+        report.torn_bytes = _walk_segments(path / SEGMENTS, tree, numbers)
     elif checkpoint is not None:
         _walk_partial(tree, numbers, checkpoint)
     report.entries, report.sources = tree.size, numbers.count
@@ -134,17 +136,22 @@ def _walk_partial(tree: TreeCheck, numbers: NumberCheck, checkpoint: Checkpoint)
             numbers.take(start, entries)
 
 
-def _walk_segments(directory: Path, tree: TreeCheck, numbers: NumberCheck) -> None:
-    """Compare the entries that lie in segments too, and go on with those that lie nowhere else."""
-    for start, entries, fault in scan_segments(directory):
+def _walk_segments(directory: Path, tree: TreeCheck, numbers: NumberCheck) -> int:
+    """Compare the entries that lie in segments too, and go on with those that lie nowhere else.
+
+    Returns the octets of a torn last write: it was never acknowledged, and the next start cuts it off.
+    """
+    torn_bytes = 0
+    for start, entries, fault, torn_bytes in scan_segments(directory):
         tree.compare_settled(start, entries)
         fresh = entries[max(0, tree.size - start) :]
         if start > tree.size:
             tree.note_missing(f"entries {tree.size} to {start - 1}", tree.size)
-            return
+            return 0
         at = tree.size
         tree.take_loose(fresh)
         numbers.take(at, fresh)
         if fault:
             tree.note_damage(start + len(entries), fault)
-            return
+            return 0
+    return torn_bytes
