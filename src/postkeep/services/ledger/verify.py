@@ -142,7 +142,8 @@ def _walk_segments(directory: Path, tree: TreeCheck, numbers: NumberCheck) -> in
     Returns the octets of a torn last write: it was never acknowledged, and the next start cuts it off.
     """
     torn_bytes = 0
-    for start, entries, fault, torn_bytes in scan_segments(directory):
+    for start, entries, fault, torn in scan_segments(directory):
+        torn_bytes = torn
         tree.compare_settled(start, entries)
         fresh = entries[max(0, tree.size - start) :]
         if start > tree.size:
