@@ -98,12 +98,8 @@ def _is_cut_short(rest: bytes, first: int) -> bool:
     if len(rest) < _HEAD.size:
         return (_MAGIC + first.to_bytes(8, "big")).startswith(rest[:12])
     magic, index, count, length, _ = _HEAD.unpack_from(rest)
-    return (
-        magic == _MAGIC
-        and index == first
-        and 0 < count <= FRAME_ENTRIES_MAX
-        and _HEAD.size + length > len(rest)
-    )
+    begins = magic == _MAGIC and index == first and 0 < count <= FRAME_ENTRIES_MAX
+    return bool(begins and _HEAD.size + length > len(rest))
 
 
 class Segments:

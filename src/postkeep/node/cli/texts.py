@@ -1,12 +1,15 @@
-"""Everything the command line says, in English and in Chinese, in one table."""
+"""What the command line says, in English and in Chinese: this table, and one for each larger subject."""
 # ruff: noqa: RUF001 - Chinese has punctuation of its own
 
 import os
 from typing import Final
 
+from postkeep.node.cli.words import WORDS
+
 LANGUAGES: Final = ("en", "zh-CN")
 
 _TEXTS: Final[dict[str, tuple[str, str]]] = {
+    **WORDS,
     # --- help ---
     "help.app": (
         "Postkeep: a mail system whose security anyone can check.",

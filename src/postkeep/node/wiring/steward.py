@@ -11,6 +11,7 @@ from postkeep.services.kms.client import KmsClient
 from postkeep.services.ledger.client import LedgerClient
 from postkeep.services.ledger.trail import Trail, refusal_fields
 from postkeep.services.steward.control import Control
+from postkeep.services.steward.desk import handlers
 from postkeep.services.steward.pending import Pending
 from postkeep.services.steward.rounds import make_rounds
 from postkeep.services.steward.service import StewardService
@@ -40,7 +41,7 @@ async def run(context: ModuleContext) -> None:
         context.identity,
         context.anchors,
         "steward",
-        StewardService(control, authority, vault, ledger).handlers(),
+        handlers((StewardService(control, authority, vault, ledger),)),
         view,
         lambda refusal: trail.note(EventName.ACCESS_REFUSE, **refusal_fields(refusal)),
         clock,

@@ -1,14 +1,10 @@
 """The steward's methods: what an operator asks for, turned into calls to the keepers with the operator's
 own ticket."""
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, TypeVar, cast
-
-import msgspec
+from typing import Final
 
 from postkeep.base.address import parse_address, parse_domain
-from postkeep.base.errors import InvalidInputError, NotFoundError
-from postkeep.base.ids import ID_BYTES, NOBODY
+from postkeep.base.errors import InvalidInputError
 from postkeep.services.authority import api as directory
 from postkeep.services.authority.client import AuthorityClient
 from postkeep.services.ledger.api import Entries, Head
@@ -16,19 +12,13 @@ from postkeep.services.ledger.client import LedgerClient
 from postkeep.services.queue.api import QueueAct, QueueList
 from postkeep.services.steward import api
 from postkeep.services.steward.control import Control, Operator
-from postkeep.services.steward.repeats import Repeats
+from postkeep.services.steward.desk import Methods
 from postkeep.services.vault.api import CheckStore
 from postkeep.services.vault.client import VaultClient
-from postkeep.tickets.channel import Handler
-from postkeep.tickets.clear import Grant
 
 LEDGER_ENTRIES_MAX: Final = 1000  # entries in one answer: some 300 KB
 QUEUE_ACTS: Final = frozenset({"retry", "hold", "release", "delete"})
-REMOVALS: Final = frozenset({"domain_delete", "alias_delete", "group_delete", "app_password_delete"})
 PROTOCOLS: Final = frozenset({"imap", "submission"})
-
-R = TypeVar("R", bound=api.Command)
-A = TypeVar("A", bound=msgspec.Struct)
 
 
 class StewardService:
@@ -42,9 +32,9 @@ class StewardService:
         self._vault = vault
         self._ledger = ledger
 
-    def handlers(self) -> Mapping[str, tuple[type[msgspec.Struct], Handler]]:
-        """Return the handlers by wire name."""
-        methods: dict[str, tuple[type[msgspec.Struct], Callable[[Operator, Any], Awaitable[Any]]]] = {
+    def methods(self) -> Methods:
+        """Return the methods by name."""
+        return {
             "tenant_create": (api.TenantCreate, self.tenant_create),
             "tenant_show": (api.TenantShow, self.tenant_show),
             "tenant_list": (api.TenantAll, self.tenant_list),
@@ -72,11 +62,6 @@ class StewardService:
             "ledger_head": (api.LedgerHead, self.ledger_head),
             "ledger_read": (api.LedgerRead, self.ledger_read),
             "store_check": (api.StoreCheck, self.store_check),
-        }
-        repeats = Repeats()
-        return {
-            f"steward.{name}": (request, _with_operator(name, method, repeats))
-            for name, (request, method) in methods.items()
         }
 
     # --- companies ---
@@ -313,24 +298,3 @@ class StewardService:
 
 def _addresses(texts: list[str]) -> list[str]:
     return [str(parse_address(text)) for text in texts]
-
-
-def _with_operator(name: str, method: Callable[[Operator, R], Awaitable[A]], repeats: Repeats) -> Handler:
-    async def handle(grant: Grant, request: R) -> A:
-        if request.token and (len(request.token) != ID_BYTES or request.token == NOBODY):
-            raise InvalidInputError("a command's token has sixteen octets")
-        operator = Operator(
-            request.delegation, grant.session, grant.root_ticket_id, request.token, request.again
-        )
-
-        async def work() -> A:
-            try:
-                return await method(operator, request)
-            except NotFoundError:
-                if request.again and name in REMOVALS:
-                    return cast("A", api.Done())  # it was removed before the answer was lost
-                raise
-
-        return cast("A", await repeats.once(name, request.token, work))
-
-    return handle

@@ -1,0 +1,25 @@
+"""The texts of the command line by subject: key, then English and Chinese."""
+
+from typing import Final
+
+from postkeep.node.cli.words import (
+    access,
+    backups,
+    destruction,
+    explaining,
+    governance,
+    roots,
+    rotation,
+    witnesses,
+)
+
+WORDS: Final[dict[str, tuple[str, str]]] = {
+    **access.TEXTS,
+    **backups.TEXTS,
+    **destruction.TEXTS,
+    **explaining.TEXTS,
+    **governance.TEXTS,
+    **roots.TEXTS,
+    **rotation.TEXTS,
+    **witnesses.TEXTS,
+}

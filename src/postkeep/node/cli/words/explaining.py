@@ -1,0 +1,5 @@
+"""Explaining a decision from the ledger: texts, in English and in Chinese."""
+
+from typing import Final
+
+TEXTS: Final[dict[str, tuple[str, str]]] = {}

@@ -1,0 +1,5 @@
+"""Rotation of keys: texts, in English and in Chinese."""
+
+from typing import Final
+
+TEXTS: Final[dict[str, tuple[str, str]]] = {}
