@@ -3,9 +3,9 @@
 # ruff: noqa: PLR0917 - a key's path is many identifiers in one fixed order
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from postkeep.base.errors import IntegrityError
+from postkeep.crypto import ed25519
 from postkeep.crypto.context import context
 
 
@@ -25,6 +25,6 @@ def check_public_key(
     """Raise IntegrityError unless `signature` by the raw Ed25519 `directory_key` vouches for the key."""
     try:
         statement = public_key_statement(tenant, principal, generation, public_key)
-        Ed25519PublicKey.from_public_bytes(directory_key).verify(signature, statement)
+        ed25519.public_key(directory_key).verify(signature, statement)
     except (InvalidSignature, ValueError, OverflowError) as exc:
         raise IntegrityError("a public key is not vouched for by the directory key") from exc

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from postkeep.base.errors import RefusedError
+from postkeep.crypto import ed25519
 
 HEADER: Final = b"v4.public."
 SIGNATURE_BYTES: Final = 64  # RFC 8032 section 5.1.6
@@ -82,7 +82,7 @@ def sign(
 def check(public_key: bytes, token: Token, implicit: bytes = b"") -> None:
     """Check a parsed token's signature under a raw Ed25519 public key; raise RefusedError if it is wrong."""
     try:
-        key = Ed25519PublicKey.from_public_bytes(public_key)
+        key = ed25519.public_key(public_key)
         key.verify(token.signature, pae(HEADER, token.payload, token.footer, implicit))
     except (InvalidSignature, ValueError) as exc:
         raise RefusedError("the signature is wrong", code="refused.signature") from exc
