@@ -20,6 +20,7 @@ from postkeep.services.kms import hierarchy as hierarchies
 from postkeep.services.kms.hierarchy import Hierarchy
 from postkeep.services.kms.root import FileSeal, unseal_root
 from postkeep.services.kms.signing import NamedKeys, SigningKeys, open_signing_keys
+from postkeep.services.kms.tenants import NoCustodians, TenantKeys
 from postkeep.services.kms.witness import StoreWitness
 from postkeep.stores.kms_installation import KmsInstallationRows
 from postkeep.stores.kms_keys import KmsKeyRows
@@ -51,7 +52,8 @@ async def open_store(dsn: str, directory: Path) -> AsyncIterator[Store]:
             rows = KmsKeyRows(pool)
             witness = StoreWitness(directory, rows, slots)
             await witness.check()
-            keys = Hierarchy(root, rows, slots, signing, witness=witness, clock=clock)
+            tenants = TenantKeys(root, rows, slots, NoCustodians(), clock)
+            keys = Hierarchy(tenants, rows, slots, signing, witness=witness, clock=clock)
             yield Store(pool, rows, slots, root, signing, keys)
     finally:
         await pool.close()

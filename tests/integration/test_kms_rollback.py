@@ -132,8 +132,11 @@ def test_a_crash_at_any_point_of_a_change_is_taken_up(
         async def broken(*_arguments: object) -> None:
             raise UnavailableError("the crash")
 
+        def broken_slots(*_arguments: object) -> range:
+            raise UnavailableError("the crash")
+
         if place == "slots":
-            monkeypatch.setattr(store.keys, "_new_slot", broken)
+            monkeypatch.setattr(store.slots, "write_many", broken_slots)
         else:
             monkeypatch.setattr(store.rows, "add_tenant" if place == "rows" else "set_state", broken)
         with pytest.raises(UnavailableError):

@@ -14,6 +14,8 @@ class TenantKeyRow(NamedTuple):
     tenant: bytes
     slot: int
     wrapped: bytes
+    custody: str
+    """Empty, or the custodian under whose key it was wrapped first."""
 
 
 class PrincipalKeyRow(NamedTuple):
@@ -37,7 +39,9 @@ class KmsKeyRows(KmsRows):
 
     async def tenant(self, tenant: bytes) -> TenantKeyRow | None:
         """Return a tenant's key."""
-        row = await self._one("SELECT tenant, slot, wrapped FROM tenant_keys WHERE tenant = $1", tenant)
+        row = await self._one(
+            "SELECT tenant, slot, wrapped, custody FROM tenant_keys WHERE tenant = $1", tenant
+        )
         return None if row is None else TenantKeyRow(*row)
 
     async def add_tenant(self, row: TenantKeyRow, categories: dict[str, bytes], now_ms: int) -> None:
@@ -45,11 +49,11 @@ class KmsKeyRows(KmsRows):
         names = [*categories]
         try:
             await self._run(
-                "WITH made AS (INSERT INTO tenant_keys (tenant, slot, wrapped, created_ms)"
-                " VALUES ($1, $2, $3, $4) RETURNING tenant)"
+                "WITH made AS (INSERT INTO tenant_keys (tenant, slot, wrapped, custody, created_ms)"
+                " VALUES ($1, $2, $3, $4, $5) RETURNING tenant)"
                 " INSERT INTO category_keys (tenant, category, wrapped, created_ms)"
-                " SELECT made.tenant, c.category, c.wrapped, $4"
-                " FROM made, unnest($5::text[], $6::bytea[]) AS c (category, wrapped)",
+                " SELECT made.tenant, c.category, c.wrapped, $5"
+                " FROM made, unnest($6::text[], $7::bytea[]) AS c (category, wrapped)",
                 *row,
                 now_ms,
                 names,

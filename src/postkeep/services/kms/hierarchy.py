@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from postkeep.base.clock import Clock
-from postkeep.base.errors import ConflictError, IntegrityError, NotFoundError
+from postkeep.base.errors import ConflictError, NotFoundError
 from postkeep.base.secret import Secret
 from postkeep.crypto import hpke
 from postkeep.crypto.context import context
@@ -26,18 +26,14 @@ from postkeep.crypto.wrap import KEY_BYTES, Wrapper, subkey
 from postkeep.model.categories import Category
 from postkeep.services.kms.api import SignedPublicKey
 from postkeep.services.kms.signing import SigningKeys
+from postkeep.services.kms.tenants import TenantKeys
 from postkeep.services.kms.witness import StoreWitness
-from postkeep.stores.kms_keys import KmsKeyRows, PrincipalKeyRow, TenantKeyRow
+from postkeep.stores.kms_keys import KmsKeyRows, PrincipalKeyRow
 from postkeep.stores.slots import ErasableSlots
 
 PRINCIPALS_CACHED_MAX: Final = 16_384
 """Principals whose private keys stay unwrapped in memory: about 4 KiB each."""
-TENANTS_CACHED_MAX: Final = 4_096
-"""Tenants whose category keys stay unwrapped in memory: some hundred bytes each."""
 FIRST_GENERATION: Final = 1
-KEYED_CATEGORIES: Final = (Category.SECRET, Category.ACCOUNT)
-"""Categories with a key of their own: principals' private keys are `secret`, the directory is `account`.
-Content and metadata hang on the principal's key pair."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +68,7 @@ class Hierarchy:
 
     def __init__(
         self,
-        root: Secret[bytes],
+        tenants: TenantKeys,
         rows: KmsKeyRows,
         slots: ErasableSlots,
         signing: SigningKeys,
@@ -80,7 +76,7 @@ class Hierarchy:
         witness: StoreWitness,
         clock: Clock,
     ) -> None:
-        self._root = root
+        self._tenants = tenants
         self._rows = rows
         self._slots = slots
         self._signing = signing
@@ -89,7 +85,6 @@ class Hierarchy:
         # Held while keys are made, loaded or destroyed, so that nothing destroyed is loaded meanwhile.
         self._changing = asyncio.Lock()
         self._principals: OrderedDict[bytes, PrincipalKeys] = OrderedDict()
-        self._tenants: OrderedDict[bytes, dict[Category, Secret[bytes]]] = OrderedDict()
 
     @property
     def state(self) -> int:
@@ -109,20 +104,8 @@ class Hierarchy:
             if await self._rows.tenant(tenant) is not None:
                 return False
             async with self._witness.change():
-                await self._make_tenant(tenant)
+                await self._tenants.make(tenant)
             return True
-
-    async def _make_tenant(self, tenant: bytes) -> None:
-        secret, slot = await self._new_slot()
-        key = os.urandom(KEY_BYTES)
-        wrapped = Wrapper(_tenant_wrapping(self._root, tenant, secret)).wrap(key, _tenant_path(tenant))
-        wrapper = _category_wrapper(key)
-        categories = {
-            category.value: wrapper.wrap(os.urandom(KEY_BYTES), _category_path(tenant, category))
-            for category in KEYED_CATEGORIES
-        }
-        row = TenantKeyRow(tenant, slot, wrapped)
-        await self._rows.add_tenant(row, categories, self._clock.now_ms())
 
     async def provision_principal(
         self, tenant: bytes, principal: bytes, *, queue: bool
@@ -132,18 +115,22 @@ class Hierarchy:
         ConflictError if its keys were destroyed, or it exists elsewhere or as something else; NotFoundError
         if the tenant has no keys.
         """
-        async with self._changing:
-            if await self._rows.was_shredded(tenant, principal):
-                raise ConflictError("the principal's keys were destroyed")
-            rows = await self._rows.principal(principal)
-            if rows:
-                if rows[0].tenant != tenant or rows[0].queue != queue:
-                    raise ConflictError("the principal exists in another tenant, or as something else")
-                return _public(rows[0]), False
-            async with self._witness.change():
-                row = await self._new_principal(tenant, principal, queue=queue)
-                await self._rows.add_principal(row, self._clock.now_ms())
-            return _public(row), True
+        while True:
+            async with self._changing:
+                if await self._rows.was_shredded(tenant, principal):
+                    raise ConflictError("the principal's keys were destroyed")
+                rows = await self._rows.principal(principal)
+                if rows:
+                    if rows[0].tenant != tenant or rows[0].queue != queue:
+                        raise ConflictError("the principal exists in another tenant, or as something else")
+                    return _public(rows[0]), False
+                parent = self._tenants.held(tenant, Category.SECRET)
+                if parent is not None:
+                    async with self._witness.change():
+                        row = await self._new_principal(parent, tenant, principal, queue=queue)
+                        await self._rows.add_principal(row, self._clock.now_ms())
+                    return _public(row), True
+            await self._tenants.load(tenant)
 
     async def principal(self, principal: bytes) -> PrincipalKeys:
         """Return a principal's private keys; NotFoundError if there are none, or none any more."""
@@ -151,22 +138,31 @@ class Hierarchy:
         if found is not None:
             self._principals.move_to_end(principal)
             return found
-        async with self._changing:
-            rows = await self._rows.principal(principal)
-            if not rows:
-                raise NotFoundError("the principal has no keys")
-            keys = await self._unwrap_principal(rows)
-            self._principals[principal] = keys
-            while len(self._principals) > PRINCIPALS_CACHED_MAX:
-                self._principals.popitem(last=False)
-            return keys
+        while True:
+            async with self._changing:
+                found = self._principals.get(principal)
+                if found is not None:  # somebody else has loaded it meanwhile
+                    return found
+                rows = await self._rows.principal(principal)
+                if not rows:
+                    raise NotFoundError("the principal has no keys")
+                tenant = rows[0].tenant
+                parent = self._tenants.held(tenant, Category.SECRET)
+                if parent is not None:
+                    return self._keep(self._unwrap_principal(parent, rows))
+            await self._tenants.load(tenant)  # may wait for a custodian outside: nobody else waits with it
+
+    def _keep(self, keys: PrincipalKeys) -> PrincipalKeys:
+        self._principals[keys.principal] = keys
+        while len(self._principals) > PRINCIPALS_CACHED_MAX:
+            self._principals.popitem(last=False)
+        return keys
 
     async def data_key(self, tenant: bytes, category: Category) -> bytes:
         """Return the key under which a category's own keeper seals; the category key itself stays here."""
-        async with self._changing:
-            return subkey(
-                await self._category_key(tenant, category), context("data key", tenant, category.value)
-            )
+        while (parent := self._tenants.held(tenant, category)) is None:
+            await self._tenants.load(tenant)
+        return subkey(parent, context("data key", tenant, category.value))
 
     async def shred(self, tenant: bytes, principal: bytes) -> int:
         """Destroy a principal's keys, or (empty principal) all of a tenant's; return how many there were.
@@ -180,6 +176,7 @@ class Hierarchy:
                 self._forget(tenant, principal)
                 await asyncio.to_thread(self._slots.erase_many, slots)
                 await self._rows.delete(tenant, principal)
+            self._forget(tenant, principal)  # once more: a tenant's keys are loaded outside the lock
             return len(slots)
 
     def _forget(self, tenant: bytes, principal: bytes) -> None:
@@ -190,15 +187,16 @@ class Hierarchy:
             keys.generations.clear()
             del self._principals[keys.principal]
         if not principal:
-            self._tenants.pop(tenant, None)
+            self._tenants.forget(tenant)
 
     async def _new_slot(self) -> tuple[bytes, int]:
         secret = os.urandom(KEY_BYTES)
         written = await asyncio.to_thread(self._slots.write_many, [secret])
         return secret, written[0]
 
-    async def _new_principal(self, tenant: bytes, principal: bytes, *, queue: bool) -> PrincipalKeyRow:
-        parent = await self._category_key(tenant, Category.SECRET)
+    async def _new_principal(
+        self, parent: bytes, tenant: bytes, principal: bytes, *, queue: bool
+    ) -> PrincipalKeyRow:
         secret, slot = await self._new_slot()
         seeds = hpke.new_private_seeds()
         public_key = hpke.PrivateKey(seeds).public_bytes
@@ -209,9 +207,8 @@ class Hierarchy:
         signature = self._signing.directory.sign(statement)
         return PrincipalKeyRow(tenant, principal, generation, queue, slot, wrapped, public_key, signature)
 
-    async def _unwrap_principal(self, rows: list[PrincipalKeyRow]) -> PrincipalKeys:
+    def _unwrap_principal(self, parent: bytes, rows: list[PrincipalKeyRow]) -> PrincipalKeys:
         tenant, principal, queue = rows[0].tenant, rows[0].principal, rows[0].queue
-        parent = await self._category_key(tenant, Category.SECRET)
         generations = {}
         for row, secret in zip(rows, self._slots.read_many([row.slot for row in rows]), strict=True):
             if secret is None:
@@ -223,52 +220,9 @@ class Hierarchy:
             generations[row.generation] = PrivateHalf(Secret(seeds), rewrapper)
         return PrincipalKeys(tenant, principal, queue, generations)
 
-    async def _category_key(self, tenant: bytes, category: Category) -> bytes:
-        """Return a category's key, unwrapping the tenant's once. Call it with the lock held."""
-        cached = self._tenants.get(tenant)
-        if cached is None:
-            cached = await self._unwrap_tenant(tenant)
-            self._tenants[tenant] = cached
-            while len(self._tenants) > TENANTS_CACHED_MAX:
-                self._tenants.popitem(last=False)
-        else:
-            self._tenants.move_to_end(tenant)
-        return cached[category].reveal()
-
-    async def _unwrap_tenant(self, tenant: bytes) -> dict[Category, Secret[bytes]]:
-        row = await self._rows.tenant(tenant)
-        secret = None if row is None else self._slots.read_many([row.slot])[0]
-        if row is None or secret is None:
-            raise NotFoundError("the tenant has no keys, or they were destroyed")
-        wrapping = Wrapper(_tenant_wrapping(self._root, tenant, secret))
-        wrapper = _category_wrapper(wrapping.unwrap(row.wrapped, _tenant_path(tenant)))
-        keys = {}
-        for category in KEYED_CATEGORIES:
-            wrapped = await self._rows.category(tenant, category.value)
-            if wrapped is None:
-                raise IntegrityError("a category key of a tenant is missing")
-            keys[category] = Secret(wrapper.unwrap(wrapped, _category_path(tenant, category)))
-        return keys
-
 
 def _public(row: PrincipalKeyRow) -> SignedPublicKey:
     return SignedPublicKey(row.tenant, row.principal, row.generation, row.public_key, row.signature)
-
-
-def _tenant_path(tenant: bytes) -> bytes:
-    return context("tenant key", tenant)
-
-
-def _tenant_wrapping(root: Secret[bytes], tenant: bytes, slot_secret: bytes) -> bytes:
-    return subkey(root.reveal(), context("tenant wrapping", tenant), slot_secret)
-
-
-def _category_wrapper(tenant_key: bytes) -> Wrapper:
-    return Wrapper(subkey(tenant_key, context("category wrapping")))
-
-
-def _category_path(tenant: bytes, category: Category) -> bytes:
-    return context("category key", tenant, category.value)
 
 
 def _principal_wrapping(

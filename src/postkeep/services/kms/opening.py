@@ -12,6 +12,7 @@ from postkeep.services.kms.hierarchy import Hierarchy
 from postkeep.services.kms.root import RootSeal, unseal_root
 from postkeep.services.kms.service import KmsService
 from postkeep.services.kms.signing import NamedKeys, SigningKeys, open_signing_keys
+from postkeep.services.kms.tenants import NoCustodians, TenantKeys
 from postkeep.services.kms.tls import TlsIdentity, open_tls
 from postkeep.services.kms.witness import StoreWitness
 from postkeep.services.ledger.trail import Trail
@@ -75,6 +76,7 @@ async def open_kms(
     except BaseException:
         slots.close()
         raise
-    hierarchy = Hierarchy(root, rows, slots, signing, witness=witness, clock=clock)
+    tenants = TenantKeys(root, rows, slots, NoCustodians(), clock)
+    hierarchy = Hierarchy(tenants, rows, slots, signing, witness=witness, clock=clock)
     service = KmsService(hierarchy, signing, tls, checkpointer, trail)
     return OpenKms(service, hierarchy, signing, tls, checkpointer, slots)
