@@ -1,5 +1,5 @@
-"""K1: Wycheproof's hard cases against the primitives as we call them, through our own functions where one wraps
-them: AES-256-GCM, X25519 in the channel's handshake, Ed25519 in tokens, ML-DSA-44, ML-KEM-768 in private keys.
+"""K1: Wycheproof's hard cases against the primitives as we call them, through our own functions where there are
+any: AES-256-GCM, X25519 in the channel's handshake, Ed25519, ML-DSA-44, ML-KEM-768 in private keys.
 """
 
 import json
