@@ -1,4 +1,4 @@
-"""K1: Wycheproof's hard cases against the primitives as we call them, through our own functions where there are
+"""K1: Wycheproof's hard cases against the primitives as we call them, by our own functions where there are
 any: AES-256-GCM, X25519 in the channel's handshake, Ed25519, ML-DSA-44, ML-KEM-768 in private keys.
 """
 
