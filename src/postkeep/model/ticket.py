@@ -31,6 +31,7 @@ class Action(StrEnum):
     ADMIN_READ = "admin.read"
     ADMIN_WRITE = "admin.write"
     OPERATE = "operate"
+    REQUEST_DECIDE = "request.decide"
 
 
 class Ticket(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -54,6 +55,7 @@ class Ticket(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     tenant: str = ""
     """Empty: the installation as a whole (module and operation tickets)."""
     principal: str = ""
+    """Whose data. Staff tickets: the staff member who asks; empty: the machine's own operator."""
     session: str = ""
     level: int = 0
     """1: password; 2: second factor or secondary password."""
@@ -66,7 +68,11 @@ class Ticket(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     budget: int | None = None
     """Operation tickets: how many objects may be touched with it."""
     purpose: str = ""
-    """Operation tickets: what for, as `deliver`."""
+    """Operation tickets: what for, as `deliver`. Grants: the kind of the request, as `destroy`."""
+    request: str = ""
+    """Grants: the identifier of the approved request, hexadecimal."""
+    subject: str = ""
+    """Grants: SHA-256 of exactly what was approved, hexadecimal."""
     depth: int = 0
     """How many times it has been narrowed."""
     parent: str = ""

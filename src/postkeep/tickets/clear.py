@@ -52,6 +52,10 @@ class Grant:
     level: int = 0
     root_ticket_id: str = ""
     """The ticket that the authority signed; differs from `ticket_id` after narrowing."""
+    request: str = ""
+    """The approved request that a grant ticket stands for, hexadecimal."""
+    subject: str = ""
+    """SHA-256 of exactly what was approved, hexadecimal."""
 
 
 @dataclass(slots=True)
@@ -118,7 +122,9 @@ def clear_scope(rule: Rule, verified: VerifiedTicket, scope: Scope) -> None:
     """Raise RefusedError if a request touches a tenant, principal or mailbox that the ticket does not."""
     if verified.ticket.tenant and any(tenant != verified.tenant for tenant in scope.tenants):
         raise RefusedError("the request is about another tenant", code="refused.tenant")
-    if verified.ticket.principal and any(principal != verified.principal for principal in scope.principals):
+    # A staff ticket's principal is who asks, not whose data it is about.
+    limited = verified.ticket.principal and verified.ticket.kind is not TicketKind.STAFF
+    if limited and any(principal != verified.principal for principal in scope.principals):
         raise RefusedError("the request is about another principal", code="refused.principal")
     if verified.mailboxes is not None and not (
         rule.any_mailbox or (scope.mailboxes and all(box in verified.mailboxes for box in scope.mailboxes))
@@ -150,4 +156,6 @@ def grant_ticket(
         mailboxes=verified.mailboxes,
         level=ticket.level,
         root_ticket_id=verified.root.id,
+        request=ticket.request,
+        subject=ticket.subject,
     )

@@ -1,12 +1,12 @@
 """Minting: the one place where tickets come from. Only the authority has a key that others believe."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
 
 from postkeep.base.clock import Clock, SystemClock
-from postkeep.base.ids import ID_BYTES, new_id
+from postkeep.base.ids import ID_BYTES, NOBODY, new_id
 from postkeep.model.categories import Category
 from postkeep.model.ticket import Ticket, TicketKind
 from postkeep.tickets import rules
@@ -21,6 +21,9 @@ USER_SECONDS: Final = 300
 OPERATION_SECONDS: Final = 600
 STAFF_SECONDS: Final = 300
 """One command of the operator, with time to type a password."""
+
+GRANT_SECONDS: Final = 900
+"""One approved act. What takes longer asks again: the approvals are counted anew each time."""
 
 
 class Mint:
@@ -81,15 +84,53 @@ class Mint:
         )
         return ticket, self.sign(ticket)
 
-    def staff(self, module: str, instance: str, holder: str, *, session: bytes) -> tuple[Ticket, bytes]:
-        """Make the operator's ticket."""
+    def staff(
+        self,
+        module: str,
+        instance: str,
+        holder: str,
+        *,
+        session: bytes,
+        principal: bytes = b"",
+        roles: Sequence[str] = ("operator",),
+    ) -> tuple[Ticket, bytes]:
+        """Make a staff member's ticket; without `principal` the ticket of the machine's own operator."""
+        allowed = [rules.STAFF_ROLES[role] for role in roles]
         ticket = msgspec.structs.replace(
             self._blank(TicketKind.STAFF, STAFF_SECONDS, module, instance, holder),
             audience=rules.STAFF_AUDIENCE,
+            principal=principal.hex(),
             session=session.hex(),
             level=1,
-            actions=rules.STAFF_ACTIONS,
-            categories=rules.STAFF_CATEGORIES,
+            actions=tuple(dict.fromkeys(action for actions, _ in allowed for action in actions)),
+            categories=tuple(dict.fromkeys(category for _, both in allowed for category in both)),
+        )
+        return ticket, self.sign(ticket)
+
+    def grant(
+        self,
+        module: str,
+        instance: str,
+        holder: str,
+        *,
+        kind: str,
+        request: bytes,
+        subject: bytes,
+        tenant: bytes,
+        principal: bytes,
+    ) -> tuple[Ticket, bytes]:
+        """Make the ticket of one approved act on one subject. The caller has counted the approvals."""
+        actions, categories = rules.GRANT_ACTIONS[kind]
+        ticket = msgspec.structs.replace(
+            self._blank(TicketKind.GRANT, GRANT_SECONDS, module, instance, holder),
+            audience=rules.GRANT_AUDIENCE,
+            tenant="" if tenant == NOBODY else tenant.hex(),
+            principal="" if principal == NOBODY else principal.hex(),
+            actions=actions,
+            categories=categories,
+            purpose=kind,
+            request=request.hex(),
+            subject=subject.hex(),
         )
         return ticket, self.sign(ticket)
 

@@ -33,6 +33,8 @@ def within(child: Ticket, parent: Ticket) -> None:
         and child.session == parent.session
         and child.level == parent.level
         and child.purpose == parent.purpose
+        and child.request == parent.request
+        and child.subject == parent.subject
         and child.depth == parent.depth + 1
         and child.depth <= tokens.DEPTH_MAX
     )

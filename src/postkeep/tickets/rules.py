@@ -15,6 +15,7 @@ from postkeep.model.ticket import Action, TicketKind
 USER: Final = TicketKind.USER
 OPERATION: Final = TicketKind.OPERATION
 STAFF: Final = TicketKind.STAFF
+GRANT: Final = TicketKind.GRANT
 
 CONTENT: Final = (Category.CONTENT,)
 METADATA: Final = (Category.METADATA,)
@@ -219,9 +220,29 @@ STAFF_ACTIONS: Final = (
     Action.KEY_PROVISION,
     Action.KEY_SHRED,
 )
-"""What the operator of the machine may do: everything but read, write or send mail."""
+"""What the operator of the machine may do: everything but read, write or send mail, and approve."""
 
 STAFF_CATEGORIES: Final = (Category.ACCOUNT, Category.AUDIT, Category.OPERATIONS)
+
+STAFF_ROLES: Final = {
+    "operator": (STAFF_ACTIONS, STAFF_CATEGORIES),
+    "approver": ((_LOOK, Action.REQUEST_DECIDE), (Category.ACCOUNT, Category.OPERATIONS)),
+    "auditor": ((_LOOK,), STAFF_CATEGORIES),
+}
+"""What a staff member's ticket allows, by role; of several roles, all that each allows."""
+
+GRANT_ACTIONS: Final = {
+    "destroy": ((_LOOK, _ADMIN, Action.KEY_SHRED), (Category.ACCOUNT, Category.OPERATIONS)),
+    "export": ((), ()),
+    "custody": ((Action.KEY_PROVISION, _OPERATE), OPERATIONS),
+    "key_restore": ((Action.KEY_PROVISION, Action.KEY_SHRED, _OPERATE), OPERATIONS),
+    "dual_control": ((), ()),
+    "staff": ((), ()),
+}
+"""What a grant allows, by the kind of its request. `dual_control` and `staff` are done inside the authority;
+`export` has no act behind it yet."""
+
+GRANT_AUDIENCE: Final = (AUTHORITY, KMS, VAULT, LEDGER)
 STAFF_AUDIENCE: Final = (STEWARD, AUTHORITY, KMS, VAULT, LEDGER)
 
 SESSION_ACTIONS: Final = {IMAP: (_READ, _WRITE), SUBMISSION: (_SEND,)}
