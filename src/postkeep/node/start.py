@@ -115,6 +115,7 @@ def serve(options: Options, on_ready: Callable[[Layout, Config], None]) -> None:
         logs.configure(config.log, "supervisor", "supervisor")
         raise_descriptor_limit()
         config = adopt(layout, config)
+        Database(layout, config).create()  # where an earlier release did without
         slots = plan(config)
         sockets = bind_all(slots, config)
         metrics = listen("127.0.0.1", metrics_port(config), shared=False)

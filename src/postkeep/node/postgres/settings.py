@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Final
 
-KEEPERS: Final = ("authority", "kms", "vault")
-"""The keepers with rows: each has a database and a login of its own name."""
+KEEPERS: Final = ("authority", "kms", "vault", "steward")
+"""The modules with rows: each has a database and a login of its own name."""
 ADMINISTRATOR: Final = "postkeep"
 """The cluster's superuser: only the supervisor's user may become it, and only over the socket."""
 

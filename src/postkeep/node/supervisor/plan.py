@@ -57,7 +57,7 @@ MODULES: Final = (
     Module("submission", Tier.FACE, 6, ports=(("submission", 1), ("submissions", 2))),
     Module("imap", Tier.FACE, 7, ports=(("imap", 3), ("imaps", 4)), per_core=True),
     Module("relay", Tier.WORKER, 8, may_connect=True),
-    Module("steward", Tier.WORKER, 9),
+    Module("steward", Tier.WORKER, 9, database="operations"),
 )
 KEEPER_NAMES: Final = ("ledger", "authority", "kms", "vault")
 PORT_NAMES: Final = ("smtp", "submission", "submissions", "imap", "imaps", "https", "ops", "ssh")

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import AsyncIterator
 
 from postkeep.base.clock import SystemClock
 from postkeep.model.audit import EventName
@@ -16,6 +17,8 @@ from postkeep.services.steward.pending import Pending
 from postkeep.services.steward.rounds import make_rounds
 from postkeep.services.steward.service import StewardService
 from postkeep.services.vault.client import VaultClient
+from postkeep.stores.postgres import Pool, load_migrations, migrate, open_pool
+from postkeep.stores.steward_orders import MIGRATIONS, OrderRows
 from postkeep.tickets.channel import Link, Server
 from postkeep.tickets.follow import follow_feed
 from postkeep.tickets.revocations import RevocationView
@@ -23,6 +26,11 @@ from postkeep.tickets.revocations import RevocationView
 
 async def run(context: ModuleContext) -> None:
     """Serve the operator until told to stop."""
+    async with _database(context) as pool:
+        await _serve(context, OrderRows(pool))
+
+
+async def _serve(context: ModuleContext, rows: OrderRows) -> None:
     links = {
         keeper: Link(context.identity, context.anchors, keeper, context.run_dir / f"{keeper}.sock")
         for keeper in ("authority", "kms", "vault", "ledger")
@@ -63,6 +71,17 @@ async def run(context: ModuleContext) -> None:
         await trail.close()
         for link in links.values():
             await link.close()
+
+
+@contextlib.asynccontextmanager
+async def _database(context: ModuleContext) -> AsyncIterator[Pool]:
+    pool = await open_pool(context.dsn.reveal())
+    try:
+        async with pool.acquire() as connection:
+            await migrate(connection, "steward", load_migrations(MIGRATIONS))
+        yield pool
+    finally:
+        await pool.close()
 
 
 def _note_database(trail: Trail, name: str) -> None:
