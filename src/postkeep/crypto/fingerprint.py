@@ -10,7 +10,7 @@ import base64
 import binascii
 import hashlib
 import hmac
-import re
+import string
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
@@ -23,6 +23,12 @@ SECRET_BYTES_MIN: Final = 16
 SECRET_BYTES_MAX: Final = 4096
 """What is longer is found by its beginning; keeps the windows of a search small."""
 SALT_BYTES: Final = 16
+
+_RUN_MIN: Final = 20
+"""Characters: the base64 of the shortest secret has 22, of which two are shared with what is around it."""
+_RUN: Final = b"\x01" * _RUN_MIN
+_TEXT: Final = string.ascii_letters.encode() + string.digits.encode() + b"+/-_"
+_IS_TEXT: Final = bytes(byte in _TEXT for byte in range(256))
 
 _PERSON: Final = b"pk-fingerprint"
 _DIGEST_BYTES: Final = 16
@@ -53,38 +59,53 @@ class Search:
     def __init__(self, wanted: Sequence[Fingerprint], salt: bytes) -> None:
         self._wanted = wanted
         self._salt = salt
-        self._forms: dict[bytes, list[tuple[Fingerprint, Callable[[bytes, int, int], bytes]]]] = {}
-        for one in wanted:
-            for text, read in _forms(one.prefix):
-                self._forms.setdefault(text, []).append((one, read))
-        pattern = b"|".join(re.escape(text) for text in sorted(self._forms))
-        self._lengths = sorted({len(text) for text in self._forms})
-        self._pattern = re.compile(b"(?=" + pattern + b")") if pattern else None
 
     @property
     def window_bytes(self) -> int:
         """How many bytes a hit may span: successive pieces of a file must overlap by so much."""
         longest = max((one.length for one in self._wanted), default=0)
-        return 2 * longest + 8
+        return 2 * longest + _RUN_MIN
 
     def hits(self, data: bytes) -> Iterator[int]:
         """Yield, for every place where a secret stands in `data`, its number among those wanted."""
-        if self._pattern is None:
-            return
-        for match in self._pattern.finditer(data):
-            at = match.start()
-            for length in self._lengths:  # one form may begin another
-                for one, read in self._forms.get(bytes(data[at : at + length]), ()):
-                    found = read(data, at, one.length)
-                    if len(found) == one.length and hmac.compare_digest(
-                        _digest(found, self._salt), one.digest
-                    ):
-                        yield self._wanted.index(one)
+        for number, one in enumerate(self._wanted):
+            for at in _places(data, one.prefix):
+                if self._is(one, data[at : at + one.length]):
+                    yield number
+        for run in _text_runs(data):
+            for number, one in enumerate(self._wanted):
+                for text, read in _forms(one.prefix):
+                    for at in _places(run, text):
+                        if self._is(one, read(run, at, one.length)):
+                            yield number
+
+    def _is(self, one: Fingerprint, found: bytes) -> bool:
+        return len(found) == one.length and hmac.compare_digest(_digest(found, self._salt), one.digest)
+
+
+def _places(data: bytes, text: bytes) -> Iterator[int]:
+    at = data.find(text)
+    while at >= 0:
+        yield at
+        at = data.find(text, at + 1)
+
+
+def _text_runs(data: bytes) -> Iterator[bytes]:
+    """Yield the runs of letters and digits in which a secret could be written as text.
+
+    Two passes in C over the bytes, so that what is no text costs a nanosecond a byte.
+    """
+    kinds = data.translate(_IS_TEXT)
+    start = kinds.find(_RUN)
+    while start >= 0:
+        end = kinds.find(b"\x00", start)
+        end = len(data) if end < 0 else end
+        yield data[start:end]
+        start = kinds.find(_RUN, end)
 
 
 def _forms(prefix: bytes) -> Iterator[tuple[bytes, Callable[[bytes, int, int], bytes]]]:
     """Yield every text that a secret with this prefix begins with, and how to read the secret from there."""
-    yield prefix, lambda data, at, length: data[at : at + length]
     for text in {prefix.hex().encode(), prefix.hex().upper().encode()}:
         yield text, _read_hex
     for lead in range(3):
@@ -111,7 +132,7 @@ def _base64_reader(lead: int, skipped: int) -> Callable[[bytes, int, int], bytes
     def read(data: bytes, at: int, length: int) -> bytes:
         start = at - skipped
         count = -(-(lead + length) * 8 // 6)
-        if start < 0:
+        if start < 0 or start + count > len(data):
             return b""
         text = data[start : start + count].translate(_USUAL)
         try:
