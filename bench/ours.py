@@ -28,6 +28,7 @@ class Postkeep:
         self.password = "correct horse battery staple"
         self.addresses = tuple(f"user{n:03d}@{DOMAIN}" for n in range(users))
         self.meter = CpuMeter("postkeep")
+        self.program: tuple[str, ...] = (str(PROGRAM),)
         self.ready: dict[str, Any] = {}
         self.ready_seconds = 0.0
         self._root = root
@@ -58,7 +59,7 @@ class Postkeep:
         began = time.monotonic()
         log = (self._root.parent / "postkeep.log").open("a")
         self._process = subprocess.Popen(
-            [str(PROGRAM), "serve", "--data", str(self._root), "--base-port", str(self._base)],
+            [*self.program, "serve", "--data", str(self._root), "--base-port", str(self._base)],
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
@@ -109,7 +110,7 @@ class Postkeep:
     def command(self, *words: str, given: str = "") -> str:
         """Run one command of the command line; return what it prints."""
         done = subprocess.run(
-            [str(PROGRAM), *words, "--data", str(self._root)],
+            [*self.program, *words, "--data", str(self._root)],
             check=False,
             capture_output=True,
             text=True,

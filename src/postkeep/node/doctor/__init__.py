@@ -10,6 +10,7 @@ from postkeep.node.doctor.directory import check_directory
 from postkeep.node.doctor.finding import Finding, Verdict, bad, ok
 from postkeep.node.doctor.living import check_node
 from postkeep.node.doctor.machine import check_machine
+from postkeep.node.doctor.memory import check_memory
 from postkeep.node.supervisor.layout import open_layout
 
 __all__ = ["Finding", "Verdict", "examine"]
@@ -28,6 +29,7 @@ def _examine(data: Path, base_port: int | None) -> Iterator[Finding]:
         config = Config()
         yield bad("configuration", "config.bad", problem=error.public_text)
     yield from check_machine(config)
+    yield from check_memory()
     try:
         layout = open_layout(data, config, serving=False)
     except PostkeepError as error:

@@ -8,7 +8,7 @@ from typing import Final
 from postkeep.node.config import Config
 from postkeep.node.doctor.finding import Finding, bad, ok
 from postkeep.node.running import RunningState, probe, running
-from postkeep.node.supervisor.layout import LEDGER_KEY_FILE, Layout
+from postkeep.node.supervisor.layout import LEDGER_KEY_FILE, LEDGER_MLDSA44_FILE, Layout
 from postkeep.node.supervisor.plan import KEEPER_NAMES, ports
 
 _CONNECT_SECONDS: Final = 1.0
@@ -65,7 +65,11 @@ def _ledger(layout: Layout) -> Finding:
     directory = layout.data / "state" / "ledger"
     if not key_file.is_file() or not directory.is_dir():
         return ok("ledger", "ledger.none")
-    report = verify_directory(directory, bytes.fromhex(key_file.read_text("ascii").strip()))
+    keys = [
+        bytes.fromhex(path.read_text("ascii").strip()) if path.is_file() else b""
+        for path in (key_file, layout.data / LEDGER_MLDSA44_FILE)
+    ]
+    report = verify_directory(directory, keys[0], mldsa_key=keys[1])
     if report.findings:
         return bad("ledger", "ledger.bad", finding=report.findings[0])
     return ok("ledger", "ledger.ok", entries=report.entries, size=report.checkpoint_size)

@@ -23,6 +23,7 @@ CHECKS: Final[dict[str, str]] = {
     "python": "Python",
     "root key": "根密钥",
     "sandbox": "沙箱",
+    "swap": "交换空间",
     "users": "系统用户",
     "way to the data": "数据路径",
 }
@@ -31,6 +32,17 @@ CHECKS: Final[dict[str, str]] = {
 VERDICTS: Final[dict[str, str]] = {"ok": "正常", "warn": "注意", "bad": "问题"}
 
 TEXTS: Final[dict[str, tuple[Said, Said]]] = {
+    "swap.ok": (("no memory is swapped out to a readable disk", ""), ("内存不会被换出到可读的磁盘", "")),
+    "swap.readable": (
+        (
+            "memory may be swapped out, keys too, to {places}",
+            "Turn swap off, or encrypt it with a random key (crypttab: swap,cipher=aes-xts-plain64).",
+        ),
+        (
+            "内存（包括密钥）可能被换出到 {places}",
+            "请关闭交换空间，或用随机密钥加密（crypttab：swap,cipher=aes-xts-plain64）。",
+        ),
+    ),
     "python.ok": (("Python {version}", ""), ("Python {version}", "")),
     "python.old": (
         ("Python {version} is too old", "Install Python 3.11 or later."),
