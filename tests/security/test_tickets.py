@@ -1,6 +1,7 @@
 """Rogue modules against a genuine keeper, over a real Unix socket and over TLS: T1 and T3 to T7."""
 
 import asyncio
+import hashlib
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
@@ -53,9 +54,11 @@ class Realm:
         self.anchors = Anchors()
         self.anchors.trust("authority", key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw))
 
-    def module(self, name: str, number: int = 1) -> ModuleIdentity:
+    def module(self, name: str, number: int = 1, certificate: bytes = b"") -> ModuleIdentity:
+        """Enrol a module; `certificate`: the one that it speaks with between hosts, in DER."""
         identity = ModuleIdentity(name, f"{name}-{number}.test")
-        identity.ticket = self.mint.module(name, identity.instance, identity.thumbprint)[1]
+        named = hashlib.sha256(certificate).hexdigest() if certificate else ""
+        identity.ticket = self.mint.module(name, identity.instance, identity.thumbprint, certificate=named)[1]
         return identity
 
     def user(self, holder: ModuleIdentity, principal: bytes = ALICE, **claims: Any) -> bytes:
@@ -275,8 +278,8 @@ MUTATIONS: dict[str, tuple[Rogue, str]] = {
     "version": (lambda r, h: b"v3" + r.user(h)[2:], "malformed"),
     "footer": (lambda r, h: r.user(h) + b".AAAA", "malformed"),
     "unknown claim": (_unknown_claim, "claims"),
-    "parent hash": (_another_parent, "signature"),
-    "narrowed by a stranger": (_narrowed_by_a_stranger, "signature"),
+    "parent hash": (_another_parent, "chain"),
+    "narrowed by a stranger": (_narrowed_by_a_stranger, "chain"),
     "child with more actions": (
         lambda r, h: _widened_child(r, h, actions=(Action.MAIL_READ, Action.MAIL_SEND)),
         "widened",
@@ -533,31 +536,41 @@ def test_t7_whoever_delivers_can_not_read_back_what_it_wrote(tmp_path: Path, mod
 # --- The same over TLS 1.3 ---
 
 
-def test_the_same_channel_over_mutual_tls_serves_and_refuses(tmp_path: Path) -> None:
-    realm = Realm()
-    imap, thief = realm.module("imap", 1), realm.module("imap", 2)
-    ca, other_ca = trustme.CA(), trustme.CA()
+def tls_context(
+    ca: trustme.CA, signer: trustme.CA, purpose: ssl.Purpose, name: str
+) -> tuple[ssl.SSLContext, bytes]:
+    """Make one side's TLS context, and return its certificate in DER."""
+    made = ssl.create_default_context(purpose)
+    made.minimum_version = ssl.TLSVersion.TLSv1_3
+    made.verify_mode = ssl.CERT_REQUIRED
+    certificate = signer.issue_cert(name)
+    certificate.configure_cert(made)
+    ca.configure_trust(made)
+    return made, ssl.PEM_cert_to_DER_cert(certificate.cert_chain_pems[0].bytes().decode())
 
-    def context(authority: trustme.CA, purpose: ssl.Purpose, name: str) -> tuple[ssl.SSLContext, bytes]:
-        made = ssl.create_default_context(purpose)
-        made.minimum_version = ssl.TLSVersion.TLSv1_3
-        made.verify_mode = ssl.CERT_REQUIRED
-        certificate = authority.issue_cert(name)
-        certificate.configure_cert(made)
-        ca.configure_trust(made)
-        return made, ssl.PEM_cert_to_DER_cert(certificate.cert_chain_pems[0].bytes().decode())
+
+def test_the_same_channel_over_mutual_tls_serves_and_refuses() -> None:
+    """T5 between hosts: tickets are bound to the certificate that their module was enrolled with."""
+    realm = Realm()
+    ca, other_ca = trustme.CA(), trustme.CA()
+    own = tls_context(ca, ca, ssl.Purpose.SERVER_AUTH, "node.test")
+    another = tls_context(ca, ca, ssl.Purpose.SERVER_AUTH, "node.test")
+    foreign = tls_context(ca, other_ca, ssl.Purpose.SERVER_AUTH, "node.test")
+    imap, thief = realm.module("imap", 1, own[1]), realm.module("imap", 2, own[1])
+    local = realm.module("imap", 3)
 
     async def run() -> None:
         keeper = Keeper(realm)
         listener = socket.socket()
         listener.bind(("127.0.0.1", 0))
-        server_context, server_certificate = context(ca, ssl.Purpose.CLIENT_AUTH, "vault.test")
+        server_context, server_certificate = tls_context(ca, ca, ssl.Purpose.CLIENT_AUTH, "vault.test")
         await keeper.server.serve_tls(listener, server_context, certificate=server_certificate)
         port = listener.getsockname()[1]
 
-        async def ask(identity: ModuleIdentity, signer: trustme.CA, swap: bytes = b"") -> None:
-            made, own = context(signer, ssl.Purpose.SERVER_AUTH, "node.test")
-            target = TlsTarget("127.0.0.1", port, "vault.test", made, swap or own)
+        async def ask(
+            identity: ModuleIdentity, side: tuple[ssl.SSLContext, bytes], swap: bytes = b""
+        ) -> None:
+            target = TlsTarget("127.0.0.1", port, "vault.test", side[0], swap or side[1])
             link = Link(identity, realm.anchors, "vault", target)
             link._verifier = Verifier(realm.anchors, realm.clock)
             try:
@@ -565,15 +578,26 @@ def test_the_same_channel_over_mutual_tls_serves_and_refuses(tmp_path: Path) -> 
             finally:
                 await link.close()
 
-        await ask(imap, ca)
+        async def refused(*asked: Any) -> str:
+            with pytest.raises(RefusedError) as caught:
+                await ask(*asked)
+            return caught.value.code
+
+        assert await refused(imap, own) == "refused.certificate"  # the keeper's own names none yet
+        keeper.identity.ticket = realm.mint.module(
+            "vault",
+            "vault-1.test",
+            keeper.identity.thumbprint,
+            certificate=hashlib.sha256(server_certificate).hexdigest(),
+        )[1]
+        await ask(imap, own)
         assert keeper.given == 1
-        with pytest.raises(RefusedError) as caught:
-            await ask(thief, ca)
-        assert caught.value.code == "refused.holder"
-        with pytest.raises(RefusedError):  # bound to another certificate than TLS has shown
-            await ask(imap, ca, swap=b"another certificate")
+        assert await refused(thief, own) == "refused.holder"
+        assert await refused(imap, another) == "refused.certificate"  # its ticket and key on another host
+        assert await refused(local, own) == "refused.certificate"  # enrolled for one host only
+        assert await refused(imap, own, b"another certificate") == "refused.handshake"
         with pytest.raises(Exception, match=r"can't be reached|connection"):
-            await ask(imap, other_ca)
+            await ask(imap, foreign)
         assert keeper.given == 1
         weak = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         with pytest.raises(ValueError, match=r"1\.3"):

@@ -209,7 +209,7 @@ def test_a_newcomer_may_enrol_and_nothing_else_and_reconnects_with_its_ticket(tm
         link = Link(newcomer, house.anchors, "echo", house.path)
         with pytest.raises(RefusedError) as caught:
             await link.call("echo.say", Say(), Say)
-        assert caught.value.code == "refused.module"
+        assert caught.value.code == "refused.no_module_ticket"
         await link.call("echo.enrol", Say(), Say)
         assert house.grants[-1].peer_module == ""
         assert house.grants[-1].connection.public_key == newcomer.public_key

@@ -16,7 +16,7 @@ from postkeep.tickets.identity import Anchors, ModuleIdentity
 from postkeep.tickets.mint import Mint
 from postkeep.tickets.narrow import narrow
 from postkeep.tickets.revocations import STALE_SECONDS, RevocationView
-from postkeep.tickets.verify import VerifiedTicket, Verifier
+from postkeep.tickets.verify import ShownTicket, Verifier
 
 AUTHORITY = ModuleIdentity("authority", "authority-1")
 IMAP = ModuleIdentity("imap", "imap-1")
@@ -30,7 +30,7 @@ class Desk:
     mint: Mint
     verifier: Verifier
 
-    def ticket(self, *, narrowed: bool = False) -> VerifiedTicket:
+    def ticket(self, *, narrowed: bool = False) -> ShownTicket:
         _, token = self.mint.user(
             "imap", "imap-1", IMAP.thumbprint, tenant=TENANT, principal=ALICE, session=SESSION
         )

@@ -50,6 +50,6 @@ def test_remembered_signatures_are_bounded() -> None:
     try:
         for _ in range(30):
             verifier.verify(mint.module("imap", "i", "h")[1], audience="vault", holder="h")
-        assert len(verifier._seen) == 10
+        assert len(verifier._proved) == 10
     finally:
         verify_module.CACHED_TICKETS_MAX = limit  # type: ignore[misc]

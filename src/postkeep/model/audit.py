@@ -30,6 +30,13 @@ class EventName(StrEnum):
     """A change of the directory as the authority made it, for whom `session` and `ticket` say."""
     NODE = "node"
     AUTHORITY_KEY = "authority.key"
+    STAFF = "staff"
+    DUAL_CONTROL = "dual_control"
+    REQUEST_OPEN = "request.open"
+    REQUEST_DECIDE = "request.decide"
+    REQUEST_GRANT = "request.grant"
+    """Counted and durable before the grant exists."""
+    REQUEST_CLOSE = "request.close"
 
 
 class AuditEvent(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -60,6 +67,10 @@ class AuditEvent(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown
     mailbox: str = ""
     category: str = ""
     count: int = 0
+    rule: str = ""
+    """The line of the table of rules that the call was judged by, or what an issued ticket allows."""
+    policy: str = ""
+    """With an issued or refused ticket: the policies that decided, comma-separated."""
     digest: str = ""
     """SHA-256 over the concatenated identifiers of the objects touched, in order."""
     state: int = 0

@@ -52,6 +52,9 @@ class Ticket(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     """The module it was given to (`imap`, `mx` ...)."""
     instance: str = ""
     """That module's instance, as in `imap-1.3f9a`."""
+    certificate: str = ""
+    """Module tickets: SHA-256 of the TLS certificate with which the module speaks between hosts,
+    hexadecimal; empty: it does not."""
     tenant: str = ""
     """Empty: the installation as a whole (module and operation tickets)."""
     principal: str = ""

@@ -14,7 +14,7 @@ from postkeep.model.categories import Category
 from postkeep.model.ticket import Ticket, TicketKind
 from postkeep.tickets.rules import Rule
 from postkeep.tickets.scope import Scope
-from postkeep.tickets.verify import VerifiedTicket
+from postkeep.tickets.verify import ShownTicket
 
 
 class Connection(Protocol):
@@ -22,6 +22,10 @@ class Connection(Protocol):
 
     uid: int | None
     """The caller's user id on a Unix socket (SO_PEERCRED), by the kernel's word; None over TLS."""
+    pid: int | None
+    """The process that made the connection, the same way."""
+    certificate: str
+    """SHA-256 of the certificate that the caller has shown over TLS, hexadecimal; empty on a Unix socket."""
     public_key: bytes
     """The key that the handshake has proved, raw Ed25519."""
     thumbprint: str
@@ -52,6 +56,8 @@ class Grant:
     level: int = 0
     root_ticket_id: str = ""
     """The ticket that the authority signed; differs from `ticket_id` after narrowing."""
+    rule: str = ""
+    """The line of the table of rules that allowed it, for the ledger."""
     request: str = ""
     """The approved request that a grant ticket stands for, hexadecimal."""
     subject: str = ""
@@ -64,7 +70,7 @@ class Budgets:
 
     used: dict[str, tuple[int, int]] = field(default_factory=dict)
 
-    def spend(self, verified: VerifiedTicket, objects: int, now: int) -> None:
+    def spend(self, verified: ShownTicket, objects: int, now: int) -> None:
         """Take `objects` from a ticket's budget; raise RefusedError when it does not hold that many."""
         budget = verified.ticket.budget
         if budget is None:
@@ -78,12 +84,11 @@ class Budgets:
         self.used[name] = (spent, verified.root.expires)
 
 
-def choose_rule(rules: tuple[Rule, ...], module: str, verified: VerifiedTicket | None) -> Rule:
-    """Find the line that fits the caller and the kind of ticket shown; raise RefusedError if none does."""
-    mine = [rule for rule in rules if module in rule.callers]
-    if not mine:
+def choose_rule(lines: tuple[Rule, ...], verified: ShownTicket | None) -> Rule:
+    """Find the line for this caller that fits the kind of ticket shown; raise RefusedError if none does."""
+    if not lines:
         raise RefusedError("no rule lets this module call it", code="refused.module")
-    for rule in mine:
+    for rule in lines:
         if rule.kind is None or (verified is not None and verified.ticket.kind is rule.kind):
             return rule
     if verified is None:
@@ -105,10 +110,11 @@ def grant_module(rule: Rule, peer: Ticket | None, connection: Connection) -> Gra
         categories=frozenset(),
         method=rule.method,
         purpose="",
+        rule=rule.line,
     )
 
 
-def clear_action(rule: Rule, verified: VerifiedTicket) -> frozenset[Category]:
+def clear_action(rule: Rule, verified: ShownTicket) -> frozenset[Category]:
     """Return the categories that a ticket opens for a method; raise RefusedError if it does not allow it."""
     if rule.action is None or rule.action not in verified.ticket.actions:
         raise RefusedError("the ticket does not allow the action", code="refused.action")
@@ -118,7 +124,7 @@ def clear_action(rule: Rule, verified: VerifiedTicket) -> frozenset[Category]:
     return common
 
 
-def clear_scope(rule: Rule, verified: VerifiedTicket, scope: Scope) -> None:
+def clear_scope(rule: Rule, verified: ShownTicket, scope: Scope) -> None:
     """Raise RefusedError if a request touches a tenant, principal or mailbox that the ticket does not."""
     if verified.ticket.tenant and any(tenant != verified.tenant for tenant in scope.tenants):
         raise RefusedError("the request is about another tenant", code="refused.tenant")
@@ -135,7 +141,7 @@ def clear_scope(rule: Rule, verified: VerifiedTicket, scope: Scope) -> None:
 def grant_ticket(
     rule: Rule,
     peer: Ticket,
-    verified: VerifiedTicket,
+    verified: ShownTicket,
     categories: frozenset[Category],
     connection: Connection,
 ) -> Grant:
@@ -156,6 +162,7 @@ def grant_ticket(
         mailboxes=verified.mailboxes,
         level=ticket.level,
         root_ticket_id=verified.root.id,
+        rule=rule.line,
         request=ticket.request,
         subject=ticket.subject,
     )

@@ -5,6 +5,8 @@ import hashlib
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from postkeep.model.ticket import TicketKind
+
 
 def thumbprint(public_key: bytes) -> str:
     """Name a raw Ed25519 public key: its SHA-256, hexadecimal."""
@@ -33,24 +35,43 @@ class Anchors:
 
     def __init__(self) -> None:
         self.authority: dict[str, bytes] = {}
-        """Raw Ed25519 keys that may sign tickets, by thumbprint: the authority's present one and,
-        after a restart, earlier ones until their tickets have expired."""
+        """Raw Ed25519 keys that may sign any ticket, by thumbprint: the present one, which kms keeps, and
+        the one before it until its tickets have expired."""
+        self.start: dict[str, bytes] = {}
+        """Keys that may sign module tickets and nothing else: the one that the authority makes at its start,
+        so that kms can be reached for the others, and those of former starts until theirs have expired."""
         self.directory: bytes = b""
         """The key with which kms vouches for principals' public keys."""
         self.ledger: bytes = b""
         """The key that signs the ledger's checkpoints."""
+        self.ledger_mldsa44: bytes = b""
+        """The second such key (ML-DSA-44)."""
 
     def trust(self, name: str, public_key: bytes) -> None:
-        """Learn an anchor: `authority`, `directory` or `ledger`."""
+        """Learn an anchor: `authority`, `start`, `directory`, `ledger` or `ledger-mldsa44`."""
         if name == "authority":
             self.authority[thumbprint(public_key)] = public_key
+        elif name == "start":
+            self.start[thumbprint(public_key)] = public_key
         elif name == "directory":
             self.directory = public_key
         elif name == "ledger":
             self.ledger = public_key
+        elif name == "ledger-mldsa44":
+            self.ledger_mldsa44 = public_key
         else:
             raise ValueError(f"no anchor is called {name!r}")
 
     def distrust(self, public_key: bytes) -> None:
-        """Forget an authority key."""
+        """Forget a key of the authority."""
         self.authority.pop(thumbprint(public_key), None)
+        self.start.pop(thumbprint(public_key), None)
+
+    def keys_for(self, kind: TicketKind) -> list[tuple[str, bytes]]:
+        """List the keys, with their thumbprints, that may have signed a ticket of this kind."""
+        starts = self.start.items() if kind is TicketKind.MODULE else ()
+        return [*self.authority.items(), *starts]
+
+    def believes(self, name: str, kind: TicketKind) -> bool:
+        """Whether the key with this thumbprint may sign tickets of this kind now."""
+        return name in self.authority or (kind is TicketKind.MODULE and name in self.start)

@@ -37,12 +37,15 @@ class Mint:
         """Sign claims as they are."""
         return tokens.write(ticket, self._signer)
 
-    def module(self, module: str, instance: str, holder: str) -> tuple[Ticket, bytes]:
+    def module(
+        self, module: str, instance: str, holder: str, *, certificate: str = ""
+    ) -> tuple[Ticket, bytes]:
         """Make a module ticket: which methods of which keepers, straight from the table of rules."""
         ticket = msgspec.structs.replace(
             self._blank(TicketKind.MODULE, MODULE_SECONDS, module, instance, holder),
             audience=rules.audience_of(module),
             methods=rules.methods_of(module),
+            certificate=certificate,
         )
         return ticket, self.sign(ticket)
 

@@ -33,6 +33,7 @@ def within(child: Ticket, parent: Ticket) -> None:
         and child.session == parent.session
         and child.level == parent.level
         and child.purpose == parent.purpose
+        and child.certificate == parent.certificate
         and child.request == parent.request
         and child.subject == parent.subject
         and child.depth == parent.depth + 1

@@ -1,4 +1,9 @@
-"""What has been revoked, as this process knows it, and how old that knowledge is."""
+"""What has been revoked, as this process knows it, and how old that knowledge is.
+
+A revocation ends an epoch of its subject: a session, a user, a tenant, a kind of module, or one instance. A
+ticket belongs to the epoch in which it was issued, which its identifier begins with; no ticket names epochs,
+so that issuing one asks nobody, and one list of times is all that a module must know.
+"""
 
 import time
 from collections.abc import Callable
@@ -6,7 +11,7 @@ from typing import Final, Protocol
 
 from postkeep.base.errors import RefusedError, UnavailableError
 from postkeep.tickets.mint import MODULE_SECONDS
-from postkeep.tickets.verify import CLOCK_SKEW_SECONDS, VerifiedTicket
+from postkeep.tickets.verify import CLOCK_SKEW_SECONDS, ShownTicket
 
 STALE_SECONDS: Final = 10.0
 """Without word from the authority for longer, nothing that releases bodies or keys goes on."""
@@ -20,11 +25,11 @@ class Revocation(Protocol):
 
     @property
     def scope(self) -> str:
-        """`session`, `user`, `tenant` or `instance`."""
+        """`session`, `user`, `tenant`, `module` or `instance`."""
 
     @property
     def subject(self) -> str:
-        """The identifier, hexadecimal, or the instance's name."""
+        """The identifier, hexadecimal, or the name of the module or of its instance."""
 
     @property
     def before_ms(self) -> int:
@@ -69,7 +74,7 @@ class RevocationView:
         if self.stale:
             raise UnavailableError("the view of revocations is stale", code="unavailable.stale")
 
-    def check(self, verified: VerifiedTicket) -> None:
+    def check(self, verified: ShownTicket) -> None:
         """Raise RefusedError if a ticket, or any that it was narrowed from, has been revoked."""
         if not self._void:
             return
@@ -79,5 +84,6 @@ class RevocationView:
             if self._void.get(subject, 0) > issued:
                 raise RefusedError(f"its {subject[0]} was revoked", code="refused.revoked")
         for ticket in verified.chain:
-            if self._void.get(("instance", ticket.instance), 0) > issued:
-                raise RefusedError("its module instance was revoked", code="refused.revoked")
+            for subject in (("instance", ticket.instance), ("module", ticket.module)):
+                if self._void.get(subject, 0) > issued:
+                    raise RefusedError(f"its {subject[0]} was revoked", code="refused.revoked")

@@ -6,9 +6,10 @@ called, and a keeper with a handler that has no line, or a line without a handle
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
+from postkeep.base.errors import RefusedError
 from postkeep.model.categories import Category
 from postkeep.model.ticket import Action, TicketKind
 
@@ -48,6 +49,23 @@ class Rule:
     """The request's list whose length is taken from an operation ticket's budget; empty: one a call."""
     waits: bool = False
     """A long poll: it is given up at once when its caller goes or the keeper stops, as nothing is lost."""
+    line: str = field(init=False)
+    """What it asks for, in short, as events name it: `user mail.read content,metadata`."""
+
+    def __post_init__(self) -> None:
+        """Write the line once: it is in every event of a call."""
+        wanted = (self.kind or "module", self.action or "", ",".join(self.categories))
+        object.__setattr__(self, "line", " ".join(word for word in wanted if word))
+
+
+@dataclass(frozen=True, slots=True)
+class Delegation:
+    """One line of who may act for users: the modules that a user's ticket goes through, and where it may be
+    shown at the end."""
+
+    actors: tuple[str, ...]
+    """From the face that the user signed in at to the module that calls."""
+    keepers: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +151,12 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("ledger.head",                   (KMS,)),
     Rule("ledger.consistency",            (KMS,)),
     Rule("ledger.publish_checkpoint",     (KMS,)),
+    Rule("ledger.last_key_state",         (KMS,)),
     Rule("ledger.head",                   (STEWARD,), STAFF, _LOOK, AUDIT),
     Rule("ledger.consistency",            (STEWARD,), STAFF, _LOOK, AUDIT),
     Rule("ledger.inclusion",              (STEWARD,), STAFF, _LOOK, AUDIT),
+    Rule("ledger.checkpoint",             (STEWARD,), STAFF, _LOOK, AUDIT),
+    Rule("ledger.add_cosignatures",       (STEWARD,), STAFF, _OPERATE, AUDIT),
     Rule("ledger.entries",                (STEWARD,), STAFF, _LOOK, AUDIT),
     # --- vault: writing. Who may deposit may not read ---
     Rule("vault.deposit",                 (MX, SUBMISSION, RELAY), OPERATION, _DEPOSIT, MAIL,
@@ -204,6 +225,11 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("steward.store_check",           (CLI,), STAFF, _LOOK, OPERATIONS),
 )
 
+DELEGATIONS: Final[tuple[Delegation, ...]] = (
+    Delegation((IMAP,),       (VAULT, KMS)),   # reads and changes mail: bodies from one, keys from the other
+    Delegation((SUBMISSION,), (VAULT,)),       # hands mail in, and never needs a key of the user's
+)
+
 PURPOSES: Final[tuple[Purpose, ...]] = (
     # mx delivers; submission delivers across tenants; relay delivers its reports of failure and delay.
     Purpose("deliver",  (MX, SUBMISSION, RELAY), (_DEPOSIT,), MAIL, (VAULT,), budget=5_000_000),
@@ -268,6 +294,13 @@ def rules_for(keeper: str, rules: Iterable[Rule] = RULES) -> dict[str, tuple[Rul
         if rule.method.startswith(keeper + "."):
             table[rule.method] = (*table.get(rule.method, ()), rule)
     return table
+
+
+def delegated(actors: tuple[str, ...], method: str, table: Iterable[Delegation] = DELEGATIONS) -> None:
+    """Raise RefusedError unless a user's ticket may come through these modules to a method's keeper."""
+    keeper = method.partition(".")[0]
+    if not any(line.actors == actors and keeper in line.keepers for line in table):
+        raise RefusedError(f"{' -> '.join(actors)} may not act for users here", code="refused.delegation")
 
 
 def purpose_named(name: str, purposes: Sequence[Purpose] = PURPOSES) -> Purpose | None:

@@ -1,7 +1,8 @@
-"""Verification: octets become a `VerifiedTicket`, or RefusedError says why not.
+"""What a ticket's octets prove, one check to a function: parse, signature, audience, time, chain, holder.
 
-Signatures are checked once per ticket and remembered by digest; time, audience, holder and whether the
-signing key is still trusted are checked every time.
+`postkeep.tickets.channel.judge` calls them in their order for a keeper; `Verifier.verify` for a caller who
+looks at the keeper that answers. Signatures and chains are checked once per ticket and remembered by digest;
+time, audience, holder and whether the signing key is still believed are checked every time.
 """
 
 import hashlib
@@ -27,15 +28,15 @@ CACHED_TICKETS_MAX: Final = 16_384
 """Tickets whose signature is remembered, about 2 KB each: every live session of a large worker."""
 
 
-@dataclass(frozen=True, slots=True)
-class VerifiedTicket:
-    """A ticket whose chain of signatures is good. Made by `Verifier` only."""
+@dataclass(slots=True)
+class ShownTicket:
+    """A ticket that somebody shows, with what has been proved of it so far. Made by `Verifier.parse`."""
 
+    digest: bytes
+    links: tuple[tokens.Link, ...]
+    """From the newest to the one that the authority signed."""
     ticket: Ticket
     chain: tuple[Ticket, ...]
-    """From the newest to the one that the authority signed."""
-    anchor: str
-    """Thumbprint of the authority key that signed the last one."""
     issued_ms: int
     """When the authority issued it: the milliseconds that its identifier begins with."""
     expires: int
@@ -45,6 +46,12 @@ class VerifiedTicket:
     session: bytes
     categories: frozenset[Category]
     mailboxes: frozenset[bytes] | None
+    actors: tuple[str, ...]
+    """The modules that it went through, from the one that the authority gave it to."""
+    anchor: str = ""
+    """Thumbprint of the authority's key that signed it; empty: its signatures have not been checked."""
+    chained: bool = False
+    """Whether each ticket of the chain is known to be narrower than the one that it hangs on."""
 
     @property
     def root(self) -> Ticket:
@@ -53,80 +60,123 @@ class VerifiedTicket:
 
 
 class Verifier:
-    """Checks tickets against the anchors of this process."""
+    """Checks tickets against the anchors of this process. Every check raises RefusedError or says nothing."""
 
     def __init__(self, anchors: Anchors, clock: Clock | None = None) -> None:
         self._anchors = anchors
         self._clock = clock or SystemClock()
-        self._seen: OrderedDict[bytes, VerifiedTicket] = OrderedDict()
+        self._proved: OrderedDict[bytes, ShownTicket] = OrderedDict()
 
-    def verify(self, token: bytes, *, audience: str | None, holder: str) -> VerifiedTicket:
+    def parse(self, token: bytes) -> ShownTicket:
+        """Read a ticket's octets, or recall what was proved of them before."""
+        digest = hashlib.sha256(token).digest()
+        known = self._proved.get(digest)
+        if known is None:
+            return _parse(digest, token)
+        self._proved.move_to_end(digest)
+        return known
+
+    def check_signatures(self, shown: ShownTicket) -> None:
+        """Check that the authority signed the first ticket, with a key that is believed for such a ticket
+        now, and that each later one is signed with the key that it says."""
+        if shown.anchor:
+            if not self._anchors.believes(shown.anchor, shown.root.kind):
+                raise RefusedError("signed by a key no longer trusted", code="refused.signature")
+            return
+        shown.anchor = self._signed_by_authority(shown.links[-1].token, shown.root)
+        for link in shown.links[:-1]:
+            paseto.check(link.signer, link.token, tokens.IMPLICIT)
+        self._proved[shown.digest] = shown
+        if len(self._proved) > CACHED_TICKETS_MAX:
+            self._proved.popitem(last=False)
+
+    def check_time(self, shown: ShownTicket) -> None:
+        """Check that the ticket's time has come and has not run out."""
+        now = self._clock.now_seconds()
+        if now >= shown.expires:
+            raise RefusedError("its time has run out", code="refused.expired")
+        if shown.ticket.issued > now + CLOCK_SKEW_SECONDS:
+            raise RefusedError("its time has not come", code="refused.early")
+
+    def verify(self, token: bytes, *, audience: str | None, holder: str) -> ShownTicket:
         """Check that a ticket is authentic, in time, for `audience` and held by the key `holder`.
 
         `audience` None: the caller looks at who the ticket names, as a client does with a keeper's own.
-        Raises RefusedError with a code of its own for each reason.
         """
-        digest = hashlib.sha256(token).digest()
-        verified = self._seen.get(digest)
-        if verified is None:
-            verified = self._authenticate(token)
-            self._seen[digest] = verified
-            if len(self._seen) > CACHED_TICKETS_MAX:
-                self._seen.popitem(last=False)
-        else:
-            self._seen.move_to_end(digest)
-        if verified.anchor not in self._anchors.authority:
-            raise RefusedError("signed by a key no longer trusted", code="refused.signature")
-        ticket = verified.ticket
-        self.check_time(verified)
-        if ticket.holder != holder:  # thumbprints are public: nothing to learn from the time it takes
-            raise RefusedError("shown by another than its holder", code="refused.holder")
-        if audience is not None and audience not in ticket.audience:
-            raise RefusedError("made for another audience", code="refused.audience")
-        return verified
+        shown = self.parse(token)
+        self.check_signatures(shown)
+        if audience is not None:
+            check_audience(shown, audience)
+        self.check_time(shown)
+        check_chain(shown)
+        check_holder(shown, holder)
+        return shown
 
-    def check_time(self, verified: VerifiedTicket) -> None:
-        """Raise RefusedError unless the ticket's time has come and has not run out."""
-        now = self._clock.now_seconds()
-        if now >= verified.expires:
-            raise RefusedError("its time has run out", code="refused.expired")
-        if verified.ticket.issued > now + CLOCK_SKEW_SECONDS:
-            raise RefusedError("its time has not come", code="refused.early")
-
-    def _authenticate(self, token: bytes) -> VerifiedTicket:
-        links = tokens.read(token)
-        anchor = self._signed_by_authority(links[-1].token)
-        for child, parent in pairwise(links):
-            if thumbprint(child.signer) != parent.ticket.holder:
-                raise RefusedError("narrowed by another than the holder", code="refused.signature")
-            if child.ticket.parent != child.rest_digest:
-                raise RefusedError("hung on another parent", code="refused.signature")
-            paseto.check(child.signer, child.token, tokens.IMPLICIT)
-            within(child.ticket, parent.ticket)
-        root = links[-1].ticket
-        if root.depth or root.parent or root.expires <= root.issued:
-            raise RefusedError("the first ticket of a chain has no parent", code="refused.claims")
-        return VerifiedTicket(
-            ticket=links[0].ticket,
-            chain=tuple(link.ticket for link in links),
-            anchor=anchor,
-            issued_ms=_issued_ms(root),
-            expires=min(link.ticket.expires for link in links),
-            tenant=_identifier(links[0].ticket.tenant) or NOBODY,
-            principal=_identifier(root.principal) or NOBODY,
-            session=_identifier(root.session),
-            categories=frozenset(links[0].ticket.categories),
-            mailboxes=_mailboxes(links[0].ticket),
-        )
-
-    def _signed_by_authority(self, token: paseto.Token) -> str:
-        for name, public_key in tuple(self._anchors.authority.items()):
+    def _signed_by_authority(self, token: paseto.Token, root: Ticket) -> str:
+        for name, public_key in self._anchors.keys_for(root.kind):
             try:
                 paseto.check(public_key, token, tokens.IMPLICIT)
             except RefusedError:
                 continue
             return name
-        raise RefusedError("signed by no key we trust", code="refused.signature")
+        raise RefusedError("signed by no key we trust for it", code="refused.signature")
+
+
+def check_audience(shown: ShownTicket, keeper: str) -> None:
+    """Check that a ticket was made for this keeper."""
+    if keeper not in shown.ticket.audience:
+        raise RefusedError("made for another audience", code="refused.audience")
+
+
+def check_chain(shown: ShownTicket) -> None:
+    """Check that each ticket was made by the holder of the one it hangs on, and allows no more."""
+    if shown.chained:
+        return
+    for child, parent in pairwise(shown.links):
+        if thumbprint(child.signer) != parent.ticket.holder:
+            raise RefusedError("narrowed by another than the holder", code="refused.chain")
+        if child.ticket.parent != child.rest_digest:
+            raise RefusedError("hung on another parent", code="refused.chain")
+        within(child.ticket, parent.ticket)
+    root = shown.root
+    if root.depth or root.parent or root.expires <= root.issued:
+        raise RefusedError("the first ticket of a chain has no parent", code="refused.claims")
+    shown.chained = True
+
+
+def check_holder(shown: ShownTicket, holder: str) -> None:
+    """Check that a ticket is shown by the key that it names. Thumbprints are public, so the time that the
+    comparison takes tells nothing."""
+    if shown.ticket.holder != holder:
+        raise RefusedError("shown by another than its holder", code="refused.holder")
+
+
+def _parse(digest: bytes, token: bytes) -> ShownTicket:
+    links = tuple(tokens.read(token))
+    newest, root = links[0].ticket, links[-1].ticket
+    return ShownTicket(
+        digest=digest,
+        links=links,
+        ticket=newest,
+        chain=tuple(link.ticket for link in links),
+        issued_ms=_issued_ms(root),
+        expires=min(link.ticket.expires for link in links),
+        tenant=_identifier(newest.tenant) or NOBODY,
+        principal=_identifier(root.principal) or NOBODY,
+        session=_identifier(root.session),
+        categories=frozenset(newest.categories),
+        mailboxes=_mailboxes(newest),
+        actors=_actors(links),
+    )
+
+
+def _actors(links: tuple[tokens.Link, ...]) -> tuple[str, ...]:
+    """List the modules of a chain, oldest first; a module that narrows for itself counts once."""
+    actors: list[str] = []
+    for link in reversed(links):
+        if not actors or actors[-1] != link.ticket.module:
+            actors.append(link.ticket.module)
+    return tuple(actors)
 
 
 def _identifier(text: str) -> bytes:

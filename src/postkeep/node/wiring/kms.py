@@ -38,6 +38,7 @@ async def run(context: ModuleContext) -> None:
         kms = await stack.enter_async_context(_opened(context, ledger_link, trail, clock))
         context.publish("directory", kms.signing.directory.public_key)
         context.publish("ledger", kms.signing.ledger.public_key)
+        context.publish("ledger-mldsa44", kms.signing.ledger.mldsa44_key)
         context.publish("ca", kms.tls.ca_pem)
         view = RevocationView()
         authority_link = _link(context, "authority")
@@ -53,6 +54,7 @@ async def run(context: ModuleContext) -> None:
             view,
             kms.service.on_refusal,
             clock,
+            ledger=trail.check_open,
         )
         stack.push_async_callback(server.close)
         await server.serve_unix(context.run_dir / "kms.sock")

@@ -65,6 +65,7 @@ async def run(context: ModuleContext) -> None:
             view,
             lambda refusal: trail.note(EventName.ACCESS_REFUSE, **refusal_fields(refusal)),
             clock,
+            ledger=trail.check_open,
         )
         stack.push_async_callback(server.close)
         await server.serve_unix(context.run_dir / "vault.sock")

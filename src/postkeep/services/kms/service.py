@@ -80,8 +80,9 @@ class KmsService:
 
     async def anchors(self, _grant: Grant, _request: api.Anchors) -> api.TrustAnchors:
         """Return the public keys that others pin."""
-        directory, ledger = self._signing.directory.public_key, self._signing.ledger.public_key
-        return api.TrustAnchors(directory, ledger, self._checkpointer.origin)
+        directory, ledger = self._signing.directory.public_key, self._signing.ledger
+        origin = self._checkpointer.origin
+        return api.TrustAnchors(directory, ledger.public_key, origin, ledger.mldsa44_key)
 
     async def provision_tenant(self, grant: Grant, request: api.ProvisionTenant) -> api.Done:
         """Make a tenant's keys, unless it has them."""
@@ -258,6 +259,7 @@ def _fields(grant: Grant, tenant: bytes, principal: bytes = b"") -> EventFields:
         session=grant.session.hex(),
         ticket=grant.root_ticket_id or grant.ticket_id,
         method=grant.method,
+        rule=grant.rule,
     )
 
 

@@ -52,6 +52,8 @@ class EventFields(TypedDict, total=False):
     category: str
     count: int
     digest: str
+    rule: str
+    policy: str
     state: int
     note: str
 
@@ -68,6 +70,7 @@ def refusal_fields(refusal: Refusal) -> EventFields:
         "principal": refusal.principal,
         "session": refusal.session,
         "ticket": refusal.ticket,
+        "rule": refusal.rule,
         "count": 1 + refusal.untold,
     }
 
@@ -92,6 +95,12 @@ class Trail:
     def pending(self) -> int:
         """How many events are not yet known to be durable."""
         return len(self._spool)
+
+    def check_open(self) -> None:
+        """Raise UnavailableError while what is to be recorded does not get through within a second."""
+        oldest = self._spool[0][0].time_ms if self._spool else None
+        if oldest is not None and self._clock.now_ms() - oldest > RECORD_SECONDS_MAX * 1000:
+            raise UnavailableError("events do not reach the ledger", code="unavailable.ledger")
 
     def note(self, event: EventName, **fields: Unpack[EventFields]) -> None:
         """Queue an event; it is sent in the background and sent again until the ledger has it.

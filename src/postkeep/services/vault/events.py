@@ -33,6 +33,7 @@ def event_fields(
         "instance": grant.peer_instance,
         "ticket": grant.root_ticket_id or grant.ticket_id,
         "method": grant.method,
+        "rule": grant.rule,
         "count": len(objects),
         "digest": hashlib.sha256(b"".join(objects)).hexdigest(),
     }

@@ -15,11 +15,11 @@ from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from postkeep.base.errors import RefusedError
+from postkeep.crypto import ed25519
 from postkeep.crypto.paseto import pae
 from postkeep.tickets.channel.frames import MAC_BYTES, Lane, encoder
 
@@ -83,7 +83,7 @@ class Exchange:
     def check(self, role: bytes, public_key: bytes, signature: bytes) -> None:
         """Raise RefusedError unless the key has signed this transcript in this role."""
         try:
-            Ed25519PublicKey.from_public_bytes(public_key).verify(signature, self._transcript(role))
+            ed25519.public_key(public_key).verify(signature, self._transcript(role))
         except (InvalidSignature, ValueError) as exc:
             raise RefusedError("the handshake's signature is wrong", code="refused.handshake") from exc
 

@@ -27,9 +27,9 @@ from postkeep.tickets.channel.handshake import (
     unix_binding,
 )
 from postkeep.tickets.channel.refusal import error_from
-from postkeep.tickets.channel.server import check_tls, peer_certificate
+from postkeep.tickets.channel.server import check_tls, fingerprint, peer_certificate
 from postkeep.tickets.identity import Anchors, ModuleIdentity, thumbprint
-from postkeep.tickets.verify import VerifiedTicket, Verifier
+from postkeep.tickets.verify import ShownTicket, Verifier
 
 T = TypeVar("T")
 
@@ -164,7 +164,7 @@ class _Connection(asyncio.Protocol):
         binding: Callable[[asyncio.Transport], bytes],
     ) -> None:
         self.proved: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.peer: VerifiedTicket
+        self.peer: ShownTicket
         self._identity = identity
         self._verifier = verifier
         self._keeper = keeper
@@ -322,10 +322,16 @@ class _Connection(asyncio.Protocol):
             if renewed:
                 self.peer = self._verify_keeper(renewed, self.peer.ticket.holder)
 
-    def _verify_keeper(self, ticket: bytes, holder: str) -> VerifiedTicket:
+    def _verify_keeper(self, ticket: bytes, holder: str) -> ShownTicket:
         verified = self._verifier.verify(ticket, audience=None, holder=holder)
         if verified.ticket.kind is not TicketKind.MODULE or verified.ticket.module != self._keeper:
             raise RefusedError("another module answers in its place", code="refused.keeper")
+        if self._transport.get_extra_info("ssl_object") is not None:
+            shown = fingerprint(peer_certificate(self._transport))
+            if verified.ticket.certificate != shown:
+                raise RefusedError(
+                    "the keeper was enrolled with another certificate", code="refused.certificate"
+                )
         return verified
 
     def _write(self, parts: tuple[Any, ...]) -> None:

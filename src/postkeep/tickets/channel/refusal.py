@@ -13,6 +13,7 @@ _FAMILIES: Final[dict[str, type[PostkeepError]]] = {
         errors.NotFoundError,
         errors.ConflictError,
         errors.RefusedError,
+        errors.ApprovalNeededError,
         errors.UnavailableError,
         errors.LimitError,
         errors.QuotaError,
@@ -37,6 +38,8 @@ class Refusal:
     principal: str = ""
     session: str = ""
     ticket: str = ""
+    rule: str = ""
+    """The line of the table that was not met; empty where it did not come so far."""
     detail: str = ""
     """For logs; holds no part of a ticket."""
     untold: int = 0

@@ -1,6 +1,7 @@
 """A keeper's side of the channel: listens, proves itself, judges callers and calls, runs the handlers."""
 
 import asyncio
+import hashlib
 import logging
 import socket
 import ssl
@@ -17,7 +18,6 @@ from postkeep.base.clock import Clock, SystemClock
 from postkeep.base.errors import PostkeepError, RefusedError, UnavailableError
 from postkeep.tickets.channel import frames
 from postkeep.tickets.channel.frames import Call, Fault, FrameReader
-from postkeep.tickets.channel.gate import Gate, Handler, Method
 from postkeep.tickets.channel.handshake import (
     NONCE_BYTES,
     VERSION,
@@ -30,12 +30,12 @@ from postkeep.tickets.channel.handshake import (
     tls_binding,
     unix_binding,
 )
+from postkeep.tickets.channel.judge import Case, Handler, Judge, Judgement
 from postkeep.tickets.channel.refusal import Refusal
-from postkeep.tickets.clear import Grant
 from postkeep.tickets.identity import Anchors, ModuleIdentity, thumbprint
 from postkeep.tickets.revocations import RevocationView
 from postkeep.tickets.rules import RULES, Rule
-from postkeep.tickets.verify import VerifiedTicket
+from postkeep.tickets.verify import ShownTicket
 
 NEWCOMERS_MAX: Final = 256
 """Connections without a module ticket (yet); further ones are closed at once."""
@@ -59,6 +59,8 @@ SOCKET_MODE: Final = 0o666
 """Anyone on the host may connect and nobody gets anywhere without a ticket; narrow it by the directory."""
 
 _PEERCRED = struct.Struct("3i")
+_SHOWING: Final = Call(0, frames.PRESENT, msgspec.Raw(msgspec.msgpack.encode(None)))
+"""The call that showing a module ticket is."""
 _log = logging.getLogger(__name__)
 
 __all__ = ["Handler", "Server"]
@@ -78,11 +80,12 @@ class Server:
         clock: Clock | None = None,
         *,
         rules: Iterable[Rule] = RULES,
+        ledger: Callable[[], None] = lambda: None,
     ) -> None:
         self.identity = identity
         self.keeper = keeper
         self._on_refusal = on_refusal
-        self.gate = Gate(keeper, anchors, handlers, revocations, clock or SystemClock(), rules)
+        self.judge = Judge(keeper, anchors, handlers, revocations, clock or SystemClock(), rules, ledger)
         self.connections: set[_Connection] = set()
         self.tasks: set[asyncio.Task[None]] = set()
         self.newcomers: Counter[int | None] = Counter()
@@ -149,6 +152,8 @@ class _Connection(asyncio.Protocol):
 
     def __init__(self, server: Server, binding: Callable[[asyncio.Transport], bytes]) -> None:
         self.uid: int | None = None
+        self.pid: int | None = None
+        self.certificate = ""
         self.public_key = b""
         self.thumbprint = ""
         self._server = server
@@ -156,7 +161,9 @@ class _Connection(asyncio.Protocol):
         self._reader = FrameReader()
         self._step: Callable[[memoryview], None] = self._on_hello
         self._lanes: Lanes | None = None
-        self._peer: VerifiedTicket | None = None
+        self._token = b""
+        """The module ticket that the caller shows; empty: a newcomer."""
+        self._peer: ShownTicket | None = None
         self._shown = b""
         self._in_flight = 0
         self._paused = False
@@ -185,7 +192,7 @@ class _Connection(asyncio.Protocol):
         sock = transport.get_extra_info("socket")
         if sock is not None and sock.family == socket.AF_UNIX:
             credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEERCRED.size)
-            self.uid = _PEERCRED.unpack(credentials)[1]
+            self.pid, self.uid, _ = _PEERCRED.unpack(credentials)
         elif sock is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # a host that vanished is noticed
         server.newcomers[self.uid] += 1
@@ -249,6 +256,8 @@ class _Connection(asyncio.Protocol):
         identity = self._server.identity
         if hello.version != VERSION or hello.keeper != self._server.keeper or len(hello.nonce) != NONCE_BYTES:
             raise RefusedError("the caller wants something else", code="refused.handshake")
+        if self._transport.get_extra_info("ssl_object") is not None:
+            self.certificate = fingerprint(peer_certificate(self._transport))
         self._exchange = exchange = Exchange(self._binding(self._transport))
         self._hello_key = hello.key
         self._shown = identity.ticket
@@ -268,9 +277,7 @@ class _Connection(asyncio.Protocol):
         exchange.check(b"caller", proof.public_key, proof.signature)
         self.public_key = proof.public_key
         self.thumbprint = thumbprint(proof.public_key)
-        self._peer = self._server.gate.identify(proof.ticket, self.thumbprint)
-        if self._peer is not None:
-            self._server.gate.admit(self._peer)
+        self._show(proof.ticket)
         lanes = exchange.lanes(self._hello_key)
         self._exchange = None
         if self._peer is not None:
@@ -295,14 +302,11 @@ class _Connection(asyncio.Protocol):
         if call.id == 0:
             self._renew(call)
             return
-        gate, peer = self._server.gate, self._peer
-        verified: VerifiedTicket | None = None
+        case = Case(call, self._token, self)
         try:
-            method = gate.find(call, peer)
-            verified = gate.verify(method, call, peer, self)
-            grant, request = gate.allow(method, call, peer, verified, self)
+            judged = self._server.judge.judge(case)
         except RefusedError as error:
-            self._report(error, call, verified)
+            self._report(error, case)
             self._fail(call.id, error)
             return
         except PostkeepError as error:
@@ -310,16 +314,16 @@ class _Connection(asyncio.Protocol):
             return
         self._in_flight += 1
         self._throttle()
-        task = asyncio.get_running_loop().create_task(self._run(call.id, method, grant, request))
+        task = asyncio.get_running_loop().create_task(self._run(call.id, judged))
         self._server.tasks.add(task)
         task.add_done_callback(self._server.tasks.discard)
-        if method.rules[0].waits:
+        if judged.method.rules[0].waits:
             self._waiting.add(task)
             task.add_done_callback(self._waiting.discard)
 
-    async def _run(self, call_id: int, method: Method, grant: Grant, request: Any) -> None:
+    async def _run(self, call_id: int, judged: Judgement) -> None:
         try:
-            value = await method.handler(grant, request)
+            value = await judged.method.handler(judged.grant, judged.request)
             self._send((call_id, True, value))
         except PostkeepError as error:
             self._fail(call_id, error)
@@ -330,7 +334,7 @@ class _Connection(asyncio.Protocol):
             while place is not None and place.tb_next is not None:
                 place = place.tb_next
             where = f"{place.tb_frame.f_code.co_qualname}:{place.tb_lineno}" if place else ""
-            _log.error("handler_failed %s %s at %s", grant.method, type(error).__name__, where)
+            _log.error("handler_failed %s %s at %s", judged.grant.method, type(error).__name__, where)
             self._fail(call_id, PostkeepError())
         finally:
             self._in_flight -= 1
@@ -339,12 +343,20 @@ class _Connection(asyncio.Protocol):
     def _renew(self, call: Call) -> None:
         if call.method != frames.PRESENT or self._peer is None:
             raise RefusedError("an unknown control frame", code="refused.frame")
-        peer = self._server.gate.identify(call.ticket, self.thumbprint)
-        before = self._peer.ticket
-        if peer is None or (peer.ticket.module, peer.ticket.instance) != (before.module, before.instance):
-            raise RefusedError("a renewed ticket names another module", code="refused.module")
-        self._server.gate.admit(peer)
-        self._peer = peer
+        if not call.ticket:
+            raise RefusedError("a module does not become a newcomer", code="refused.no_module_ticket")
+        self._show(call.ticket)
+
+    def _show(self, token: bytes) -> None:
+        """Take in the module ticket that is shown; without one the caller is a newcomer."""
+        before = self._peer.ticket if self._peer is not None else None
+        case = Case(_SHOWING, token, self, before)
+        try:
+            self._server.judge.judge(case)
+        except RefusedError:
+            self._peer = case.module if case.proved(case.module) else self._peer  # who is told of
+            raise
+        self._token, self._peer = token, case.module
 
     def _send(self, answer: tuple[Any, ...]) -> None:
         if self._lanes is None or self._transport.is_closing():
@@ -371,22 +383,23 @@ class _Connection(asyncio.Protocol):
             self._transport.write(frames.plain_frame(fault))
         self._transport.close()
 
-    def _report(
-        self, error: RefusedError, call: Call | None = None, verified: VerifiedTicket | None = None
-    ) -> None:
+    def _report(self, error: RefusedError, case: Case | None = None) -> None:
         peer = self._peer.ticket if self._peer else None
-        shown = verified.ticket if verified else peer
+        ticket = case.ticket if case is not None and case.proved(case.ticket) else None
+        shown = ticket.ticket if ticket is not None else peer
+        method = case.call.method if case is not None else ""
         self._server.report(
             Refusal(
                 code=error.code,
                 module=peer.module if peer else "",
                 instance=peer.instance if peer else "",
-                method=call.method if call and call.method in self._server.gate.methods else "",
+                method=method if method in self._server.judge.methods else "",
                 kind=shown.kind if shown else "",
                 tenant=shown.tenant if shown else "",
                 principal=shown.principal if shown else "",
                 session=shown.session if shown else "",
-                ticket=shown.id if shown else "",
+                ticket=ticket.root.id if ticket is not None else peer.id if peer else "",
+                rule=case.rule.line if case is not None and case.rule is not None else "",
                 detail=error.detail,
             )
         )
@@ -408,6 +421,11 @@ def check_tls(context: ssl.SSLContext) -> None:
     """Raise ValueError unless a TLS context demands version 1.3 and the other side's certificate."""
     if context.minimum_version < ssl.TLSVersion.TLSv1_3 or context.verify_mode is not ssl.CERT_REQUIRED:
         raise ValueError("the channel takes TLS 1.3 with certificates on both sides only")
+
+
+def fingerprint(certificate: bytes) -> str:
+    """Name a certificate (DER): its SHA-256, hexadecimal."""
+    return hashlib.sha256(certificate).hexdigest()
 
 
 def peer_certificate(transport: asyncio.Transport) -> bytes:
