@@ -8,6 +8,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from postkeep.base.clock import FixedClock, SystemClock
+from postkeep.base.ids import new_id
 from postkeep.crypto import note
 from postkeep.model.audit import AuditEvent, EventName
 from postkeep.services.ledger.journal import Journal
@@ -75,6 +76,13 @@ class World:
         link = Link(self.identity(module, instance), self.anchors, "ledger", path)
         self._links.append(link)
         return link
+
+    def staff_link(self, module: str, instance: str) -> tuple[Link, bytes]:
+        """Return a module's link and an operator's ticket that it holds."""
+        me = self.identity(module, instance)
+        link = Link(me, self.anchors, "ledger", self.directory / "ledger.sock")
+        self._links.append(link)
+        return link, self._mint.staff(module, instance, me.thumbprint, session=new_id())[1]
 
     async def start(self) -> None:
         self.log = LedgerLog(self.directory / "ledger")

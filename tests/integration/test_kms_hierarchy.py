@@ -47,7 +47,7 @@ async def open_store(dsn: str, directory: Path) -> AsyncIterator[Store]:
         installation = KmsInstallationRows(pool)
         root = await unseal_root(FileSeal(directory), installation)
         clock = FixedClock()
-        signing = await open_signing_keys(NamedKeys(root, installation, clock))
+        signing = await open_signing_keys(NamedKeys(root, installation, clock), clock)
         with ErasableSlots(directory / "keys.slots", 32) as slots:
             rows = KmsKeyRows(pool)
             witness = StoreWitness(directory, rows, slots)

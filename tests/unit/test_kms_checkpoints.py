@@ -1,17 +1,18 @@
 """kms against a ledger that lies: a real Merkle tree whose owner shows what he likes."""
 
 import asyncio
+import os
 from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from postkeep.base.clock import FixedClock
 from postkeep.base.errors import IntegrityError, UnavailableError
 from postkeep.crypto import merkle
-from postkeep.crypto.note import open_checkpoint
+from postkeep.crypto.cosignature import open_both
 from postkeep.services.kms.checkpoints import Checkpointer
-from postkeep.services.kms.signing import SigningKey
+from postkeep.services.kms.signing import LedgerSigner, PostQuantumKey, SigningKey
 from postkeep.services.ledger.api import Consistency, Done, Proof, PublishCheckpoint, TreeHead
 from postkeep.stores.kms_installation import KmsInstallationRows, SignedHead
 
@@ -75,7 +76,7 @@ class Watch:
         self.ledger = LyingLedger()
         self.memory = Memory()
         self.trail = Notes()
-        self.key = SigningKey(Ed25519PrivateKey.generate().private_bytes_raw())
+        self.key = LedgerSigner(SigningKey(os.urandom(32)), PostQuantumKey(os.urandom(32)), FixedClock())
         self.ledger.entries = [b"%d" % number for number in range(10)]
         self.start()
 
@@ -88,8 +89,8 @@ class Watch:
         asyncio.run(self.checkpointer.step())
 
     def signed_sizes(self) -> list[int]:
-        key = self.key.public_key
-        return [open_checkpoint(note, self.ledger.origin, key).size for note in self.ledger.notes]
+        keys = self.key.public_key, self.key.mldsa44_key
+        return [open_both(note, self.ledger.origin, *keys).size for note in self.ledger.notes]
 
 
 def test_each_new_head_is_signed_once() -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Final
 
 CHECKPOINT_NAME: Final = "last-checkpoint"
-CHECKPOINT_BYTES_MAX: Final = 4096
-"""A checkpoint note has a few hundred octets."""
+CHECKPOINT_BYTES_MAX: Final = 16_384
+"""A checkpoint note with an ML-DSA-44 signature has some 3,700 octets."""
 
 
 def keep_checkpoint(directory: Path, note: bytes) -> None:

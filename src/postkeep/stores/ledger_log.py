@@ -34,6 +34,8 @@ READ_BYTES_MAX: Final = 512 * 1024  # octets of entries in one answer, give or t
 LOG: Final = "log"
 SEGMENTS: Final = "segments"
 CHECKPOINT: Final = "checkpoint"
+WITNESSED: Final = "checkpoint.witnessed"
+"""The newest checkpoint that witnesses have cosigned, beside the newest of all."""
 SNAPSHOT: Final = "sources.json"
 ORIGIN: Final = "origin"
 
@@ -186,6 +188,25 @@ class LedgerLog:
         write_durably(self._tiles.directory / CHECKPOINT, note)
         sync_directory(self._tiles.directory)
         self.checkpoint = checkpoint
+
+    def checkpoint_note(self) -> bytes:
+        """Return the checkpoint as published, with all its signatures; empty before the first."""
+        return self._note(CHECKPOINT)
+
+    def witnessed_note(self) -> bytes:
+        """Return the newest checkpoint with cosignatures; empty if there is none."""
+        return self._note(WITNESSED)
+
+    def keep_witnessed(self, note: bytes) -> None:
+        """Store a checkpoint with its cosignatures, unless a newer one is kept already."""
+        kept = self.witnessed_note()
+        if not kept or parse_checkpoint(peek_note(note)).size >= parse_checkpoint(peek_note(kept)).size:
+            write_durably(self._tiles.directory / WITNESSED, note)
+            sync_directory(self._tiles.directory)
+
+    def _note(self, name: str) -> bytes:
+        path = self._tiles.directory / name
+        return path.read_bytes() if path.exists() else b""
 
     def close(self) -> None:
         """Close the files."""

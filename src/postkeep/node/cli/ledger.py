@@ -10,7 +10,7 @@ from postkeep.model.audit import AuditEvent
 from postkeep.node.cli.output import CommandError, Exit, moment
 from postkeep.node.cli.scene import group, scene_of
 from postkeep.node.cli.texts import text
-from postkeep.node.supervisor.layout import LEDGER_KEY_FILE
+from postkeep.node.supervisor.layout import LEDGER_KEY_FILE, LEDGER_MLDSA44_FILE
 from postkeep.services.steward import api
 from postkeep.stores.kept_checkpoint import kept_checkpoint
 
@@ -19,6 +19,7 @@ def add(app: typer.Typer) -> None:
     """Add the commands."""
     ledger = group(app, "ledger", "help.ledger")
     _add_verify(ledger)
+    _add_key(ledger)
 
     @ledger.command("show", help=text("help.ledger.show"))
     def show(
@@ -56,7 +57,10 @@ def _add_verify(ledger: typer.Typer) -> None:
         root = scene.data if offline is None else offline
         checkpoints = _known_checkpoints(known or [], root)  # before the ledger itself: it only grows
         report = verify_directory(
-            _log_directory(root), _public_key(key, root, scene.data), known_checkpoints=checkpoints
+            _log_directory(root),
+            _public_key(key, root, scene.data),
+            mldsa_key=b"" if key else _mldsa_key(root, scene.data),
+            known_checkpoints=checkpoints,
         )
         findings = [str(finding) for finding in report.findings]
         lost = [str(finding) for finding in report.lost]
@@ -74,6 +78,24 @@ def _add_verify(ledger: typer.Typer) -> None:
         torn = [text("ledger.torn", bytes=report.torn_bytes)] if report.torn_bytes else []
         scene.out.lines(value, [*([text("ledger.bad"), *findings] if findings else [good]), *lost, *torn])
         raise typer.Exit(Exit.PROBLEMS if findings else Exit.OK)
+
+
+def _add_key(ledger: typer.Typer) -> None:
+    @ledger.command("key", help=text("help.ledger.key_show"))
+    def key(context: typer.Context) -> None:
+        from postkeep.crypto.cosignature import MLDSA44
+        from postkeep.crypto.note import parse_checkpoint, peek_note, verifier_key
+
+        scene = scene_of(context)
+        checkpoint = _log_directory(scene.data) / "log" / "checkpoint"
+        if not checkpoint.is_file():
+            raise CommandError(text("error.no_checkpoint"), code="no_checkpoint")
+        origin = parse_checkpoint(peek_note(checkpoint.read_bytes())).origin
+        keys = [verifier_key(origin, _public_key("", scene.data))]
+        post_quantum = _mldsa_key(scene.data)
+        if post_quantum:
+            keys.append(verifier_key(origin, post_quantum, MLDSA44))
+        scene.out.lines({"origin": origin, "keys": keys}, keys)
 
 
 def _known_checkpoints(files: list[Path], root: Path) -> list[bytes]:
@@ -105,6 +127,15 @@ def _public_key(given: str, *places: Path) -> bytes:
         if key:
             return key
     raise CommandError(text("error.ledger_key"), code="ledger_key")
+
+
+def _mldsa_key(*places: Path) -> bytes:
+    """Return the second key, as the node has written it down; empty where there is none yet."""
+    for place in places:
+        written = _read(place / LEDGER_MLDSA44_FILE)
+        if written:
+            return bytes.fromhex(written)
+    return b""
 
 
 def _read(path: Path) -> str:

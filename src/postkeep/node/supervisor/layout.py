@@ -22,6 +22,8 @@ from postkeep.node.supervisor.plan import (
 
 SOCKET_PATH_BYTES_MAX: Final = 107  # sun_path of unix(7), without the final zero
 LEDGER_KEY_FILE: Final = "ledger.pub"
+LEDGER_MLDSA44_FILE: Final = "ledger-mldsa44.pub"
+LEDGER_KEY_FILES: Final = {"ledger": LEDGER_KEY_FILE, "ledger-mldsa44": LEDGER_MLDSA44_FILE}
 """The public key of the ledger's checkpoints, hexadecimal: what `postkeep ledger verify` believes."""
 _LONGEST_SOCKET_NAME: Final = "pg/.s.PGSQL.5432"
 _RUNTIME_ROOT: Final = Path("/run/postkeep")

@@ -20,7 +20,7 @@ from postkeep.node.rootfiles import replace_file
 from postkeep.node.supervisor import believed, frames
 from postkeep.node.supervisor.database import Database
 from postkeep.node.supervisor.inbox import STOPPING, Inbox
-from postkeep.node.supervisor.layout import LEDGER_KEY_FILE, Layout
+from postkeep.node.supervisor.layout import LEDGER_KEY_FILES, Layout
 from postkeep.node.supervisor.metrics_page import MetricsPage
 from postkeep.node.supervisor.passphrase import HeldPassphrase
 from postkeep.node.supervisor.plan import Slot, Tier
@@ -89,7 +89,12 @@ class Supervisor:
         self._records = {slot.name: _Record() for slot in slots}
         self._database_failures = 0
         self._errands: dict[int, list[Process]] = {}
-        self._anchors: dict[str, list[bytes]] = {"authority": [], "directory": [], "ledger": []}
+        self._anchors: dict[str, list[bytes]] = {
+            "authority": [],
+            "directory": [],
+            "ledger": [],
+            "ledger-mldsa44": [],
+        }
         self._metrics: MetricsPage | None = None
         self._stopping = False
         self._stop_begun = 0.0
@@ -262,7 +267,13 @@ class Supervisor:
         if process.pid in self._processes:
             self._records[process.slot.name].failures = 0
 
-    _PUBLISHERS: Final = {"authority": "authority", "directory": "kms", "ledger": "kms", "ca": "kms"}
+    _PUBLISHERS: Final = {
+        "authority": "authority",
+        "directory": "kms",
+        "ledger": "kms",
+        "ledger-mldsa44": "kms",
+        "ca": "kms",
+    }
     """Who may set which anchor: a face that has been taken over can't make others believe a key."""
 
     def _spread(self, process: Process, name: str, public_key: bytes) -> None:
@@ -272,8 +283,9 @@ class Supervisor:
         if name == "ca":
             replace_file(self.layout.ca_file, public_key, mode=0o644)
             return
-        if name == "ledger":
-            replace_file(self.layout.data / LEDGER_KEY_FILE, public_key.hex().encode() + b"\n", mode=0o644)
+        if name in LEDGER_KEY_FILES:
+            file = self.layout.data / LEDGER_KEY_FILES[name]
+            replace_file(file, public_key.hex().encode() + b"\n", mode=0o644)
         former = [key for key in self._anchors[name] if key != public_key]
         self._anchors[name] = [*former, public_key] if name == "authority" else [public_key]
         for other in self._processes.values():

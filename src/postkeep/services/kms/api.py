@@ -121,6 +121,7 @@ class TrustAnchors(msgspec.Struct, frozen=True):
     directory_key: bytes
     ledger_key: bytes
     origin: str
+    ledger_mldsa44_key: bytes = b""
 
 
 class Anchors(msgspec.Struct, frozen=True):

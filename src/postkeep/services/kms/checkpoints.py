@@ -13,9 +13,9 @@ import structlog
 
 from postkeep.base.errors import IntegrityError, PostkeepError, UnavailableError
 from postkeep.crypto.merkle import HASH_BYTES, verify_consistency
-from postkeep.crypto.note import Checkpoint, format_checkpoint, sign_note
+from postkeep.crypto.note import Checkpoint
 from postkeep.model.audit import EventName
-from postkeep.services.kms.signing import SigningKey
+from postkeep.services.kms.signing import LedgerSigner
 from postkeep.services.ledger.api import Consistency, Done, Proof, PublishCheckpoint, TreeHead
 from postkeep.services.ledger.trail import Trail
 from postkeep.stores.kms_installation import KmsInstallationRows, SignedHead
@@ -56,7 +56,7 @@ class Checkpointer:
         self,
         ledger: Ledger,
         rows: KmsInstallationRows,
-        key: SigningKey,
+        key: LedgerSigner,
         trail: Trail,
         keep: Callable[[bytes], None] = lambda _: None,
     ) -> None:
@@ -110,8 +110,7 @@ class Checkpointer:
         last = self._last
         if last is None or last == self._published:
             return
-        text = format_checkpoint(Checkpoint(last.origin, last.size, last.root))
-        note = sign_note(text, last.origin, self._key.public_key, self._key.sign)
+        note = self._key.sign(Checkpoint(last.origin, last.size, last.root))
         self._keep(note)
         await self._ledger.publish_checkpoint(PublishCheckpoint(note))
         self._published = last

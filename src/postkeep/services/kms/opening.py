@@ -62,7 +62,7 @@ async def open_kms(
     installation = KmsInstallationRows(pool)
     root = await unseal_root(seal, installation)
     named = NamedKeys(root, installation, clock)
-    signing = await open_signing_keys(named)
+    signing = await open_signing_keys(named, clock)
     tls = await open_tls(named, hostname, own_tls, clock)
     checkpointer = Checkpointer(
         ledger, installation, signing.ledger, trail, partial(keep_checkpoint, state_dir or slots_dir)

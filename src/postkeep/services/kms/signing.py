@@ -1,13 +1,17 @@
 """Keys that sign and never leave: the directory key, the ledger key, DKIM keys by handle."""
 
-from typing import Final
+import os
+from typing import Final, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 
 from postkeep.base.clock import Clock
 from postkeep.base.errors import ConflictError, NotFoundError
 from postkeep.base.secret import Secret
 from postkeep.crypto.context import context
+from postkeep.crypto.cosignature import sign_checkpoint
+from postkeep.crypto.note import Checkpoint
 from postkeep.crypto.wrap import Wrapper, subkey
 from postkeep.stores.kms_installation import KmsInstallationRows, NamedKeyRow
 
@@ -15,8 +19,16 @@ DIRECTORY: Final = "directory"
 """Vouches for principals' public keys."""
 LEDGER: Final = "ledger"
 """Signs checkpoints of the ledger."""
+LEDGER_MLDSA44: Final = "ledger-mldsa44"
+"""Signs the same checkpoints with ML-DSA-44 (FIPS 204): a signature that quantum computers leave whole."""
 HANDLES_CACHED_MAX: Final = 1024
 """Signing keys in memory besides the two of the installation: one per domain and selector in use."""
+
+
+SEED_BYTES: Final = 32
+"""Private keys of either kind are made from a seed of this length (RFC 8032, FIPS 204)."""
+
+K = TypeVar("K", "SigningKey", "PostQuantumKey")
 
 
 class SigningKey:
@@ -29,6 +41,46 @@ class SigningKey:
     def sign(self, message: bytes) -> bytes:
         """Return the signature (64 bytes)."""
         return self._key.sign(message)
+
+
+class PostQuantumKey:
+    """An ML-DSA-44 key, ready to sign. Stored as its seed of 32 bytes; signatures are randomised."""
+
+    def __init__(self, seed: bytes) -> None:
+        self._key = MLDSA44PrivateKey.from_seed_bytes(seed)
+        self.public_key = self._key.public_key().public_bytes_raw()
+
+    def sign(self, message: bytes) -> bytes:
+        """Return the signature (2,420 bytes) with an empty context."""
+        return self._key.sign(message)
+
+
+class LedgerSigner:
+    """Signs checkpoints with both keys of the ledger."""
+
+    def __init__(self, ed25519: SigningKey, mldsa44: PostQuantumKey, clock: Clock) -> None:
+        self._ed25519 = ed25519
+        self._mldsa44 = mldsa44
+        self._clock = clock
+
+    @property
+    def public_key(self) -> bytes:
+        """The raw Ed25519 public key."""
+        return self._ed25519.public_key
+
+    @property
+    def mldsa44_key(self) -> bytes:
+        """The raw ML-DSA-44 public key (1,312 bytes)."""
+        return self._mldsa44.public_key
+
+    def sign(self, checkpoint: Checkpoint) -> bytes:
+        """Return the checkpoint as a note with both signatures; some 2 ms."""
+        return sign_checkpoint(
+            checkpoint,
+            (self._ed25519.public_key, self._ed25519.sign),
+            (self._mldsa44.public_key, self._mldsa44.sign),
+            self._clock.now_ms() // 1000,
+        )
 
 
 class NamedKeys:
@@ -64,7 +116,7 @@ def _path(name: str, public: bytes) -> bytes:
 class SigningKeys:
     """The signing keys of the installation. Made by `open_signing_keys`."""
 
-    def __init__(self, named: NamedKeys, directory: SigningKey, ledger: SigningKey) -> None:
+    def __init__(self, named: NamedKeys, directory: SigningKey, ledger: LedgerSigner) -> None:
         self._named = named
         self.directory = directory
         self.ledger = ledger
@@ -84,27 +136,30 @@ class SigningKeys:
 
     async def make(self, handle: str) -> SigningKey:
         """Make the key of a new handle; ConflictError if there is one."""
-        return await _make(self._named, handle)
+        return await _make(self._named, handle, SigningKey)
 
 
-async def open_signing_keys(named: NamedKeys) -> SigningKeys:
+async def open_signing_keys(named: NamedKeys, clock: Clock) -> SigningKeys:
     """Load the installation's signing keys, making them at the first start."""
-    return SigningKeys(named, await _ensure(named, DIRECTORY), await _ensure(named, LEDGER))
+    directory = await _ensure(named, DIRECTORY, SigningKey)
+    ledger = await _ensure(named, LEDGER, SigningKey)
+    post_quantum = await _ensure(named, LEDGER_MLDSA44, PostQuantumKey)
+    return SigningKeys(named, directory, LedgerSigner(ledger, post_quantum, clock))
 
 
-async def _ensure(named: NamedKeys, handle: str) -> SigningKey:
+async def _ensure(named: NamedKeys, handle: str, kind: type[K]) -> K:
     found = await named.get(_name(handle))
     if found is not None:
-        return SigningKey(found[0])
+        return kind(found[0])
     try:
-        return await _make(named, handle)
+        return await _make(named, handle, kind)
     except ConflictError:
-        return await _ensure(named, handle)
+        return await _ensure(named, handle, kind)
 
 
-async def _make(named: NamedKeys, handle: str) -> SigningKey:
-    seed = Ed25519PrivateKey.generate().private_bytes_raw()
-    key = SigningKey(seed)
+async def _make(named: NamedKeys, handle: str, kind: type[K]) -> K:
+    seed = os.urandom(SEED_BYTES)
+    key = kind(seed)
     await named.add(_name(handle), seed, key.public_key)
     return key
 

@@ -70,5 +70,36 @@ class PublishCheckpoint(msgspec.Struct, frozen=True):
     note: bytes
 
 
+class AddCosignatures(msgspec.Struct, frozen=True):
+    """`ledger.add_cosignatures`: put witnesses' signature lines under the checkpoint of this size.
+
+    Whoever calls it has checked them against the witnesses' keys: the ledger knows none.
+    """
+
+    size: int
+    lines: list[str]
+
+
+class LastCheckpoint(msgspec.Struct, frozen=True):
+    """`ledger.checkpoint`: the newest signed checkpoint, with the cosignatures that it has."""
+
+
+class CheckpointNote(msgspec.Struct, frozen=True):
+    """The note; empty before the first."""
+
+    note: bytes
+
+
+class LastKeyState(msgspec.Struct, frozen=True):
+    """`ledger.last_key_state`: the highest state of the key store that kms has reported."""
+
+
+class KeyState(msgspec.Struct, frozen=True):
+    """The state, and the entry that tells of it; 0 and -1 where none does."""
+
+    state: int
+    index: int
+
+
 class Done(msgspec.Struct, frozen=True):
     """The call has done its work and has nothing else to say."""

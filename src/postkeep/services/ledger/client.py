@@ -54,6 +54,20 @@ class LedgerClient:
         """Read entries; the list is shorter than asked at the end of the log and at size limits."""
         return await self._link.call("ledger.entries", request, api.EntryList, ticket=ticket)
 
+    async def add_cosignatures(self, request: api.AddCosignatures, *, ticket: bytes = b"") -> api.Done:
+        """Add witnesses' lines to a checkpoint; ConflictError if none of that size was published lately."""
+        return await self._link.call("ledger.add_cosignatures", request, api.Done, ticket=ticket)
+
+    async def checkpoint(self, *, ticket: bytes = b"") -> api.CheckpointNote:
+        """Return the newest signed checkpoint."""
+        return await self._link.call(
+            "ledger.checkpoint", api.LastCheckpoint(), api.CheckpointNote, ticket=ticket
+        )
+
+    async def last_key_state(self) -> api.KeyState:
+        """Return the highest state of the key store that the log tells of."""
+        return await self._link.call("ledger.last_key_state", api.LastKeyState(), api.KeyState)
+
     async def publish_checkpoint(self, request: api.PublishCheckpoint, *, ticket: bytes = b"") -> api.Done:
         """Store a signed checkpoint; refused unless it fits the tree."""
         return await self._link.call("ledger.publish_checkpoint", request, api.Done, ticket=ticket)

@@ -152,6 +152,10 @@ class Journal:
         entries += admitted.entries
         return first + admitted.preface
 
+    def key_state(self) -> tuple[int, int]:
+        """In the log's thread: the highest state of the key store that kms has reported, and where."""
+        return self._sources.key_state
+
     def _derive(self) -> bool:
         """In the log's thread: write one bundle if one is due, and drop segments no longer needed."""
         try:

@@ -5,11 +5,11 @@ from typing import Any, Final
 
 import msgspec
 
-from postkeep.base.errors import ConflictError, InvalidInputError, LimitError, UnavailableError
+from postkeep.base.errors import InvalidInputError, LimitError, UnavailableError
 from postkeep.crypto import merkle
-from postkeep.crypto.note import Checkpoint, open_checkpoint
 from postkeep.services.ledger import api
 from postkeep.services.ledger.journal import Journal
+from postkeep.services.ledger.published import Published
 from postkeep.stores.ledger_log import LedgerLog
 from postkeep.tickets.channel import Handler
 from postkeep.tickets.clear import Grant
@@ -26,6 +26,7 @@ class LedgerService:
         self._journal = journal
         self._origin = origin
         self._anchors = anchors
+        self._published = Published(log, origin)
 
     def handlers(self) -> Mapping[str, tuple[type[msgspec.Struct], Handler]]:
         """Return the table of methods for the channel's server."""
@@ -36,6 +37,9 @@ class LedgerService:
             "ledger.inclusion": (api.Inclusion, self.inclusion),
             "ledger.entries": (api.Entries, self.entries),
             "ledger.publish_checkpoint": (api.PublishCheckpoint, self.publish_checkpoint),
+            "ledger.add_cosignatures": (api.AddCosignatures, self.add_cosignatures),
+            "ledger.checkpoint": (api.LastCheckpoint, self.checkpoint),
+            "ledger.last_key_state": (api.LastKeyState, self.last_key_state),
         }
         return table
 
@@ -74,9 +78,22 @@ class LedgerService:
         key = self._anchors.ledger
         if not key:
             raise UnavailableError("the key for checkpoints is not known yet")
-        checkpoint = open_checkpoint(request.note, self._origin, key)
-        await self._journal.run(self._publish, checkpoint, request.note)
+        checkpoint = self._published.open(request.note, key, self._anchors.ledger_mldsa44)
+        await self._journal.run(self._published.publish, checkpoint, request.note)
         return api.Done()
+
+    async def add_cosignatures(self, _grant: Grant, request: api.AddCosignatures) -> api.Done:
+        """Put witnesses' lines under a checkpoint that was published."""
+        await self._journal.run(self._published.add, request.size, request.lines)
+        return api.Done()
+
+    async def checkpoint(self, _grant: Grant, _request: api.LastCheckpoint) -> api.CheckpointNote:
+        """Return the newest signed checkpoint."""
+        return api.CheckpointNote(await self._journal.run(self._published.note))
+
+    async def last_key_state(self, _grant: Grant, _request: api.LastKeyState) -> api.KeyState:
+        """Say how far the key store has come, as the log tells."""
+        return api.KeyState(*await self._journal.run(self._journal.key_state))
 
     def _head(self) -> api.TreeHead:
         size = self._log.size
@@ -89,18 +106,6 @@ class LedgerService:
     def _inclusion(self, index: int, size: int) -> api.Proof:
         self._check_size(size)
         return api.Proof(merkle.inclusion_proof(index, size, self._log.node))
-
-    def _publish(self, checkpoint: Checkpoint, note: bytes) -> None:
-        self._check_size(checkpoint.size)
-        known = self._log.checkpoint
-        if known is not None and checkpoint.size < known.size:
-            raise ConflictError("the checkpoint is older than the one published")
-        if checkpoint.root != self._log.root(checkpoint.size):
-            raise ConflictError("the checkpoint is not of this log")
-        try:
-            self._log.publish(checkpoint, note)
-        except OSError as error:
-            raise UnavailableError(f"the checkpoint can not be written: errno {error.errno}") from error
 
     def _check_size(self, size: int) -> None:
         if size > self._log.size:

@@ -23,11 +23,16 @@ LOST_EVENTS: Final = "lost_events"
 encoder: Final = msgspec.json.Encoder()
 
 
+KEY_SERVICE: Final = "kms"
+"""The module whose word counts for the state of the key store."""
+
+
 class Numbered(msgspec.Struct, frozen=True):
     """What of an entry says whose it is and which."""
 
     source: str
     number: int
+    state: int = 0
 
 
 numbered_decoder: Final = msgspec.json.Decoder(Numbered)
@@ -49,6 +54,7 @@ class Source(msgspec.Struct, frozen=True, array_like=True):
 class _Snapshot(msgspec.Struct, frozen=True):
     size: int
     sources: dict[str, Source]
+    key_state: tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +73,9 @@ class Sources:
         self._own = own
         self._known: dict[str, Source] = {}
         self._proposed: dict[str, Source] = {}
+        self.key_state = (0, -1)
+        """The highest state of the key store that kms has reported, and the entry that tells of it."""
+        self._proposed_state = self.key_state
 
     def admit(self, source: str, events: Sequence[AuditEvent], first: int, now_ms: int) -> Admission | int:
         """Judge a batch that would stand from index `first` on.
@@ -87,6 +96,8 @@ class Sources:
         preface = [self._tell_gap(source, gap, first + place, now_ms) for place, gap in enumerate(gaps)]
         last = first + len(preface) + len(entries) - 1
         self._proposed[source] = Source(events[-1].number, last, len(entries), sha256(entries[-1]).digest())
+        if _is_key_service(source):
+            self._propose_state(events, last - len(events) + 1)
         return Admission(preface + entries, len(preface))
 
     def own_event(self, event: AuditEvent, index: int) -> bytes:
@@ -103,12 +114,14 @@ class Sources:
             self._known.pop(source, None)
             self._known[source] = state
         self._proposed.clear()
+        self.key_state = self._proposed_state
         while len(self._known) > SOURCES_MAX:
             del self._known[next(iter(self._known))]
 
     def withdraw(self) -> None:
         """Forget what was admitted since the last call: it could not be written."""
         self._proposed.clear()
+        self._proposed_state = self.key_state
 
     def replay(self, start: int, entries: Iterable[bytes]) -> None:
         """Learn from entries that stand in the log from `start` on."""
@@ -117,10 +130,12 @@ class Sources:
             state = self._known.pop(told.source, Source())
             run = state.run + 1 if state.index == index - 1 else 1
             self._known[told.source] = Source(told.number, index, run, sha256(entry).digest())
+            if told.state > self.key_state[0] and _is_key_service(told.source):
+                self.key_state = self._proposed_state = (told.state, index)
 
     def save(self, size: int) -> bytes:
         """Encode what is known at a size of the log."""
-        return encoder.encode(_Snapshot(size, self._known))
+        return encoder.encode(_Snapshot(size, self._known, self.key_state))
 
     def load(self, saved: bytes, size_max: int) -> int:
         """Take what `save` made; return the size it holds for, 0 where it is of no use."""
@@ -131,7 +146,13 @@ class Sources:
         if not 0 <= snapshot.size <= size_max:
             return 0
         self._known = snapshot.sources
+        self.key_state = self._proposed_state = snapshot.key_state
         return snapshot.size
+
+    def _propose_state(self, events: Sequence[AuditEvent], first: int) -> None:
+        for index, event in enumerate(events, first):
+            if event.state > self._proposed_state[0]:
+                self._proposed_state = (event.state, index)
 
     def _find(self, source: str) -> Source:
         return self._proposed.get(source) or self._known.get(source) or Source()
@@ -149,6 +170,11 @@ class Sources:
             note=f"{first}-{last}",
         )
         return self.own_event(event, index)
+
+
+def _is_key_service(source: str) -> bool:
+    """Say whether a module instance, as `kms.3f9a` or `kms-0.3f9a`, is one of kms."""
+    return source.partition(".")[0].partition("-")[0] == KEY_SERVICE
 
 
 def _encode(

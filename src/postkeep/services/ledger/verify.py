@@ -8,8 +8,10 @@ and the numbers of every source with each other. What differs is reported with i
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from postkeep.base.errors import IntegrityError
+from postkeep.crypto.cosignature import open_both
 from postkeep.crypto.note import Checkpoint, open_checkpoint, parse_checkpoint, peek_note
 from postkeep.services.ledger.finding import Finding, FindingCode
 from postkeep.services.ledger.numbers import NumberCheck
@@ -17,6 +19,19 @@ from postkeep.services.ledger.tree_check import TreeCheck
 from postkeep.stores.ledger_log import CHECKPOINT, LOG, SEGMENTS
 from postkeep.stores.ledger_segments import scan_segments
 from postkeep.stores.ledger_tiles import ENTRIES, TILE_WIDTH, TileFiles, tile_name
+
+
+class LogKeys(NamedTuple):
+    """The public keys of a log's checkpoints, raw; the second may be unknown (empty)."""
+
+    ed25519: bytes
+    mldsa44: bytes = b""
+
+    def open(self, note: bytes, origin: str, *, required: bool) -> Checkpoint:
+        """Return a signed checkpoint; IntegrityError unless the known keys have signed it."""
+        if self.mldsa44:
+            return open_both(note, origin, self.ed25519, self.mldsa44, required=required)
+        return open_checkpoint(note, origin, self.ed25519)
 
 
 @dataclass(slots=True)
@@ -46,18 +61,26 @@ class Report:
 
 
 def verify_directory(
-    path: Path, key: bytes, *, known_checkpoints: Sequence[bytes] = (), origin: str | None = None
+    path: Path,
+    key: bytes,
+    *,
+    mldsa_key: bytes = b"",
+    known_checkpoints: Sequence[bytes] = (),
+    origin: str | None = None,
 ) -> Report:
     """Verify a log directory, or a ledger's whole directory with its segments.
 
-    `key` is the raw Ed25519 public key of checkpoints, `known_checkpoints` are notes kept elsewhere. Nothing
-    is raised for what is wrong with the log: everything is in the report.
+    `key` is the raw Ed25519 public key of checkpoints, `mldsa_key` the ML-DSA-44 one; where that is given,
+    the log's own checkpoint needs both signatures. `known_checkpoints` are notes kept elsewhere: those from
+    before the second key may have one. Nothing is raised for what is wrong with the log: everything is in
+    the report.
     """
+    keys = LogKeys(key, mldsa_key)
     log = path / LOG if (path / LOG).is_dir() else path
     report = Report()
     found = report.findings.append
-    checkpoint = _read_checkpoint(log, key, origin, report)
-    known = _open_known(known_checkpoints, key, report)
+    checkpoint = _read_checkpoint(log, keys, origin, report)
+    known = _open_known(known_checkpoints, keys, report)
     tree = TreeCheck(TileFiles(log), found)
     numbers = NumberCheck(found, report.lost.append)
     tree.watch(k.size for k in known)
@@ -84,7 +107,7 @@ def _rank(finding: Finding) -> tuple[bool, int, bool]:
     return finding.index is None, finding.index or 0, follows
 
 
-def _read_checkpoint(log: Path, key: bytes, origin: str | None, report: Report) -> Checkpoint | None:
+def _read_checkpoint(log: Path, keys: LogKeys, origin: str | None, report: Report) -> Checkpoint | None:
     try:
         note = (log / CHECKPOINT).read_bytes()
     except FileNotFoundError:
@@ -92,17 +115,17 @@ def _read_checkpoint(log: Path, key: bytes, origin: str | None, report: Report) 
         return None
     try:
         name = origin or parse_checkpoint(peek_note(note)).origin
-        return open_checkpoint(note, name, key)
+        return keys.open(note, name, required=True)
     except IntegrityError as error:
         report.findings.append(Finding(FindingCode.BAD_CHECKPOINT, None, CHECKPOINT, error.detail))
         return None
 
 
-def _open_known(notes: Sequence[bytes], key: bytes, report: Report) -> list[Checkpoint]:
+def _open_known(notes: Sequence[bytes], keys: LogKeys, report: Report) -> list[Checkpoint]:
     known = []
     for number, note in enumerate(notes, 1):
         try:
-            known.append(open_checkpoint(note, parse_checkpoint(peek_note(note)).origin, key))
+            known.append(keys.open(note, parse_checkpoint(peek_note(note)).origin, required=False))
         except IntegrityError as error:
             place = f"known checkpoint {number}"
             report.findings.append(Finding(FindingCode.BAD_CHECKPOINT, None, place, error.detail))
