@@ -17,7 +17,8 @@ from postkeep.base.clock import Clock
 from postkeep.base.errors import PostkeepError, UnavailableError
 from postkeep.model.audit import AuditEvent, EventName
 from postkeep.services.ledger.sources import Sources
-from postkeep.stores.ledger_log import BACKLOG_MAX, READ_ENTRIES_MAX, LedgerLog
+from postkeep.stores.ledger_log import BACKLOG_MAX, LedgerLog
+from postkeep.stores.ledger_tree import READ_ENTRIES_MAX
 
 GROUP_EVENTS_MAX: Final = 4_096  # events written with one sync: 2 MB, some 20 ms of work
 WAITING_EVENTS_MAX: Final = 65_536  # events waiting to be written; further batches are refused for now
