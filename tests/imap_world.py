@@ -43,6 +43,7 @@ from postkeep.services.vault.client import VaultClient
 from postkeep.services.vault.service import VaultService, open_stores
 from postkeep.stores.authority_access import AccessRows
 from postkeep.stores.authority_directory import DirectoryRows
+from postkeep.stores.authority_requests import GovernanceRows
 from postkeep.stores.ledger_log import LedgerLog
 from postkeep.stores.postgres import load_migrations, migrate, open_pool
 from postkeep.tickets.channel import Link, Refusal, Server
@@ -181,6 +182,7 @@ class World:
             trail,
             DirectoryRows(pool),
             AccessRows(pool),
+            GovernanceRows(pool),
         )
         feed.load([], await state.directory.version())
         kms = KmsClient(self.link(identity, "kms"))

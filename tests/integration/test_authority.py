@@ -34,6 +34,7 @@ from postkeep.services.authority.state import AuthorityState
 from postkeep.services.kms.api import SignedPublicKey
 from postkeep.stores.authority_access import AccessRows, RevocationRow, SessionRow
 from postkeep.stores.authority_directory import DirectoryRows
+from postkeep.stores.authority_requests import GovernanceRows
 from postkeep.stores.postgres import Pool, load_migrations, migrate, open_pool
 from postkeep.tickets import token as tokens
 from postkeep.tickets.channel import Link, Server
@@ -61,6 +62,10 @@ class Events:
     def note(self, event: EventName, **fields: Any) -> None:
         self.seen.append((event, fields))
 
+    async def record(self, event: EventName, **fields: Any) -> int:
+        self.note(event, **fields)
+        return len(self.seen)
+
     def named(self, event: EventName) -> list[dict[str, Any]]:
         return [fields for name, fields in self.seen if name is event]
 
@@ -81,7 +86,13 @@ class Office:
         self.enrolments = Enrolments()
         self.passwords = Passwords()
         self.state = AuthorityState(
-            self.mint, self.clock, FeedLog(self.view), self.events, DirectoryRows(pool), AccessRows(pool)
+            self.mint,
+            self.clock,
+            FeedLog(self.view),
+            self.events,
+            DirectoryRows(pool),
+            AccessRows(pool),
+            GovernanceRows(pool),
         )
         self.identity = self.module("authority")
         self.service = AuthorityService(self.state, self.enrolments, self.passwords, os.getuid())
@@ -286,8 +297,8 @@ def test_the_owner_of_the_machine_signs_in_by_the_sockets_peer_alone(dsn: str, t
         await link.close()
         module, staff = (tokens.read(item)[0].ticket for item in (answer.ticket, answer.staff))
         assert module.module == "cli"
-        assert module.audience == ("steward",)
-        assert all(method.startswith("steward.") for method in module.methods)
+        assert module.audience == ("authority", "steward")
+        assert not any(method.startswith(("vault.", "kms.", "ledger.")) for method in module.methods)
         assert staff.kind == "staff"
         assert "mail.read" not in staff.actions
 

@@ -58,6 +58,13 @@ class RefusedError(PostkeepError):
     public_text = "This is not permitted."
 
 
+class ApprovalNeededError(RefusedError):
+    """It may be done when other people have approved it; `code` ends with the request that waits for them."""
+
+    code = "approval_needed"
+    public_text = "Other people must approve this first."
+
+
 class UnavailableError(PostkeepError):
     """Something we depend on does not answer; nothing was done, and trying later may help."""
 

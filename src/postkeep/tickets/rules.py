@@ -92,12 +92,14 @@ EVERYBODY: Final = (*MODULES, CLI)
 _READ, _WRITE, _SEND = Action.MAIL_READ, Action.MAIL_WRITE, Action.MAIL_SEND
 _DEPOSIT, _QUEUE, _MAINTAIN = Action.MAIL_DEPOSIT, Action.QUEUE_WORK, Action.STORE_MAINTAIN
 _LOOK, _ADMIN, _OPERATE = Action.ADMIN_READ, Action.ADMIN_WRITE, Action.OPERATE
+_DECIDE = Action.REQUEST_DECIDE
 
 # fmt: off
 RULES: Final[tuple[Rule, ...]] = (
     # --- authority: identity of modules ---
     Rule("authority.enrol",               (NEWCOMER,)),
     Rule("authority.operator_sign_in",    (NEWCOMER,)),
+    Rule("authority.staff_sign_in",       (NEWCOMER,)),
     Rule("authority.renew_module",        MODULES),
     Rule("authority.issue_operation",     (MX, SUBMISSION, RELAY, STEWARD)),
     Rule("authority.feed",                MODULES, waits=True),
@@ -133,9 +135,30 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("authority.create_app_password", (STEWARD,), STAFF, _ADMIN, ACCOUNT),
     Rule("authority.list_app_passwords",  (STEWARD,), STAFF, _LOOK, ACCOUNT),
     Rule("authority.delete_app_password", (STEWARD,), STAFF, _ADMIN, ACCOUNT),
+    # --- authority: staff and approvals. A vote comes from the approver's own command line, never through the
+    # steward, who holds the grant in the end ---
+    Rule("authority.staff_list",          (CLI,), STAFF, _LOOK, ACCOUNT),
+    Rule("authority.staff_show",          (CLI,), STAFF, _LOOK, ACCOUNT),
+    Rule("authority.staff_create",        (CLI,), STAFF, _ADMIN, ACCOUNT),
+    Rule("authority.staff_status",        (CLI,), STAFF, _ADMIN, ACCOUNT),
+    Rule("authority.staff_roles",         (CLI,), STAFF, _ADMIN, ACCOUNT),
+    Rule("authority.staff_password",      (CLI,), STAFF, _ADMIN, ACCOUNT),
+    Rule("authority.staff_own_password",  (CLI,), STAFF, _LOOK, ACCOUNT),
+    Rule("authority.staff_delete",        (CLI,), STAFF, _ADMIN, ACCOUNT),
+    Rule("authority.dual_control",        (CLI, STEWARD), STAFF, _LOOK, ACCOUNT),
+    Rule("authority.set_dual_control",    (CLI,), STAFF, _ADMIN, ACCOUNT),
+    Rule("authority.open_request",        (STEWARD,), STAFF, _ADMIN, ACCOUNT),
+    Rule("authority.list_requests",       (CLI,), STAFF, _LOOK, ACCOUNT),
+    Rule("authority.show_request",        (CLI,), STAFF, _LOOK, ACCOUNT),
+    Rule("authority.decide_request",      (CLI,), STAFF, _DECIDE, ACCOUNT),
+    Rule("authority.withdraw_request",    (CLI,), STAFF, _ADMIN, ACCOUNT),
+    Rule("authority.issue_grant",         (STEWARD,)),   # the approvals are counted, not the caller
+    Rule("authority.close_request",       (STEWARD,)),
     # --- kms ---
     Rule("kms.anchors",                   MODULES),
     Rule("kms.category_key",              (AUTHORITY,)),
+    Rule("kms.ticket_keys",               (AUTHORITY,)),
+    Rule("kms.rotate_ticket_key",         (AUTHORITY,)),
     Rule("kms.release_secret",            FACES),
     Rule("kms.provision_tenant",          (AUTHORITY,)),   # the installation itself, at the first start
     Rule("kms.provision_principal",       (AUTHORITY,)),   # the installation's queue, at the first start

@@ -29,6 +29,7 @@ from postkeep.services.kms.client import KmsClient
 from postkeep.services.ledger.trail import Trail
 from postkeep.stores.authority_access import AccessRows
 from postkeep.stores.authority_directory import DirectoryRows
+from postkeep.stores.authority_requests import GovernanceRows
 from postkeep.stores.postgres import Pool, load_migrations, migrate, open_pool
 from postkeep.tickets.channel import Link, Server
 from postkeep.tickets.identity import thumbprint
@@ -111,7 +112,7 @@ async def _open_state(
         await migrate(connection, "authority", load_migrations("postkeep.stores.sql.authority"))
     directory, access = DirectoryRows(pool), AccessRows(pool)
     feed.load(await access.revocations(), await directory.version())
-    return AuthorityState(mint, clock, feed, trail, directory, access)
+    return AuthorityState(mint, clock, feed, trail, directory, access, GovernanceRows(pool))
 
 
 async def _first_of(unlocked: asyncio.Event, stop: asyncio.Event) -> None:

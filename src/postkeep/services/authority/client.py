@@ -6,7 +6,7 @@ from typing import Final, Protocol, TypeVar
 import msgspec
 
 from postkeep.base.clock import Clock, SystemClock
-from postkeep.services.authority import api
+from postkeep.services.authority import api, governance_api
 from postkeep.services.kms.api import SignedPublicKey
 from postkeep.tickets.mint import OPERATION_SECONDS
 
@@ -176,6 +176,30 @@ class AuthorityClient:
     async def delete_app_password(self, request: api.DeleteAppPassword, *, ticket: bytes) -> api.Done:
         """Take an app password away."""
         return await self._link.call("authority.delete_app_password", request, api.Done, ticket=ticket)
+
+    async def dual_control(
+        self, request: governance_api.DualControl, *, ticket: bytes
+    ) -> governance_api.DualControlInfo:
+        """Ask how the installation is governed."""
+        return await self._link.call(
+            "authority.dual_control", request, governance_api.DualControlInfo, ticket=ticket
+        )
+
+    async def open_request(
+        self, request: governance_api.OpenRequest, *, ticket: bytes
+    ) -> governance_api.RequestInfo:
+        """Ask for a dangerous act, or find the request for it; see `services.steward.approvals`."""
+        return await self._link.call(
+            "authority.open_request", request, governance_api.RequestInfo, ticket=ticket
+        )
+
+    async def issue_grant(self, request: governance_api.IssueGrant) -> governance_api.GrantTicket:
+        """Get the ticket of an approved act; ApprovalNeededError where approvals are missing."""
+        return await self._link.call("authority.issue_grant", request, governance_api.GrantTicket)
+
+    async def close_request(self, request: governance_api.CloseRequest) -> api.Done:
+        """Have nothing granted on a request again."""
+        return await self._link.call("authority.close_request", request, api.Done)
 
 
 class OperationTickets:

@@ -87,6 +87,11 @@ class Passwords:
 
         return await self._pool.run("", work)
 
+    async def make_hash(self, password: str) -> bytes:
+        """Return the Argon2id hash of a new password that no SCRAM exchange will use."""
+        prepared = check_new_password(password)
+        return await self._pool.run("", lambda: self._hasher.hash(prepared).encode())
+
     async def make_app(
         self, salt: bytes, iterations: int, name: str, protocols: Sequence[str], secret_key: bytes
     ) -> tuple[str, Credential]:

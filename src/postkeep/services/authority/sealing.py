@@ -54,6 +54,7 @@ class AccountSeal:
         self._network_key = subkey(account_key, context("authority look-up of networks"))
         self.app_key = subkey(account_key, context("authority app passwords"))
         """The key of app passwords' verifiers."""
+        self._staff_key = subkey(account_key, context("authority look-up of staff"))
         self._decoy_key = subkey(account_key, context("authority decoys"))
 
     def seal(self, value: msgspec.Struct, table: str, *path: bytes) -> bytes:
@@ -75,6 +76,10 @@ class AccountSeal:
     def network(self, network: str) -> bytes:
         """Return the keyed hash of a network."""
         return hmac.digest(self._network_key, network.encode(), "sha256")[:NETWORK_BYTES]
+
+    def staff(self, name: str) -> bytes:
+        """Return the keyed hash under which a staff member's name is found."""
+        return hmac.digest(self._staff_key, name.encode(), "sha256")
 
     def decoy(self, name: str, length: int) -> bytes:
         """Return octets that look random and are always the same for a name: what an account that does not

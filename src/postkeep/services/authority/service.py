@@ -12,13 +12,16 @@ import msgspec
 from postkeep.base.errors import RefusedError
 from postkeep.base.ids import NOBODY
 from postkeep.model.audit import EventName
-from postkeep.services.authority import api
+from postkeep.services.authority import api, governance_api
 from postkeep.services.authority.administration import Administration
 from postkeep.services.authority.enrolment import Enrolments, ModuleDesk
+from postkeep.services.authority.governance import Governance
 from postkeep.services.authority.passwords import Passwords
+from postkeep.services.authority.requests_desk import RequestDesk
 from postkeep.services.authority.routes import Router
 from postkeep.services.authority.sessions import Sessions
 from postkeep.services.authority.signing_in import SignInDesk
+from postkeep.services.authority.staff_desk import StaffDesk
 from postkeep.services.authority.state import AuthorityState
 from postkeep.services.authority.throttle import Throttle
 from postkeep.services.kms.api import SignedPublicKey
@@ -52,6 +55,32 @@ _REQUESTS: Final[Mapping[str, type[msgspec.Struct]]] = {
 }
 """Administration: each is the method of that name of `Administration`."""
 
+_GOVERNANCE: Final[Mapping[str, type[msgspec.Struct]]] = {
+    "open_request": governance_api.OpenRequest,
+    "list_requests": governance_api.ListRequests,
+    "show_request": governance_api.ShowRequest,
+    "decide_request": governance_api.DecideRequest,
+    "withdraw_request": governance_api.WithdrawRequest,
+    "issue_grant": governance_api.IssueGrant,
+    "close_request": governance_api.CloseRequest,
+}
+"""Each is the method of that name of `RequestDesk`; a refusal stands in the ledger."""
+
+_STAFF: Final[Mapping[str, type[msgspec.Struct]]] = {
+    "staff_sign_in": governance_api.StaffSignIn,
+    "staff_list": governance_api.StaffAll,
+    "staff_show": governance_api.StaffShow,
+    "staff_create": governance_api.StaffCreate,
+    "staff_status": governance_api.StaffStatus,
+    "staff_roles": governance_api.StaffRoles,
+    "staff_password": governance_api.StaffPassword,
+    "staff_own_password": governance_api.StaffOwnPassword,
+    "staff_delete": governance_api.StaffDelete,
+    "dual_control": governance_api.DualControl,
+    "set_dual_control": governance_api.SetDualControl,
+}
+"""Each is the method of that name of `StaffDesk`."""
+
 
 class AuthorityService:
     """Puts the parts together."""
@@ -65,6 +94,9 @@ class AuthorityService:
         self._people = SignInDesk(state, passwords, self.sessions, Throttle())
         self._router = Router(state)
         self._administration = Administration(state, passwords)
+        governance = Governance(state)
+        self._requests = RequestDesk(governance)
+        self._staff = StaffDesk(governance, passwords, Throttle(), owner_uid)
 
     def handlers(self) -> dict[str, tuple[type[msgspec.Struct], Handler]]:
         """Return the table that the channel's server takes."""
@@ -84,6 +116,10 @@ class AuthorityService:
         }
         for name, request in _REQUESTS.items():
             table[f"authority.{name}"] = (request, getattr(self._administration, name))
+        for name, request in _GOVERNANCE.items():
+            table[f"authority.{name}"] = (request, self._told(getattr(self._requests, name)))
+        for name, request in _STAFF.items():
+            table[f"authority.{name}"] = (request, getattr(self._staff, name))
         return table
 
     def on_refusal(self, refusal: Refusal) -> None:

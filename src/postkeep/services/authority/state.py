@@ -16,6 +16,7 @@ from postkeep.services.kms.api import SignedPublicKey
 from postkeep.services.ledger.trail import EventFields
 from postkeep.stores.authority_access import AccessRows, RevocationRow
 from postkeep.stores.authority_directory import DirectoryRows
+from postkeep.stores.authority_requests import GovernanceRows
 from postkeep.tickets.clear import Grant
 from postkeep.tickets.mint import Mint
 
@@ -25,6 +26,9 @@ class Events(Protocol):
 
     def note(self, event: EventName, **fields: Unpack[EventFields]) -> None:
         """Queue an event."""
+
+    async def record(self, event: EventName, **fields: Unpack[EventFields]) -> int:
+        """Return once an event is durable; UnavailableError if it can't be made so."""
 
 
 @dataclass(slots=True)
@@ -37,6 +41,7 @@ class AuthorityState:
     trail: Events
     directory: DirectoryRows
     access: AccessRows
+    governance: GovernanceRows
     _seal: AccountSeal | None = None
     _queue_key: SignedPublicKey | None = None
     unlocked: asyncio.Event = field(default_factory=asyncio.Event)

@@ -1,0 +1,209 @@
+"""The authority's methods for staff, requests and dual control, as values on the wire."""
+
+import msgspec
+
+# --- staff ---
+
+
+class StaffSignIn(msgspec.Struct, frozen=True):
+    """`authority.staff_sign_in`: a name and a password, on this machine's own socket. `ModuleTicket`."""
+
+    name: str
+    password: str
+
+
+class StaffCreate(msgspec.Struct, frozen=True):
+    """`authority.staff_create`: answers `StaffInfo`. The identifier is the caller's choice, so that a
+    command whose answer was lost can be sent again."""
+
+    staff: bytes
+    name: str
+    roles: list[str]
+    password: str
+
+
+class StaffInfo(msgspec.Struct, frozen=True):
+    """A staff member."""
+
+    staff: bytes
+    name: str
+    roles: list[str]
+    enabled: bool
+    created_ms: int
+    last_sign_in_ms: int | None = None
+
+
+class StaffAll(msgspec.Struct, frozen=True):
+    """`authority.staff_list`: answers `StaffList`."""
+
+
+class StaffList(msgspec.Struct, frozen=True):
+    """By name."""
+
+    staff: list[StaffInfo]
+
+
+class StaffShow(msgspec.Struct, frozen=True):
+    """`authority.staff_show`: answers `StaffInfo`."""
+
+    name: str
+
+
+class StaffStatus(msgspec.Struct, frozen=True):
+    """`authority.staff_status`: enable or disable; disabling voids live tickets. Answers `StaffInfo`."""
+
+    name: str
+    enabled: bool
+
+
+class StaffRoles(msgspec.Struct, frozen=True):
+    """`authority.staff_roles`: replace the roles. Answers `StaffInfo`."""
+
+    name: str
+    roles: list[str]
+
+
+class StaffPassword(msgspec.Struct, frozen=True):
+    """`authority.staff_password`: set somebody's password; live tickets are void. Answers `StaffInfo`."""
+
+    name: str
+    password: str
+
+
+class StaffOwnPassword(msgspec.Struct, frozen=True):
+    """`authority.staff_own_password`: a staff member changes the member's own. Answers `StaffInfo`."""
+
+    password: str
+
+
+class StaffDelete(msgspec.Struct, frozen=True):
+    """`authority.staff_delete`: answers `Done`."""
+
+    name: str
+
+
+# --- requests ---
+
+
+class OpenRequest(msgspec.Struct, frozen=True):
+    """`authority.open_request`: ask for a dangerous act, or find the request that asks for it already.
+
+    `summary` names nobody: whom it is about is looked up when it is shown.
+    """
+
+    kind: str
+    tenant: bytes
+    principal: bytes
+    digest: bytes
+    """SHA-256 of exactly what is to be done."""
+    summary: str
+
+
+class VoteInfo(msgspec.Struct, frozen=True):
+    """One approver's word."""
+
+    approver: bytes
+    name: str
+    approve: bool
+    at_ms: int
+    reason: str
+    counts: bool
+    """Whether it counts now: the approver is still one, in good standing."""
+
+
+class RequestInfo(msgspec.Struct, frozen=True):
+    """A request as it stands."""
+
+    id: bytes
+    kind: str
+    state: str
+    """`open`, `approved`, `granted`, `closed`, `declined`, `withdrawn` or `expired`."""
+    tenant: bytes
+    principal: bytes
+    about: str
+    """The address, company or staff member that it is about, where the directory knows it."""
+    digest: bytes
+    summary: str
+    requester: bytes
+    requester_name: str
+    approvals_needed: int
+    approvals: int
+    """How many stand now."""
+    votes: list[VoteInfo]
+    opened_ms: int
+    expires_ms: int
+
+
+class ListRequests(msgspec.Struct, frozen=True):
+    """`authority.list_requests`: the newest first; answers `RequestList`."""
+
+    everything: bool = False
+    """Those too that are over."""
+
+
+class RequestList(msgspec.Struct, frozen=True):
+    """Requests, the newest first."""
+
+    requests: list[RequestInfo]
+
+
+class ShowRequest(msgspec.Struct, frozen=True):
+    """`authority.show_request`: answers `RequestInfo`."""
+
+    id: bytes
+
+
+class DecideRequest(msgspec.Struct, frozen=True):
+    """`authority.decide_request`: an approver's word, from the approver's own command line."""
+
+    id: bytes
+    approve: bool
+    reason: str = ""
+
+
+class WithdrawRequest(msgspec.Struct, frozen=True):
+    """`authority.withdraw_request`: by whoever made it."""
+
+    id: bytes
+
+
+class IssueGrant(msgspec.Struct, frozen=True):
+    """`authority.issue_grant`: the ticket for an approved act, held by the steward that asks."""
+
+    id: bytes
+
+
+class GrantTicket(msgspec.Struct, frozen=True):
+    """The ticket of one approved act."""
+
+    token: bytes
+    expires: int
+
+
+class CloseRequest(msgspec.Struct, frozen=True):
+    """`authority.close_request`: the act is done; nothing is granted on this request again."""
+
+    id: bytes
+
+
+# --- dual control ---
+
+
+class DualControl(msgspec.Struct, frozen=True):
+    """`authority.dual_control`: answers `DualControlInfo`."""
+
+
+class SetDualControl(msgspec.Struct, frozen=True):
+    """`authority.set_dual_control`: turning it off needs approvals. Answers `DualControlInfo`."""
+
+    on: bool
+
+
+class DualControlInfo(msgspec.Struct, frozen=True):
+    """How the installation is governed."""
+
+    on: bool
+    since_ms: int | None
+    approvals_needed: int
+    approvers: int
+    """Enabled, who have signed in at least once."""
