@@ -15,7 +15,8 @@ from postkeep.base.errors import IntegrityError, InvalidInputError, PostkeepErro
 from postkeep.base.secret import Secret
 from postkeep.crypto import passphrase
 from postkeep.services.kms import tls
-from postkeep.services.kms.root import FileSeal, PassphraseSeal, RootSeal, choose_seal, unseal_root
+from postkeep.services.kms.root import FileSeal, PassphraseSeal, RootSeal, unseal_root
+from postkeep.services.kms.root_change import choose_seal
 from postkeep.services.kms.signing import NamedKeys
 from postkeep.stores.kms_installation import KmsInstallationRows
 from postkeep.stores.postgres import load_migrations, migrate, open_pool
@@ -72,25 +73,27 @@ def test_a_damaged_sealed_file_is_never_replaced(dsn: str, tmp_path: Path) -> No
 
 
 def test_a_start_that_crashed_after_sealing_goes_on_with_the_same_key(dsn: str, tmp_path: Path) -> None:
-    made = FileSeal(tmp_path).make().reveal()
+    made = b"\x07" * 32
+    FileSeal(tmp_path).seal(Secret(made))
     assert unseal(dsn, FileSeal(tmp_path)) == made
     assert (tmp_path / "root.key").stat().st_mode & 0o777 == 0o600
 
 
 def test_the_configuration_names_the_seal_and_a_node_sealed_otherwise_is_not_opened(tmp_path: Path) -> None:
     assert isinstance(choose_seal("file", tmp_path, Secret(b"")), FileSeal)
+    assert isinstance(choose_seal("", tmp_path, Secret(b"")), FileSeal)
     assert isinstance(choose_seal("passphrase", tmp_path, Secret(b"x")), PassphraseSeal)
     with pytest.raises(InvalidInputError) as unknown:
         choose_seal("magic", tmp_path, Secret(b""))
     assert "passphrase" in unknown.value.public_text
-    FileSeal(tmp_path).make()
+    FileSeal(tmp_path).seal(Secret(b"\x07" * 32))
     with pytest.raises(InvalidInputError) as other:
         choose_seal("passphrase", tmp_path, Secret(b"x"))
     assert other.value.code == "bad_configuration"
 
 
 def test_a_root_file_of_another_length_is_refused(dsn: str, tmp_path: Path) -> None:
-    FileSeal(tmp_path).make()
+    FileSeal(tmp_path).seal(Secret(b"\x07" * 32))
     (tmp_path / "root.key").write_bytes(bytes(31))
     with pytest.raises(IntegrityError):
         unseal(dsn, FileSeal(tmp_path))

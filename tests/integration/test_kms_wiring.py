@@ -105,7 +105,7 @@ class Realm:
             ready=ready.set,
             publish=publish,
             dsn=Secret(self.dsn),
-            root_secret=Secret(passphrase),
+            root_secrets=(Secret(passphrase),),
         )
         run = {"kms": kms_wiring.run, "ledger": ledger_wiring.run}[module]
         return Running(asyncio.create_task(run(context)), context, published), ready

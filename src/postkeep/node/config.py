@@ -32,11 +32,28 @@ class TlsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     key: str = ""
 
 
+class TokenConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A PKCS#11 token whose key seals the root key."""
+
+    module: str = ""
+    """The path of the PKCS#11 module, as `/usr/lib/softhsm/libsofthsm2.so`."""
+    token: str = ""
+    """The token's label."""
+    key_label: str = "postkeep-root"
+    paths: tuple[str, ...] = ()
+    """Files and directories that the module needs beside itself: kms may read and write them, if their
+    owner and mode allow it."""
+    connects: bool = False
+    """The module reaches its token over TCP: kms may then open connections."""
+
+
 class KeyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How the root key is sealed."""
 
-    root: str = "file"
-    """`file` (development) or `passphrase` (asked on the terminal, or read from a descriptor)."""
+    root: str = ""
+    """How a first root key is sealed: `file` (development; the default), `passphrase` or `pkcs11`. Afterwards
+    the node knows it; a line that says otherwise keeps it from starting."""
+    pkcs11: TokenConfig = TokenConfig()
 
 
 class MxConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -5,6 +5,7 @@ import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from postkeep.base.secret import Secret
 from postkeep.node.config import Config
@@ -56,5 +57,7 @@ class ModuleContext:
     """authority: register the one that hears which instances may enrol; those known already come at once."""
     on_database_refusal: Callable[[Callable[[str], None]], None] = lambda _receiver: None
     """steward: register the one that hears of logins which the database refused."""
-    root_secret: Secret[bytes] = field(default_factory=lambda: Secret(b""))
-    """kms: the passphrase, where the root key is sealed with one."""
+    root_secrets: tuple[Secret[bytes], ...] = field(default_factory=lambda: (Secret(b""),))
+    """kms: what opens the root key; two after a change of its seal was cut short, the newest first."""
+    hold_root_secret: Callable[[Literal["add", "settle", "drop"], bytes], None] = lambda _step, _value: None
+    """kms: tell the supervisor what will open the root key at the next start of kms."""

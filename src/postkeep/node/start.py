@@ -21,9 +21,9 @@ from postkeep.node.supervisor.database import Database
 from postkeep.node.supervisor.layout import Layout, open_layout, prepare
 from postkeep.node.supervisor.loop import Supervisor
 from postkeep.node.supervisor.own_tls import adopt
-from postkeep.node.supervisor.passphrase import HeldPassphrase
 from postkeep.node.supervisor.plan import KEEPER_NAMES, PORT_NAMES, metrics_port, plan, ports
 from postkeep.node.supervisor.ports import bind_all, listen
+from postkeep.node.supervisor.root_secret import HeldRootSecret
 
 FIRST_CONFIGURATION: Final = """\
 # Postkeep's configuration. Everything has a default that works; `postkeep doctor` checks what stands here.
@@ -51,7 +51,8 @@ class Options:
     data: Path
     config_file: Path | None = None
     base_port: int | None = None
-    passphrase: bytearray | None = None
+    root_secret: bytearray | None = None
+    """What opens the root key: a passphrase, a PIN, or the secret of the shares."""
 
 
 def load_config(options: Options) -> Config:
@@ -90,7 +91,7 @@ def initialise(options: Options) -> Layout:
             config,
             slots,
             {},
-            passphrase=HeldPassphrase(options.passphrase or bytearray()),
+            root_secret=HeldRootSecret(options.root_secret or bytearray()),
             on_ready=Supervisor.stop,
             stop_seconds_max=_INIT_STOP_SECONDS_MAX,
         )
@@ -126,7 +127,7 @@ def serve(options: Options, on_ready: Callable[[Layout, Config], None]) -> None:
             config,
             slots,
             sockets,
-            passphrase=HeldPassphrase(options.passphrase or bytearray()),
+            root_secret=HeldRootSecret(options.root_secret or bytearray()),
             on_ready=lambda _: on_ready(layout, config),
         )
         supervisor.run(metrics)

@@ -6,7 +6,7 @@ import sys
 
 from postkeep.node.cli.output import CommandError, Exit
 from postkeep.node.cli.texts import text
-from postkeep.node.supervisor.passphrase import PASSPHRASE_BYTES_MAX
+from postkeep.node.supervisor.root_secret import ROOT_SECRET_BYTES_MAX
 
 PASSWORD_BYTES_MAX = 1024
 """More than anyone types; bounds what a wrong pipe can push in."""
@@ -32,7 +32,9 @@ def passphrase(descriptor: int | None) -> bytearray:
     """Read the root key's passphrase: from a descriptor to its end, or from the terminal."""
     if descriptor is not None:
         buffer = bytearray()
-        while len(buffer) <= PASSPHRASE_BYTES_MAX and (part := os.read(descriptor, PASSPHRASE_BYTES_MAX + 1)):
+        while len(buffer) <= ROOT_SECRET_BYTES_MAX and (
+            part := os.read(descriptor, ROOT_SECRET_BYTES_MAX + 1)
+        ):
             buffer += part
         if descriptor > sys.stderr.fileno():  # the standard ones stay: their numbers must not go to others
             os.close(descriptor)

@@ -37,7 +37,7 @@ def _add_init(app: typer.Typer) -> None:
         loaded = start.load_config(options)
         logs.configure(LogConfig(format=loaded.log.format, level="warning"), "init", "init")
         if loaded.keys.root == "passphrase":
-            options = start.Options(scene.data, config, passphrase=asking.passphrase(passphrase_fd))
+            options = start.Options(scene.data, config, root_secret=asking.passphrase(passphrase_fd))
         layout = start.initialise(options)
         lines = [text("init.done", data=scene.data), text("init.operator", data=scene.data, uid=os.geteuid())]
         if loaded.keys.root == "file":
@@ -67,7 +67,7 @@ def _add_serve(app: typer.Typer) -> None:
         options = start.Options(scene.data, config, base_port)
         if start.load_config(options).keys.root == "passphrase":
             options = start.Options(
-                scene.data, config, base_port, passphrase=asking.passphrase(passphrase_fd)
+                scene.data, config, base_port, root_secret=asking.passphrase(passphrase_fd)
             )
 
         def announce(layout: Layout, loaded: Config) -> None:

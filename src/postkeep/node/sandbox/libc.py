@@ -41,6 +41,11 @@ def mount(source: str, target: str, flags: int, *, kind: str = "", options: str 
     _checked(int(result), check=True)
 
 
+def lock_pages(address: int, length: int) -> bool:
+    """Keep memory out of swap; False where the limit on locked memory does not allow it."""
+    return int(_LIBC.mlock(ctypes.c_void_p(address), ctypes.c_size_t(length))) == 0
+
+
 def _checked(result: int, *, check: bool) -> int:
     if check and result < 0:
         number = ctypes.get_errno()

@@ -77,7 +77,7 @@ class _Life:
         self._stop = asyncio.Event()
         self._start = asyncio.Event()
         self._dsn = Secret("")
-        self._root_secret = Secret(b"")
+        self._root_secrets: tuple[Secret[bytes], ...] = (Secret(b""),)
         self._expected: list[Expectation] = []
         self._on_database_refusal: Callable[[str], None] = lambda _name: None
         self._on_expectation: Callable[[Expectation], None] | None = None
@@ -152,7 +152,8 @@ class _Life:
             dsn=self._dsn,
             on_expectation=self._hear_expectations,
             on_database_refusal=self._hear_refusals,
-            root_secret=self._root_secret,
+            root_secrets=self._root_secrets,
+            hold_root_secret=lambda step, value: self._send(frames.HoldRootSecret(step, value)),
         )
 
     def _publish(self, name: str, public_key: bytes) -> None:
@@ -198,8 +199,8 @@ class _Life:
                 self._enrolling.give(secret)
             case frames.Login(dsn):
                 self._dsn = Secret(dsn)
-            case frames.Passphrase(value):
-                self._root_secret = Secret(value)
+            case frames.RootSecrets(values):
+                self._root_secrets = tuple(map(Secret, values))
             case frames.Start():
                 self._start.set()
             case frames.Expect(module, instance, digest, uid):

@@ -1,7 +1,7 @@
 """What supervisor and child tell each other: one MessagePack value per packet on a socket pair."""
 
 import socket
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -34,10 +34,10 @@ class Login(msgspec.Struct, frozen=True, tag=True):
     dsn: str
 
 
-class Passphrase(msgspec.Struct, frozen=True, tag=True):
-    """What the root key is sealed with."""
+class RootSecrets(msgspec.Struct, frozen=True, tag=True):
+    """To kms: what opens the root key; two while its seal is being changed, the newest first."""
 
-    value: bytes
+    values: list[bytes]
 
 
 class Start(msgspec.Struct, frozen=True, tag=True):
@@ -89,10 +89,17 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
     """Trying again may help: something it needs was away."""
 
 
+class HoldRootSecret(msgspec.Struct, frozen=True, tag=True):
+    """From kms, while it changes the seal of the root key: what to hold for its next start."""
+
+    step: Literal["add", "settle", "drop"]
+    value: bytes = b""
+
+
 ToChild = (
-    Anchor | Distrust | Enrolment | Login | Passphrase | Start | Expect | Stop | AskMetrics | DatabaseRefusal
+    Anchor | Distrust | Enrolment | Login | RootSecrets | Start | Expect | Stop | AskMetrics | DatabaseRefusal
 )
-FromChild = Anchor | Metrics | Ready | Failed
+FromChild = Anchor | Metrics | Ready | Failed | HoldRootSecret
 
 _to_child: msgspec.msgpack.Decoder[ToChild] = msgspec.msgpack.Decoder(ToChild)
 _from_child: msgspec.msgpack.Decoder[FromChild] = msgspec.msgpack.Decoder(FromChild)

@@ -22,8 +22,8 @@ from postkeep.node.supervisor.database import Database
 from postkeep.node.supervisor.inbox import STOPPING, Inbox
 from postkeep.node.supervisor.layout import LEDGER_KEY_FILES, Layout
 from postkeep.node.supervisor.metrics_page import MetricsPage
-from postkeep.node.supervisor.passphrase import HeldPassphrase
 from postkeep.node.supervisor.plan import Slot, Tier
+from postkeep.node.supervisor.root_secret import HeldRootSecret
 from postkeep.node.supervisor.spawn import Process, spawn
 from postkeep.node.supervisor.timers import Timers
 
@@ -67,7 +67,7 @@ class Supervisor:
         slots: tuple[Slot, ...],
         sockets: dict[str, dict[str, socket.socket]],
         *,
-        passphrase: HeldPassphrase,
+        root_secret: HeldRootSecret,
         on_ready: Callable[["Supervisor"], None],
         stop_seconds_max: float = STOP_SECONDS_MAX,
     ) -> None:
@@ -77,7 +77,7 @@ class Supervisor:
         """Why the node gave up; empty after an orderly stop."""
         self._slots = slots
         self._sockets = sockets
-        self._passphrase = passphrase
+        self._root_secret = root_secret
         self._on_ready = on_ready
         self._announced = False
         self._selector = selectors.DefaultSelector()
@@ -196,7 +196,7 @@ class Supervisor:
             for public_key in keys:
                 process.send(frames.Anchor(name, public_key))
         if process.slot.module.name == "kms":
-            self._passphrase.give(process)
+            self._root_secret.give(process)
         if process.slot.module.name == "authority":
             for other in self._processes.values():
                 self._let_enrol(other)
@@ -236,6 +236,9 @@ class Supervisor:
             self._log.error("nonsense_from_process", instance_said=process.instance)
             os.kill(process.pid, signal.SIGKILL)
             return
+        self._hear(process, frame)
+
+    def _hear(self, process: Process, frame: frames.FromChild) -> None:
         match frame:
             case frames.Ready():
                 self._became_ready(process)
@@ -244,9 +247,17 @@ class Supervisor:
             case frames.Failed(code, text, temporary):
                 process.failure = f"{code}: {text}"
                 process.failed_for_now = temporary
+            case frames.HoldRootSecret(step, value):
+                self._hold_root_secret(process, step, value)
             case frames.Metrics(number, page):
                 if self._metrics is not None:
                     self._metrics.answer(number, process.slot.name, page)
+
+    def _hold_root_secret(self, process: Process, step: str, value: bytes) -> None:
+        if process.slot.module.name != "kms":
+            self._log.error("root_secret_refused", instance_said=process.instance)
+            return
+        self._root_secret.take(step, value)
 
     def _became_ready(self, process: Process) -> None:
         process.ready = True

@@ -8,10 +8,11 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import structlog
 
-from postkeep.node.config import Config
+from postkeep.node.config import Config, TokenConfig
 from postkeep.node.sandbox.process import Confinement, close_inherited, open_descriptors
 from postkeep.node.supervisor import frames
 from postkeep.node.supervisor.child import Birth, become
@@ -52,15 +53,16 @@ def spawn(
     ours, theirs = frames.pair()
     instance = f"{slot.name}.{secrets.token_hex(2)}"
     state = layout.state(slot.module)
+    token = config.keys.pkcs11 if slot.module.name == "kms" else TokenConfig()
     external = any(entry.dsn for entry in config.categories.values())
     confinement = Confinement(
         uid=layout.uid(slot.module),
         gid=layout.uid(slot.module),
         groups=(layout.keepers_gid,) if slot.module.keeper and layout.keepers_gid is not None else (),
-        read_write=(state, *category_directories(slot.module, config)),
-        read_only=(),
+        read_write=(state, *category_directories(slot.module, config), *map(Path, token.paths)),
+        read_only=(Path(token.module),) if token.module else (),
         sockets=layout.run if slot.module.keeper else None,
-        may_connect=slot.module.may_connect or (external and bool(slot.module.database)),
+        may_connect=slot.module.may_connect or token.connects or (external and bool(slot.module.database)),
     )
     birth = Birth(
         slot=slot,

@@ -12,7 +12,8 @@ from postkeep.model.categories import Category
 from postkeep.node.context import ModuleContext
 from postkeep.services.authority.client import AuthorityClient
 from postkeep.services.kms.opening import OpenKms, open_kms
-from postkeep.services.kms.root import choose_seal
+from postkeep.services.kms.pkcs11 import TokenPlace
+from postkeep.services.kms.root_change import RootSeals, settle
 from postkeep.services.ledger.client import LedgerClient
 from postkeep.services.ledger.trail import Trail
 from postkeep.stores.postgres import load_migrations, migrate, open_pool
@@ -71,9 +72,11 @@ async def _opened(
         async with pool.acquire() as connection:
             await migrate(connection, "kms", load_migrations("postkeep.stores.sql.kms"))
         config = context.config
+        token = config.keys.pkcs11
+        seals = RootSeals(context.state_dir, TokenPlace(token.module, token.token, token.key_label))
         kms = await open_kms(
             pool=pool,
-            seal=choose_seal(config.keys.root, context.state_dir, context.root_secret),
+            seal=seals.current(config.keys.root, context.root_secrets),
             slots_dir=slots_directory(context),
             state_dir=context.state_dir,
             hostname=config.node.hostname or socket.getfqdn(),
@@ -83,6 +86,7 @@ async def _opened(
             clock=clock,
         )
         try:
+            await asyncio.to_thread(settle, context.state_dir, context.hold_root_secret)
             yield kms
         finally:
             kms.close()
