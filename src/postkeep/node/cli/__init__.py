@@ -4,7 +4,7 @@ import os
 import sys
 from typing import Final
 
-_EVERYWHERE: Final = {"--data": True, "--lang": True, "--json": False}
+_EVERYWHERE: Final = {"--data": True, "--lang": True, "--as": True, "--json": False}
 """Options that may stand before or after a command, and whether they take a value."""
 
 

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from postkeep.node.cli import addresses, ledger, local, people, queue, tenants
+from postkeep.node.cli import addresses, asking, ledger, local, people, queue, requests, staff, tenants
+from postkeep.node.cli.output import CommandError, Exit
 from postkeep.node.cli.scene import Scene
 from postkeep.node.cli.texts import text
 
@@ -27,9 +28,14 @@ def build() -> typer.Typer:
         *,
         as_json: Annotated[bool, typer.Option("--json", help=text("help.json"))] = False,
         _lang: Annotated[str, typer.Option("--lang", help=text("help.lang"))] = "",
+        staff: Annotated[str, typer.Option("--as", help=text("help.as"))] = "",
+        password_stdin: Annotated[bool, typer.Option("--password-stdin", help=text("help.as_stdin"))] = False,
     ) -> None:
-        context.obj = Scene(data, as_json=as_json)
+        if password_stdin and not staff:
+            raise CommandError(text("error.as_missing"), Exit.USAGE, "as_missing")
+        password = asking.staff_password(staff, from_stdin=True) if password_stdin else None
+        context.obj = Scene(data, as_json=as_json, staff=staff, password=password)
 
-    for commands in (local, tenants, people, addresses, queue, ledger):
+    for commands in (local, tenants, people, addresses, queue, ledger, staff, requests):
         commands.add(app)
     return app

@@ -2,14 +2,19 @@
 
 import getpass
 import os
+import stat
 import sys
 
+from postkeep.base.secret import Secret
 from postkeep.node.cli.output import CommandError, Exit
 from postkeep.node.cli.texts import text
 from postkeep.node.supervisor.root_secret import ROOT_SECRET_BYTES_MAX
 
 PASSWORD_BYTES_MAX = 1024
 """More than anyone types; bounds what a wrong pipe can push in."""
+
+STAFF_PASSWORD_FILE = "POSTKEEP_STAFF_PASSWORD_FILE"  # noqa: S105 - the name of a variable
+"""Names a file, mode 0600, whose first line is the password of the staff member at `--as`."""
 
 
 def password(*, from_stdin: bool) -> str:
@@ -26,6 +31,37 @@ def password(*, from_stdin: bool) -> str:
     if not value:
         raise CommandError(text("error.password_empty"), Exit.USAGE, "password_empty")
     return value
+
+
+def staff_password(name: str, *, from_stdin: bool) -> Secret[str]:
+    """Read the password of the staff member who acts: from standard input, a file, or the terminal."""
+    path = os.environ.get(STAFF_PASSWORD_FILE)
+    if from_stdin:
+        line = sys.stdin.buffer.readline(PASSWORD_BYTES_MAX + 2)
+    elif path:
+        line = _private_line(path)
+    elif sys.stdin.isatty():
+        line = getpass.getpass(text("ask.staff_password", name=name)).encode()
+    else:
+        raise CommandError(text("error.no_staff_password"), Exit.USAGE, "no_terminal")
+    return Secret(line.rstrip(b"\r\n").decode("utf-8", "replace"))
+
+
+def _private_line(path: str) -> bytes:
+    """Read the first line of a file that nobody but its owner can read."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with os.fdopen(descriptor, "rb") as file:
+            status = os.fstat(file.fileno())
+            if (
+                stat.S_ISREG(status.st_mode)
+                and status.st_uid == os.geteuid()
+                and not status.st_mode & (stat.S_IRWXG | stat.S_IRWXO)
+            ):
+                return file.readline(PASSWORD_BYTES_MAX + 2)
+    except OSError:
+        pass  # said below, as every other reason
+    raise CommandError(text("error.staff_password_file", path=path), Exit.USAGE, "staff_password_file")
 
 
 def passphrase(descriptor: int | None) -> bytearray:

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from postkeep.base.errors import PostkeepError
+from postkeep.base.errors import ApprovalNeededError, PostkeepError
 from postkeep.node.cli.texts import error_text, text
 
 _PIPE_COLUMNS = 240
@@ -28,6 +28,8 @@ class Exit(IntEnum):
     """Nothing was done; trying again may help."""
     PROBLEMS = 5
     """A check has found something."""
+    APPROVAL_NEEDED = 6
+    """Other people must approve it first; the request that asks them stands."""
 
 
 class CommandError(PostkeepError):
@@ -92,6 +94,8 @@ class Output:
             exit_code, message = error.exit_code, error.public_text
         else:
             exit_code = Exit.UNAVAILABLE if error.temporary else Exit.FAILED
+            if isinstance(error, ApprovalNeededError):
+                exit_code = Exit.APPROVAL_NEEDED
             message = error_text(error.code, error.public_text)
         if self.as_json:
             sys.stderr.buffer.write(

@@ -1,4 +1,4 @@
-"""`postkeep user`, `postkeep app-password` and `postkeep staff`."""
+"""`postkeep user` and `postkeep app-password`."""
 
 from typing import Annotated
 
@@ -21,7 +21,6 @@ def add(app: typer.Typer) -> None:
     _add_making(user)
     _add_changing(user)
     _add_app_passwords(group(app, "app-password", "help.app_password"))
-    _add_staff(group(app, "staff", "help.staff"))
 
 
 def _add_making(user: typer.Typer) -> None:
@@ -144,19 +143,6 @@ def _add_app_passwords(app_password: typer.Typer) -> None:
         except ValueError as exc:
             raise CommandError(text("error.id"), Exit.USAGE, "id") from exc
         scene.out.say(scene.ask("app_password_delete", request, api.Done), text("done"))
-
-
-def _add_staff(staff: typer.Typer) -> None:
-    @staff.callback()
-    def begin() -> None:
-        """Keep `list` a subcommand although it is the only one."""
-
-    @staff.command("list", help=text("help.staff.list"))
-    def list_all(context: typer.Context) -> None:
-        scene = scene_of(context)
-        owner = scene.data.resolve().stat().st_uid if scene.data.exists() else None
-        rows = [] if owner is None else [{"role": "operator", "uid": owner}]
-        scene.out.rows(rows, ("role", "uid"), [(text("staff.operator"), str(row["uid"])) for row in rows])
 
 
 def _row(info: UserInfo) -> tuple[str, ...]:

@@ -1,13 +1,18 @@
 """What every command knows: which node, and how to answer."""
 
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 import typer
 
+from postkeep.base.secret import Secret
+from postkeep.node.cli import asking
 from postkeep.node.cli.output import Output
 from postkeep.node.cli.texts import text
+
+if TYPE_CHECKING:
+    from postkeep.node.cli.operator import StaffLogin
 
 T = TypeVar("T")
 
@@ -15,15 +20,35 @@ T = TypeVar("T")
 class Scene:
     """The data directory and the output of one command."""
 
-    def __init__(self, data: Path, *, as_json: bool) -> None:
+    def __init__(
+        self, data: Path, *, as_json: bool, staff: str = "", password: Secret[str] | None = None
+    ) -> None:
         self.data = data
+        self.staff = staff
+        """The staff member who acts; empty: the machine's own operator."""
+        self._password = password
         self.out = Output(as_json=as_json)
 
     def ask(self, method: str, request: msgspec.Struct, reply: type[T]) -> T:
         """Ask the steward of the running node."""
         from postkeep.node.cli.operator import call
 
-        return call(self.data, f"steward.{method}", request, reply)
+        return call(self.data, f"steward.{method}", request, reply, self._login())
+
+    def ask_authority(self, method: str, request: msgspec.Struct, reply: type[T]) -> T:
+        """Ask the authority of the running node itself: staff, requests, votes."""
+        from postkeep.node.cli.operator import call
+
+        return call(self.data, f"authority.{method}", request, reply, self._login())
+
+    def _login(self) -> "StaffLogin | None":
+        from postkeep.node.cli.operator import StaffLogin
+
+        if not self.staff:
+            return None
+        if self._password is None:
+            self._password = asking.staff_password(self.staff, from_stdin=False)
+        return StaffLogin(self.staff, self._password)
 
 
 def scene_of(context: typer.Context) -> Scene:

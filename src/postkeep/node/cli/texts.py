@@ -80,8 +80,6 @@ _TEXTS: Final[dict[str, tuple[str, str]]] = {
     ),
     "help.app_password.list": ("List app passwords.", "列出应用密码。"),
     "help.app_password.delete": ("Void an app password.", "作废应用密码。"),
-    "help.staff": ("Who operates this installation.", "本系统的运维人员。"),
-    "help.staff.list": ("List the operators.", "列出运维人员。"),
     "help.queue": ("Mail that waits to go out.", "等待外发的邮件。"),
     "help.queue.list": ("List what waits.", "列出等待的邮件。"),
     "help.queue.show": ("Show one item.", "显示一项。"),
@@ -160,7 +158,6 @@ _TEXTS: Final[dict[str, tuple[str, str]]] = {
     "guide.next": ("Next, in another terminal:", "接下来，请在另一个终端中执行："),
     "guide.ca": ("Clients trust this certificate authority: {path}", "客户端请信任该证书颁发机构：{path}"),
     "guide.stop": ("Ctrl-C stops it.", "按 Ctrl-C 停止。"),
-    "staff.operator": ("operator (owner of the data directory)", "运维人员（数据目录所有者）"),
     # --- questions ---
     "ask.password": ("Password: ", "密码："),
     "ask.again": ("Once more: ", "再输入一次："),
@@ -267,8 +264,13 @@ def text(key: str, **values: object) -> str:
 
 def error_text(code: str, public_text: str) -> str:
     """Return what to say of an error: its own words in English, in other languages those of its family."""
-    key = f"code.{code.partition('.')[0]}"
-    return _TEXTS[key][_language] if _language and key in _TEXTS else public_text
+    if not _language:
+        return public_text
+    family, _, rest = code.partition(".")
+    if family == "approval_needed":
+        return text("code.approval_needed", request=rest)
+    known = next((key for key in (f"code.{code}", f"code.{family}") if key in _TEXTS), None)
+    return _TEXTS[known][_language] if known else public_text
 
 
 def language() -> int:

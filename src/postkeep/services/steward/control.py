@@ -44,6 +44,13 @@ class Operator:
     """The identifier of what the command makes; empty: any."""
     again: bool = False
     """The command was sent before, and may have been done in part or as a whole."""
+    staff: bytes = NOBODY
+    """The staff member who asks; NOBODY: the machine's own operator."""
+
+    @property
+    def actor(self) -> str:
+        """Who asks, as events name it."""
+        return "operator" if self.staff == NOBODY else self.staff.hex()
 
     def new_id(self) -> bytes:
         """Name what the command makes, alike whenever it is sent."""
@@ -84,7 +91,7 @@ class Control:
             principal=principal.hex() if principal != NOBODY else "",
             session=operator.session.hex(),
             ticket=operator.root_ticket,
-            actor="operator",
+            actor=operator.actor,
             module=CLI,
             count=len(objects),
             digest=hashlib.sha256(b"".join(objects)).hexdigest() if objects else "",

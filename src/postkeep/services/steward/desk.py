@@ -44,7 +44,12 @@ def _with_operator(name: str, method: Callable[[Operator, R], Awaitable[A]], rep
         if request.token and (len(request.token) != ID_BYTES or request.token == NOBODY):
             raise InvalidInputError("a command's token has sixteen octets")
         operator = Operator(
-            request.delegation, grant.session, grant.root_ticket_id, request.token, request.again
+            request.delegation,
+            grant.session,
+            grant.root_ticket_id,
+            request.token,
+            request.again,
+            grant.principal,
         )
 
         async def work() -> A:
