@@ -19,6 +19,7 @@ from postkeep.model.categories import Category
 from postkeep.services.kms import hierarchy as hierarchies
 from postkeep.services.kms.hierarchy import Hierarchy
 from postkeep.services.kms.root import FileSeal, unseal_root
+from postkeep.services.kms.root_generations import RootKeys, open_root_keys
 from postkeep.services.kms.signing import NamedKeys, SigningKeys, open_signing_keys
 from postkeep.services.kms.tenants import NoCustodians, TenantKeys
 from postkeep.services.kms.witness import StoreWitness
@@ -34,7 +35,11 @@ class Store:
     rows: KmsKeyRows
     slots: ErasableSlots
     root: Secret[bytes]
+    roots: RootKeys
     signing: SigningKeys
+    named: NamedKeys
+    tenants: TenantKeys
+    witness: StoreWitness
     keys: Hierarchy
 
 
@@ -47,14 +52,16 @@ async def open_store(dsn: str, directory: Path) -> AsyncIterator[Store]:
         installation = KmsInstallationRows(pool)
         root = await unseal_root(FileSeal(directory), installation)
         clock = FixedClock()
-        signing = await open_signing_keys(NamedKeys(root, installation, clock), clock)
         with ErasableSlots(directory / "keys.slots", 32) as slots:
             rows = KmsKeyRows(pool)
             witness = StoreWitness(directory, rows, slots)
             await witness.check()
-            tenants = TenantKeys(root, rows, slots, NoCustodians(), clock)
+            roots = await open_root_keys(root, installation, slots)
+            named = NamedKeys(roots, installation, clock)
+            signing = await open_signing_keys(named, clock)
+            tenants = TenantKeys(roots, rows, slots, NoCustodians(), clock)
             keys = Hierarchy(tenants, rows, slots, signing, witness=witness, clock=clock)
-            yield Store(pool, rows, slots, root, signing, keys)
+            yield Store(pool, rows, slots, root, roots, signing, named, tenants, witness, keys)
     finally:
         await pool.close()
 
@@ -130,16 +137,17 @@ def test_what_is_shredded_stays_closed_even_with_every_row_put_back(
             key, _ = await store.keys.provision_principal(tenant, principal, queue=False)
             await store.keys.provision_principal(tenant, other, queue=False)
             held = await store.keys.principal(principal)
-            tables = ("tenant_keys", "category_keys", "principal_keys")
+            tables = ("tenant_keys", "category_keys", "principal_keys", "principal_wraps")
             backup = {t: await store.pool.fetch(f"SELECT * FROM {t}") for t in tables}
             secrets = (tmp_path / "keys.slots").read_bytes()[64:]
             count = await store.keys.shred(tenant, b"" if whole_tenant else principal)
-            assert count == (3 if whole_tenant else 1)
+            assert count == (5 if whole_tenant else 1)
             assert not held.live
             assert not held.generations
-            erased = range(3) if whole_tenant else [1]
+            # Slots: the root key's generation, the tenant, its two categories, the two principals.
+            erased = range(1, 6) if whole_tenant else [4]
             left = (tmp_path / "keys.slots").read_bytes()
-            assert [n for n in range(3) if secrets[32 * n : 32 * n + 32] not in left] == [*erased]
+            assert [n for n in range(6) if secrets[32 * n : 32 * n + 32] not in left] == [*erased]
             assert await store.keys.shred(tenant, b"" if whole_tenant else principal) == 0
             with pytest.raises(ConflictError):
                 await store.keys.provision_principal(tenant, principal, queue=False)
@@ -151,7 +159,10 @@ def test_what_is_shredded_stays_closed_even_with_every_row_put_back(
             else:
                 assert (await store.keys.principal(other)).live
             # A thief, or a backup, brings back every row as it was, and has the root key.
-            await store.pool.execute("TRUNCATE tenant_keys, category_keys, principal_keys, shredded_keys")
+            await store.pool.execute(
+                "TRUNCATE tenant_keys, category_keys, principal_keys, principal_wraps, data_keys, person_keys,"
+                " shredded_keys"
+            )
             async with store.pool.acquire() as connection:
                 for table, rows in backup.items():
                     await connection.copy_records_to_table(table, records=[tuple(row) for row in rows])
@@ -189,11 +200,11 @@ def test_shredding_that_was_cut_short_is_finished_by_shredding_again(dsn: str, t
     "change",
     [
         "UPDATE principal_keys SET queue = true",
-        "UPDATE principal_keys SET generation = 2",
+        "UPDATE principal_wraps SET parent = 2",
         "UPDATE principal_keys SET public_key = decode('00', 'hex')",
         "UPDATE principal_keys SET slot = 0",
         "UPDATE category_keys SET category = CASE category WHEN 'secret' THEN 'account' ELSE 'secret' END",
-        "UPDATE tenant_keys SET slot = 1",
+        "UPDATE tenant_keys SET slot = 0",
     ],
 )
 def test_a_row_that_was_altered_or_moved_does_not_open(dsn: str, tmp_path: Path, change: str) -> None:
@@ -221,8 +232,12 @@ def test_a_swapped_private_key_does_not_open_in_anothers_place(dsn: str, tmp_pat
             await store.keys.provision_tenant(tenant)
             for principal in (one, two):
                 await store.keys.provision_principal(tenant, principal, queue=False)
-            await store.pool.execute("DELETE FROM principal_keys WHERE principal = $1", two)
-            await store.pool.execute("UPDATE principal_keys SET principal = $1", two)
+            await store.pool.execute(
+                "UPDATE principal_wraps SET wrapped = (SELECT wrapped FROM principal_wraps WHERE principal = $1)"
+                " WHERE principal = $2",
+                one,
+                two,
+            )
             with pytest.raises(IntegrityError):
                 await store.keys.principal(two)
 
@@ -286,7 +301,14 @@ def test_no_key_of_the_hierarchy_is_found_in_the_rows(dsn: str, tmp_path: Path) 
             seeds = keys.generations[1].seeds.reveal()
             account = await store.keys.data_key(tenant, Category.ACCOUNT)
             rows = b""
-            for table in ("tenant_keys", "category_keys", "principal_keys", "named_keys", "root_checks"):
+            for table in (
+                "tenant_keys",
+                "category_keys",
+                "principal_keys",
+                "principal_wraps",
+                "named_keys",
+                "root_checks",
+            ):
                 for row in await store.pool.fetch(f"SELECT * FROM {table}"):
                     rows += b"".join(value for value in row.values() if isinstance(value, bytes))
             assert keys.principal in rows

@@ -13,7 +13,14 @@ from postkeep.base.errors import IntegrityError, UnavailableError
 from postkeep.base.ids import new_id
 
 SLOTS, WITNESS = "keys.slots", "key-store.state"
-TABLES = ("tenant_keys", "category_keys", "principal_keys", "shredded_keys", "store_states")
+TABLES = (
+    "tenant_keys",
+    "category_keys",
+    "principal_keys",
+    "principal_wraps",
+    "shredded_keys",
+    "store_states",
+)
 Job = Callable[[Store], Coroutine[Any, Any, None]]
 
 

@@ -15,8 +15,9 @@ from postkeep.base.errors import IntegrityError, InvalidInputError, PostkeepErro
 from postkeep.base.secret import Secret
 from postkeep.crypto import passphrase
 from postkeep.services.kms import tls
-from postkeep.services.kms.root import FileSeal, PassphraseSeal, RootSeal, unseal_root
+from postkeep.services.kms.root import FileSeal, PassphraseSeal, RootSeal, make_check, unseal_root
 from postkeep.services.kms.root_change import choose_seal
+from postkeep.services.kms.root_generations import RootKeys
 from postkeep.services.kms.signing import NamedKeys
 from postkeep.stores.kms_installation import KmsInstallationRows
 from postkeep.stores.postgres import load_migrations, migrate, open_pool
@@ -99,15 +100,24 @@ def test_a_root_file_of_another_length_is_refused(dsn: str, tmp_path: Path) -> N
         unseal(dsn, FileSeal(tmp_path))
 
 
+async def named_keys(rows: KmsInstallationRows, clock: FixedClock) -> NamedKeys:
+    """Named keys under a root key that the store knows."""
+    root = Secret(b"r" * 32)
+    if not await rows.root_checks():
+        await rows.set_root_check(make_check(root))
+    return NamedKeys(RootKeys.single(root), rows, clock)
+
+
 class Identities:
     """TLS identities on one database, with a clock that the test moves."""
 
     def __init__(self, rows: KmsInstallationRows) -> None:
         self.clock = FixedClock()
-        self.named = NamedKeys(Secret(b"r" * 32), rows, self.clock)
+        self._rows = rows
 
     async def release(self, hostname: str = "mail.example.com") -> list[x509.Certificate]:
-        identity = await tls.open_tls(self.named, hostname, ("", ""), self.clock)
+        named = await named_keys(self._rows, self.clock)
+        identity = await tls.open_tls(named, hostname, ("", ""), self.clock)
         return x509.load_pem_x509_certificates(await identity.release())
 
 
@@ -172,7 +182,7 @@ def test_the_operators_own_certificate_is_used_and_mistakes_show_at_the_start(
     async def released(*own: str) -> bytes:
         async with installation(dsn) as rows:
             clock = FixedClock(dt.datetime.now(dt.UTC).timestamp())
-            named = NamedKeys(Secret(b"r" * 32), rows, clock)
+            named = await named_keys(rows, clock)
             identity = await tls.open_tls(named, "mail.example.com", (own[0], own[1]), clock)
             return await identity.release()
 

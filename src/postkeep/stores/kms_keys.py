@@ -1,11 +1,13 @@
 """Rows of the key hierarchy: wrapped keys of tenants, categories and principals, and what was shredded."""
 
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
 
 import asyncpg
 
 from postkeep.base.errors import ConflictError
 from postkeep.stores.kms_rows import KmsRows
+from postkeep.stores.postgres import Source, database_errors
 
 
 class TenantKeyRow(NamedTuple):
@@ -16,6 +18,19 @@ class TenantKeyRow(NamedTuple):
     wrapped: bytes
     custody: str
     """Empty, or the custodian under whose key it was wrapped first."""
+    generation: int = 1
+    root: int = 1
+    """The generation of the root key that wraps it."""
+
+
+class CategoryKeyRow(NamedTuple):
+    """One generation of a category's key, wrapped under the tenant's key and the secret in its slot."""
+
+    category: str
+    generation: int
+    slot: int | None
+    """None: made before generations had slots."""
+    wrapped: bytes
 
 
 class PrincipalKeyRow(NamedTuple):
@@ -29,9 +44,25 @@ class PrincipalKeyRow(NamedTuple):
     wrapped: bytes
     public_key: bytes
     signature: bytes
+    parent: int = 1
+    """The generation of the tenant's `secret` key that wraps it."""
+    created_ms: int = 0
 
 
-_PRINCIPAL = "SELECT tenant, principal, generation, queue, slot, wrapped, public_key, signature"
+class PersonKeyRow(NamedTuple):
+    """A person's own key, wrapped like a private half."""
+
+    tenant: bytes
+    principal: bytes
+    slot: int
+    parent: int
+    wrapped: bytes
+
+
+_PRINCIPAL = (
+    "SELECT k.tenant, k.principal, k.generation, k.queue, k.slot, w.wrapped, k.public_key, k.signature, w.parent,"
+    " k.created_ms FROM principal_keys k JOIN principal_wraps w USING (tenant, principal, generation)"
+)
 
 
 class KmsKeyRows(KmsRows):
@@ -40,53 +71,78 @@ class KmsKeyRows(KmsRows):
     async def tenant(self, tenant: bytes) -> TenantKeyRow | None:
         """Return a tenant's key."""
         row = await self._one(
-            "SELECT tenant, slot, wrapped, custody FROM tenant_keys WHERE tenant = $1", tenant
+            "SELECT tenant, slot, wrapped, custody, generation, root FROM tenant_keys WHERE tenant = $1",
+            tenant,
         )
         return None if row is None else TenantKeyRow(*row)
 
-    async def add_tenant(self, row: TenantKeyRow, categories: dict[str, bytes], now_ms: int) -> None:
+    async def add_tenant(self, row: TenantKeyRow, categories: Sequence[CategoryKeyRow], now_ms: int) -> None:
         """Add a tenant with its category keys, wrapped. ConflictError if it is there already."""
-        names = [*categories]
         try:
             await self._run(
-                "WITH made AS (INSERT INTO tenant_keys (tenant, slot, wrapped, custody, created_ms)"
-                " VALUES ($1, $2, $3, $4, $5) RETURNING tenant)"
-                " INSERT INTO category_keys (tenant, category, wrapped, created_ms)"
-                " SELECT made.tenant, c.category, c.wrapped, $5"
-                " FROM made, unnest($6::text[], $7::bytea[]) AS c (category, wrapped)",
+                "WITH made AS (INSERT INTO tenant_keys (tenant, slot, wrapped, custody, generation, root,"
+                " created_ms) VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING tenant)"
+                " INSERT INTO category_keys (tenant, category, generation, slot, wrapped, created_ms)"
+                " SELECT made.tenant, c.category, c.generation, c.slot, c.wrapped, $7 FROM made,"
+                " unnest($8::text[], $9::integer[], $10::bigint[], $11::bytea[])"
+                " AS c (category, generation, slot, wrapped)",
                 *row,
                 now_ms,
-                names,
-                [categories[name] for name in names],
+                *(list(column) for column in zip(*categories, strict=True)),
             )
         except asyncpg.UniqueViolationError as exc:
             raise ConflictError("the tenant has keys already") from exc
 
-    async def category(self, tenant: bytes, category: str) -> bytes | None:
-        """Return a category's wrapped key."""
-        wrapped: bytes | None = await self._value(
-            "SELECT wrapped FROM category_keys WHERE tenant = $1 AND category = $2", tenant, category
+    async def categories(self, tenant: bytes) -> list[CategoryKeyRow]:
+        """Return all generations of a tenant's category keys."""
+        rows = await self._all(
+            "SELECT category, generation, slot, wrapped FROM category_keys WHERE tenant = $1", tenant
         )
-        return wrapped
+        return [CategoryKeyRow(*row) for row in rows]
+
+    async def data_key(self, tenant: bytes, category: str) -> tuple[int, bytes] | None:
+        """Return (generation of the category's key, wrapped data key) where it is kept as a row."""
+        row = await self._one(
+            "SELECT parent, wrapped FROM data_keys WHERE tenant = $1 AND category = $2", tenant, category
+        )
+        return None if row is None else (row[0], row[1])
 
     async def principal(self, principal: bytes) -> list[PrincipalKeyRow]:
         """Return all generations of a principal's key pair, the newest first."""
-        rows = await self._all(
-            f"{_PRINCIPAL} FROM principal_keys WHERE principal = $1 ORDER BY generation DESC", principal
-        )
+        rows = await self._all(f"{_PRINCIPAL} WHERE k.principal = $1 ORDER BY generation DESC", principal)
         return [PrincipalKeyRow(*row) for row in rows]
 
-    async def add_principal(self, row: PrincipalKeyRow, now_ms: int) -> None:
+    async def add_principal(self, row: PrincipalKeyRow) -> None:
         """Add a generation of a key pair. ConflictError if it is there already."""
-        try:
-            await self._run(
-                "INSERT INTO principal_keys (tenant, principal, generation, queue, slot, wrapped, public_key,"
-                " signature, created_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-                *row,
-                now_ms,
-            )
-        except asyncpg.UniqueViolationError as exc:
-            raise ConflictError("the principal has a key of this generation already") from exc
+        await add_principal(self._pool, row)
+
+    async def person(self, tenant: bytes, principal: bytes) -> PersonKeyRow | None:
+        """Return a person's own key."""
+        row = await self._one(
+            "SELECT tenant, principal, slot, parent, wrapped FROM person_keys"
+            " WHERE tenant = $1 AND principal = $2",
+            tenant,
+            principal,
+        )
+        return None if row is None else PersonKeyRow(*row)
+
+    async def add_person(self, row: PersonKeyRow) -> None:
+        """Add a person's own key."""
+        await self._run(
+            "INSERT INTO person_keys (tenant, principal, slot, parent, wrapped) VALUES ($1, $2, $3, $4, $5)",
+            *row,
+        )
+
+    async def principals_older(self, before_ms: int, limit: int) -> list[bytes]:
+        """Return principals whose newest key pair was made before a moment, the oldest first."""
+        rows = await self._all(
+            "SELECT k.principal FROM principal_keys k WHERE k.created_ms < $1 AND NOT EXISTS"
+            " (SELECT FROM principal_keys n WHERE n.principal = k.principal AND n.generation > k.generation)"
+            " ORDER BY k.created_ms LIMIT $2",
+            before_ms,
+            limit,
+        )
+        return [row[0] for row in rows]
 
     async def was_shredded(self, tenant: bytes, principal: bytes) -> bool:
         """Whether the keys of this principal, or of its whole tenant, were destroyed."""
@@ -97,15 +153,30 @@ class KmsKeyRows(KmsRows):
         )
         return found
 
+    async def shredded_since(self, since_ms: int, limit: int) -> list[tuple[bytes, bytes, int]]:
+        """Return (tenant, principal, when) of keys destroyed at or after a moment, oldest first."""
+        rows = await self._all(
+            "SELECT tenant, principal, shredded_ms FROM shredded_keys WHERE shredded_ms >= $1"
+            " ORDER BY shredded_ms, tenant, principal LIMIT $2",
+            since_ms,
+            limit,
+        )
+        return [(row[0], row[1], row[2]) for row in rows]
+
     async def slots_of(self, tenant: bytes, principal: bytes) -> list[int]:
         """Return the slots that a principal's keys depend on, or (empty principal) all of a tenant's."""
         if principal:
-            query = "SELECT slot FROM principal_keys WHERE tenant = $1 AND principal = $2"
+            query = (
+                "SELECT slot FROM principal_keys WHERE tenant = $1 AND principal = $2"
+                " UNION ALL SELECT slot FROM person_keys WHERE tenant = $1 AND principal = $2"
+            )
             arguments: tuple[Any, ...] = (tenant, principal)
         else:
             query = (
                 "SELECT slot FROM tenant_keys WHERE tenant = $1"
+                " UNION ALL SELECT slot FROM category_keys WHERE tenant = $1 AND slot IS NOT NULL"
                 " UNION ALL SELECT slot FROM principal_keys WHERE tenant = $1"
+                " UNION ALL SELECT slot FROM person_keys WHERE tenant = $1"
             )
             arguments = (tenant,)
         return [row["slot"] for row in await self._all(query, *arguments)]
@@ -135,7 +206,27 @@ class KmsKeyRows(KmsRows):
         """Delete the rows of a principal, or (empty principal) of a tenant with everything below it."""
         if principal:
             await self._run(
-                "DELETE FROM principal_keys WHERE tenant = $1 AND principal = $2", tenant, principal
+                "WITH people AS (DELETE FROM person_keys WHERE tenant = $1 AND principal = $2)"
+                " DELETE FROM principal_keys WHERE tenant = $1 AND principal = $2",
+                tenant,
+                principal,
             )
         else:
             await self._run("DELETE FROM tenant_keys WHERE tenant = $1", tenant)
+
+
+async def add_principal(source: Source, row: PrincipalKeyRow) -> None:
+    """Add a generation of a key pair, in a transaction of the caller's or in one of its own."""
+    try:
+        with database_errors():
+            await source.execute(_ADD_PRINCIPAL, *row)
+    except asyncpg.UniqueViolationError as exc:
+        raise ConflictError("the principal has a key of this generation already") from exc
+
+
+_ADD_PRINCIPAL: Final = (
+    "WITH made AS (INSERT INTO principal_keys (tenant, principal, generation, queue, slot, public_key,"
+    " signature, created_ms) VALUES ($1, $2, $3, $4, $5, $7, $8, $10) RETURNING tenant, principal, generation)"
+    " INSERT INTO principal_wraps (tenant, principal, generation, parent, wrapped)"
+    " SELECT tenant, principal, generation, $9, $6 FROM made"
+)

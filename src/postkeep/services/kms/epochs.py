@@ -9,7 +9,7 @@ from postkeep.crypto import epoch as epochs
 from postkeep.crypto import hpke
 from postkeep.model.categories import Category
 from postkeep.services.kms.api import OpenedEpoch, SealedEpoch
-from postkeep.services.kms.hierarchy import PrincipalKeys
+from postkeep.services.kms.principals import PrincipalKeys
 
 EPOCHS_PER_CALL_MAX: Final = 32_768
 """Epochs in one call: about 40 MB sealed to public keys, or 3 MB in the cheap form."""

@@ -1,18 +1,27 @@
 """Putting the key service together: root key, signing keys, TLS identity, slots, each on the one before."""
 
+import asyncio
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 from postkeep.base.clock import Clock
+from postkeep.base.secret import Secret
 from postkeep.crypto.wrap import KEY_BYTES
 from postkeep.services.kms.checkpoints import Checkpointer, Ledger
 from postkeep.services.kms.hierarchy import Hierarchy
 from postkeep.services.kms.root import RootSeal, unseal_root
+<<<<<<< HEAD
+from postkeep.services.kms.root_generations import open_root_keys
+=======
+from postkeep.services.kms.root_change import Hold, RootCustody, RootSeals, settle
+from postkeep.services.kms.root_desk import RootDesk
+>>>>>>> theirs
 from postkeep.services.kms.service import KmsService
 from postkeep.services.kms.signing import NamedKeys, SigningKeys, open_signing_keys
 from postkeep.services.kms.tenants import NoCustodians, TenantKeys
+from postkeep.services.kms.ticket_keys import TicketKeys
 from postkeep.services.kms.tls import TlsIdentity, open_tls
 from postkeep.services.kms.witness import StoreWitness
 from postkeep.services.ledger.trail import Trail
@@ -35,6 +44,7 @@ class OpenKms:
     tls: TlsIdentity
     checkpointer: Checkpointer
     slots: ErasableSlots
+    custody: RootCustody
 
     def close(self) -> None:
         """Let go of the slots; the pool belongs to the caller."""
@@ -44,7 +54,10 @@ class OpenKms:
 async def open_kms(
     *,
     pool: Pool,
-    seal: RootSeal,
+    seal: RootSeal | None = None,
+    seals: RootSeals | None = None,
+    held: tuple[Secret[bytes], ...] = (Secret(b""),),
+    hold: Hold = lambda _step, _value: None,
     slots_dir: Path,
     hostname: str,
     own_tls: tuple[str, str],
@@ -55,12 +68,21 @@ async def open_kms(
 ) -> OpenKms:
     """Unseal the root key and open what hangs on it, made at the first start.
 
-    `state_dir`: where the witness of the key store's age lies; None: beside the slots.
+    `seals`: how the root key may be sealed, opened by one of `held`; `hold` hears of a change. `seal`: another
+    than the one that counts there. `state_dir`: where the sealed root key and the witness of the key store's age
+    lie; None: beside the slots.
     RefusedError (`wrong_passphrase`), IntegrityError (`root_key`, `key_store`) or InvalidInputError
     (`bad_configuration`) with a text for the operator where that can't be.
     """
     installation = KmsInstallationRows(pool)
+<<<<<<< HEAD
     root = await unseal_root(seal, installation)
+=======
+    seals = seals or RootSeals(state_dir or slots_dir)
+    secret = seals.secret_that_counts(held)
+    root = await unseal_root(seal or seals.current(secret), installation)
+    await asyncio.to_thread(settle, seals.state_dir, hold)
+    custody = RootCustody(seals, root, secret, hold)
     named = NamedKeys(root, installation, clock)
     signing = await open_signing_keys(named, clock)
     tls = await open_tls(named, hostname, own_tls, clock)
@@ -68,15 +90,32 @@ async def open_kms(
         ledger, installation, signing.ledger, trail, partial(keep_checkpoint, state_dir or slots_dir)
     )
     await checkpointer.load()
+>>>>>>> theirs
     slots = ErasableSlots(slots_dir / SLOTS_NAME, KEY_BYTES)
     try:
         rows = KmsKeyRows(pool)
         witness = StoreWitness(state_dir or slots_dir, rows, slots)
         await witness.check()
+        roots = await open_root_keys(root, installation, slots)
+        named = NamedKeys(roots, installation, clock)
+        signing = await open_signing_keys(named, clock)
+        tls = await open_tls(named, hostname, own_tls, clock)
+        checkpointer = Checkpointer(
+            ledger, installation, signing.ledger, trail, partial(keep_checkpoint, state_dir or slots_dir)
+        )
+        await checkpointer.load()
     except BaseException:
         slots.close()
         raise
-    tenants = TenantKeys(root, rows, slots, NoCustodians(), clock)
+    tenants = TenantKeys(roots, rows, slots, NoCustodians(), clock)
     hierarchy = Hierarchy(tenants, rows, slots, signing, witness=witness, clock=clock)
-    service = KmsService(hierarchy, signing, tls, checkpointer, trail)
-    return OpenKms(service, hierarchy, signing, tls, checkpointer, slots)
+    service = KmsService(
+        hierarchy,
+        signing,
+        tls,
+        checkpointer,
+        trail,
+        ticket_keys=TicketKeys(named, checkpointer, trail, clock),
+        root_desk=RootDesk(custody, trail),
+    )
+    return OpenKms(service, hierarchy, signing, tls, checkpointer, slots, custody)

@@ -109,19 +109,31 @@ async def unseal_root(seal: RootSeal, rows: KmsInstallationRows) -> Secret[bytes
     IntegrityError if the key store was made under another root key, or its root key is missing: a new one
     is never made over keys that need the old one.
     """
-    check = await rows.root_check()
-    if check is None:
+    checks = await rows.root_checks()
+    if not checks:
         root = await asyncio.to_thread(_open_or_make, seal)
-        await rows.set_root_check(_checker(root).wrap(_CHECK, _CHECK))
+        await rows.set_root_check(make_check(root))
         return root
     if not seal.exists():
         raise unreadable("the key store has keys, but the root key that wraps them is missing")
     root = await asyncio.to_thread(seal.open)
+    if not any(fits_check(root, check.wrapped) for check in checks):
+        raise unreadable("the root key is not the one that this key store was made under")
+    return root
+
+
+def fits_check(root: Secret[bytes], check: bytes) -> bool:
+    """Say which of several root keys this one is: it opens nothing but its own check."""
     try:
         _checker(root).unwrap(check, _CHECK)
-    except IntegrityError as exc:
-        raise unreadable("the root key is not the one that this key store was made under") from exc
-    return root
+    except IntegrityError:
+        return False
+    return True
+
+
+def make_check(root: Secret[bytes]) -> bytes:
+    """Make what tells this root key from any other."""
+    return _checker(root).wrap(_CHECK, _CHECK)
 
 
 def _open_or_make(seal: RootSeal) -> Secret[bytes]:

@@ -20,8 +20,15 @@ from postkeep.model.ticket import TicketKind
 from postkeep.services.kms import api, metrics
 from postkeep.services.kms.checkpoints import Checkpointer
 from postkeep.services.kms.epochs import EPOCHS_PER_CALL_MAX, EpochOpener
+<<<<<<< HEAD
+from postkeep.services.kms.hierarchy import Hierarchy
+from postkeep.services.kms.principals import PrincipalKeys
+=======
 from postkeep.services.kms.hierarchy import Hierarchy, PrincipalKeys
+from postkeep.services.kms.root_desk import RootDesk
+>>>>>>> theirs
 from postkeep.services.kms.signing import SigningKeys
+from postkeep.services.kms.ticket_keys import TicketKeys
 from postkeep.services.kms.tls import TlsIdentity
 from postkeep.services.ledger.trail import EventFields, Trail, refusal_fields
 from postkeep.tickets.channel import Handler, Refusal
@@ -34,7 +41,9 @@ RELAY_PURPOSE: Final = "relay"
 DKIM_PREFIX: Final = "dkim/"
 READABLE: Final = (Category.CONTENT, Category.METADATA)
 """Categories that hang on a principal's epochs."""
-KEY_METHODS: Final = frozenset({"kms.open_epochs", "kms.category_key", "kms.release_secret", "kms.sign"})
+KEY_METHODS: Final = frozenset(
+    {"kms.open_epochs", "kms.category_key", "kms.release_secret", "kms.sign", "kms.ticket_keys"}
+)
 """Methods whose refusal is the refusal of a key."""
 
 _log = structlog.get_logger(__name__)
@@ -50,12 +59,17 @@ class KmsService:
         tls: TlsIdentity,
         checkpointer: Checkpointer,
         trail: Trail,
+        *,
+        ticket_keys: TicketKeys,
+        root_desk: RootDesk,
     ) -> None:
         self._hierarchy = hierarchy
         self._signing = signing
         self._tls = tls
         self._checkpointer = checkpointer
         self._trail = trail
+        self._ticket_keys = ticket_keys
+        self._root_desk = root_desk
 
     def handlers(self) -> Mapping[str, tuple[type[msgspec.Struct], Handler]]:
         """Return the table that the channel's server takes."""
@@ -68,6 +82,8 @@ class KmsService:
             "kms.release_secret": (api.ReleaseSecret, self.release_secret),
             "kms.sign": (api.Sign, self.sign),
             "kms.shred": (api.Shred, self.shred),
+            **self._ticket_keys.handlers(),
+            **self._root_desk.handlers(),
         }
 
     def on_refusal(self, refusal: Refusal) -> None:

@@ -8,11 +8,11 @@ from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 
 from postkeep.base.clock import Clock
 from postkeep.base.errors import ConflictError, NotFoundError
-from postkeep.base.secret import Secret
 from postkeep.crypto.context import context
 from postkeep.crypto.cosignature import sign_checkpoint
 from postkeep.crypto.note import Checkpoint
 from postkeep.crypto.wrap import Wrapper, subkey
+from postkeep.services.kms.root_generations import RootKeys
 from postkeep.stores.kms_installation import KmsInstallationRows, NamedKeyRow
 
 DIRECTORY: Final = "directory"
@@ -37,6 +37,12 @@ class SigningKey:
     def __init__(self, seed: bytes) -> None:
         self._key = Ed25519PrivateKey.from_private_bytes(seed)
         self.public_key = self._key.public_key().public_bytes_raw()
+
+    @staticmethod
+    def draw() -> tuple[bytes, bytes]:
+        """Draw a key; return its seed and its public half."""
+        seed = Ed25519PrivateKey.generate().private_bytes_raw()
+        return seed, SigningKey(seed).public_key
 
     def sign(self, message: bytes) -> bytes:
         """Return the signature (64 bytes)."""
@@ -86,8 +92,8 @@ class LedgerSigner:
 class NamedKeys:
     """Keys with names, wrapped under the root key, each bound to its name and its public part."""
 
-    def __init__(self, root: Secret[bytes], rows: KmsInstallationRows, clock: Clock) -> None:
-        self._wrapper = Wrapper(subkey(root.reveal(), context("named keys")))
+    def __init__(self, roots: RootKeys, rows: KmsInstallationRows, clock: Clock) -> None:
+        self._roots = roots
         self._rows = rows
         self._clock = clock
 
@@ -96,17 +102,40 @@ class NamedKeys:
         row = await self._rows.named_key(name)
         if row is None:
             return None
-        return self._wrapper.unwrap(row.wrapped, _path(name, row.public)), row.public
+        return self._wrapper(row.root).unwrap(row.wrapped, _path(name, row.public)), row.public
+
+    async def names(self, prefix: str) -> list[str]:
+        """List the names that begin so, in their order."""
+        return await self._rows.key_names(prefix)
+
+    async def created_ms(self, name: str) -> int:
+        """Say when the key of a name was made."""
+        return await self._rows.key_created_ms(name)
+
+    async def remove(self, name: str) -> None:
+        """Forget a key."""
+        await self._rows.remove_named_key(name)
 
     async def add(self, name: str, secret: bytes, public: bytes) -> None:
         """Store a new key; ConflictError if the name is taken."""
-        row = NamedKeyRow(self._wrapper.wrap(secret, _path(name, public)), public)
-        await self._rows.add_named_key(name, row, self._clock.now_ms())
+        await self._rows.add_named_key(name, self._row(name, secret, public), self._clock.now_ms())
 
     async def replace(self, name: str, secret: bytes, public: bytes) -> None:
         """Store another key under a name that is taken."""
-        row = NamedKeyRow(self._wrapper.wrap(secret, _path(name, public)), public)
-        await self._rows.replace_named_key(name, row, self._clock.now_ms())
+        await self._rows.replace_named_key(name, self._row(name, secret, public), self._clock.now_ms())
+
+    def rewrap(self, name: str, row: NamedKeyRow) -> NamedKeyRow:
+        """Return a row's key under the newest root key."""
+        return self._row(
+            name, self._wrapper(row.root).unwrap(row.wrapped, _path(name, row.public)), row.public
+        )
+
+    def _row(self, name: str, secret: bytes, public: bytes) -> NamedKeyRow:
+        root = self._roots.current
+        return NamedKeyRow(self._wrapper(root).wrap(secret, _path(name, public)), public, root)
+
+    def _wrapper(self, root: int) -> Wrapper:
+        return Wrapper(subkey(self._roots.key(root), context("named keys")))
 
 
 def _path(name: str, public: bytes) -> bytes:

@@ -11,8 +11,9 @@ it wrapped under that one first (`TenantSeal`): both are then needed, and the sl
 import asyncio
 import os
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from postkeep.base.clock import Clock
 from postkeep.base.errors import IntegrityError, NotFoundError
@@ -20,7 +21,8 @@ from postkeep.base.secret import Secret
 from postkeep.crypto.context import context
 from postkeep.crypto.wrap import KEY_BYTES, Wrapper, subkey
 from postkeep.model.categories import Category
-from postkeep.stores.kms_keys import KmsKeyRows, TenantKeyRow
+from postkeep.services.kms.root_generations import RootKeys
+from postkeep.stores.kms_keys import CategoryKeyRow, KmsKeyRows, TenantKeyRow
 from postkeep.stores.slots import ErasableSlots
 
 TENANTS_CACHED_MAX: Final = 4_096
@@ -58,11 +60,18 @@ class NoCustodians:
         raise IntegrityError(f"a tenant's key is in the custody of {name}, which is unknown")
 
 
+class CategoryKey(NamedTuple):
+    """A generation of a category's key, unwrapped."""
+
+    generation: int
+    key: Secret[bytes]
+
+
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """A tenant's category keys in memory."""
+    """A tenant's category keys in memory, by generation: one, or two while the category's is rotated."""
 
-    categories: dict[Category, Secret[bytes]]
+    categories: dict[Category, dict[int, Secret[bytes]]]
 
 
 class TenantKeys:
@@ -70,13 +79,13 @@ class TenantKeys:
 
     def __init__(
         self,
-        root: Secret[bytes],
+        roots: RootKeys,
         rows: KmsKeyRows,
         slots: ErasableSlots,
         custodians: Custodians,
         clock: Clock,
     ) -> None:
-        self._root = root
+        self._roots = roots
         self._rows = rows
         self._slots = slots
         self._custodians = custodians
@@ -87,24 +96,41 @@ class TenantKeys:
 
     async def make(self, tenant: bytes) -> None:
         """Make a tenant's key and its category keys, wrapped under the root key alone."""
-        secret = os.urandom(KEY_BYTES)
-        slot = (await asyncio.to_thread(self._slots.write_many, [secret]))[0]
+        secrets, slots = await self.new_slots(1 + len(KEYED_CATEGORIES))
         key = os.urandom(KEY_BYTES)
-        wrapper = category_wrapper(key)
-        categories = {
-            category.value: wrapper.wrap(os.urandom(KEY_BYTES), category_path(tenant, category))
-            for category in KEYED_CATEGORIES
-        }
-        wrapped = self._outer(tenant, secret).wrap(key, tenant_path(tenant, ""))
-        await self._rows.add_tenant(TenantKeyRow(tenant, slot, wrapped, ""), categories, self._clock.now_ms())
+        categories = [
+            wrap_category(key, tenant, category.value, 1, os.urandom(KEY_BYTES), secrets[place], slots[place])
+            for place, category in enumerate(KEYED_CATEGORIES, 1)
+        ]
+        row = self.wrap_outer(TenantKeyRow(tenant, slots[0], b"", ""), key, secrets[0])
+        await self._rows.add_tenant(row, categories, self._clock.now_ms())
 
-    def held(self, tenant: bytes, category: Category) -> bytes | None:
-        """Return a category's key if it is in memory."""
+    async def new_slots(self, count: int) -> tuple[list[bytes], list[int]]:
+        """Fill slots with fresh secrets, durably; return the secrets and the slots."""
+        secrets = [os.urandom(KEY_BYTES) for _ in range(count)]
+        return secrets, list(await asyncio.to_thread(self._slots.write_many, secrets))
+
+    def newest(self, tenant: bytes, category: Category) -> CategoryKey | None:
+        """Return the newest generation of a category's key if it is in memory."""
         found = self._held.get(tenant)
         if found is None:
             return None
         self._held.move_to_end(tenant)
-        return found.categories[category].reveal()
+        generation = max(found.categories[category])
+        return CategoryKey(generation, found.categories[category][generation])
+
+    def held(self, tenant: bytes, category: Category, generation: int) -> bytes | None:
+        """Return a generation of a category's key if the tenant's keys are in memory.
+
+        IntegrityError if they are and this generation is none of them.
+        """
+        found = self._held.get(tenant)
+        if found is None:
+            return None
+        self._held.move_to_end(tenant)
+        if generation not in found.categories[category]:
+            raise IntegrityError("a key is wrapped under a generation that is not there")
+        return found.categories[category][generation].reveal()
 
     async def load(self, tenant: bytes) -> None:
         """Bring a tenant's keys into memory. It may wait for a custodian: call it without holding a lock.
@@ -121,40 +147,68 @@ class TenantKeys:
 
     async def tenant_key(self, row: TenantKeyRow) -> bytes:
         """Unwrap a tenant's key; NotFoundError if it was destroyed."""
-        inner = self._outer(row.tenant, self._slot_secret(row)).unwrap(
-            row.wrapped, tenant_path(row.tenant, row.custody)
-        )
+        inner = self.unwrap_outer(row)
         if not row.custody:
             return inner
         return await (await self._custodians.seal(row.custody)).unwrap(row.tenant, inner)
+
+    async def wrap_tenant(self, row: TenantKeyRow, key: bytes, slot_secret: bytes) -> TenantKeyRow:
+        """Wrap a tenant's key under its custodian's, if it has one, and the newest root key."""
+        if row.custody:
+            key = await (await self._custodians.seal(row.custody)).wrap(row.tenant, key)
+        return self.wrap_outer(row, key, slot_secret)
+
+    def unwrap_outer(self, row: TenantKeyRow) -> bytes:
+        """Take the root key's wrap off: what is inside may still be under a custodian's key."""
+        secret = self._slots.read_many([row.slot])[0]
+        if secret is None:
+            raise NotFoundError("the tenant's keys were destroyed")
+        return self._outer(row, secret).unwrap(row.wrapped, tenant_path(row.tenant, row.custody))
+
+    def wrap_outer(self, row: TenantKeyRow, inner: bytes, slot_secret: bytes) -> TenantKeyRow:
+        """Return the row with what is inside wrapped under the newest root key."""
+        row = row._replace(root=self._roots.current)
+        wrapped = self._outer(row, slot_secret).wrap(inner, tenant_path(row.tenant, row.custody))
+        return row._replace(wrapped=wrapped)
+
+    def rewrap_outer(self, row: TenantKeyRow) -> TenantKeyRow | None:
+        """Return the row under the newest root key; None if the tenant's keys were destroyed meanwhile."""
+        secret = self._slots.read_many([row.slot])[0]
+        return None if secret is None else self.wrap_outer(row, self.unwrap_outer(row), secret)
 
     def forget(self, tenant: bytes) -> None:
         """Drop a tenant's keys from memory, and whatever is being read of them now."""
         self._forgotten += 1
         self._held.pop(tenant, None)
 
-    async def _unwrap_categories(self, tenant: bytes) -> dict[Category, Secret[bytes]]:
+    async def _unwrap_categories(self, tenant: bytes) -> dict[Category, dict[int, Secret[bytes]]]:
         row = await self._rows.tenant(tenant)
         if row is None:
             raise NotFoundError("the tenant has no keys, or they were destroyed")
-        wrapper = category_wrapper(await self.tenant_key(row))
-        keys = {}
-        for category in KEYED_CATEGORIES:
-            wrapped = await self._rows.category(tenant, category.value)
-            if wrapped is None:
-                raise IntegrityError("a category key of a tenant is missing")
-            keys[category] = Secret(wrapper.unwrap(wrapped, category_path(tenant, category)))
+        found = self.unwrap_categories(
+            await self.tenant_key(row), tenant, await self._rows.categories(tenant)
+        )
+        if not all(found[category] for category in KEYED_CATEGORIES):
+            raise IntegrityError("a category key of a tenant is missing")
+        return found
+
+    def unwrap_categories(
+        self, tenant_key: bytes, tenant: bytes, rows: Sequence[CategoryKeyRow]
+    ) -> dict[Category, dict[int, Secret[bytes]]]:
+        """Unwrap a tenant's category keys; NotFoundError if one was destroyed."""
+        keys: dict[Category, dict[int, Secret[bytes]]] = {category: {} for category in KEYED_CATEGORIES}
+        for row in rows:
+            secret = None if row.slot is None else self._slots.read_many([row.slot])[0]
+            if row.slot is not None and secret is None:
+                raise NotFoundError("the tenant's keys were destroyed")
+            wrapper = category_wrapper(tenant_key, tenant, row.category, row.generation, secret)
+            path = category_path(tenant, row.category, None if secret is None else row.generation)
+            keys[Category(row.category)][row.generation] = Secret(wrapper.unwrap(row.wrapped, path))
         return keys
 
-    def _outer(self, tenant: bytes, slot_secret: bytes) -> Wrapper:
-        path = context("tenant wrapping", tenant)
-        return Wrapper(subkey(self._root.reveal(), path, slot_secret))
-
-    def _slot_secret(self, row: TenantKeyRow) -> bytes:
-        secret = self._slots.read_many([row.slot])[0]
-        if secret is None:
-            raise NotFoundError("the tenant's keys were destroyed")
-        return secret
+    def _outer(self, row: TenantKeyRow, slot_secret: bytes) -> Wrapper:
+        path = context("tenant wrapping", row.tenant)
+        return Wrapper(subkey(self._roots.key(row.root), path, slot_secret))
 
 
 def tenant_path(tenant: bytes, custody: str) -> bytes:
@@ -162,11 +216,34 @@ def tenant_path(tenant: bytes, custody: str) -> bytes:
     return context("tenant key", tenant, custody) if custody else context("tenant key", tenant)
 
 
-def category_wrapper(tenant_key: bytes) -> Wrapper:
-    """Return what wraps a tenant's category keys."""
-    return Wrapper(subkey(tenant_key, context("category wrapping")))
+def wrap_category(  # noqa: PLR0917 - a key's path in its order
+    tenant_key: bytes,
+    tenant: bytes,
+    category: str,
+    generation: int,
+    key: bytes,
+    slot_secret: bytes,
+    slot: int,
+) -> CategoryKeyRow:
+    """Wrap a generation of a category's key under the tenant's and its slot."""
+    wrapper = category_wrapper(tenant_key, tenant, category, generation, slot_secret)
+    wrapped = wrapper.wrap(key, category_path(tenant, category, generation))
+    return CategoryKeyRow(category, generation, slot, wrapped)
 
 
-def category_path(tenant: bytes, category: Category) -> bytes:
-    """Return what a wrapped category key is bound to."""
-    return context("category key", tenant, category.value)
+def category_wrapper(
+    tenant_key: bytes, tenant: bytes, category: str, generation: int, slot_secret: bytes | None
+) -> Wrapper:
+    """Return what wraps a generation of a category's key; without a slot, as all once were."""
+    if slot_secret is None:
+        return Wrapper(subkey(tenant_key, context("category wrapping")))
+    return Wrapper(
+        subkey(tenant_key, context("category wrapping", tenant, category, generation), slot_secret)
+    )
+
+
+def category_path(tenant: bytes, category: str, generation: int | None) -> bytes:
+    """Return what a wrapped category key is bound to; without a generation, as all once were."""
+    if generation is None:
+        return context("category key", tenant, category)
+    return context("category key", tenant, category, generation)

@@ -1,0 +1,95 @@
+"""What every kind of rotation works with, and the end that all have in common."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from postkeep.base.clock import Clock
+from postkeep.base.ids import NOBODY, new_id
+from postkeep.base.secret import Secret
+from postkeep.services.kms.hierarchy import Hierarchy
+from postkeep.services.kms.root_generations import RootKeys
+from postkeep.services.kms.signing import NamedKeys
+from postkeep.services.kms.tenants import TenantKeys
+from postkeep.services.kms.witness import StoreWitness
+from postkeep.stores.kms_installation import KmsInstallationRows
+from postkeep.stores.kms_keys import KmsKeyRows
+from postkeep.stores.kms_rotations import KmsRotationRows, RotationRow
+from postkeep.stores.slots import ErasableSlots
+
+BATCH_ROWS: Final = 1_000
+"""Rows wrapped anew in one transaction: 40 ms of work, so that little is done twice after a crash."""
+TURN: Final = 32
+"""Rows wrapped anew before other callers get their turn: about 1 ms."""
+
+REWRAPPING, SEALING, ERASING = "rewrapping", "sealing", "erasing"
+"""Phases: rows are taken to the new key; epochs are sealed to it; the old key is being destroyed."""
+
+
+class RootHolder(Protocol):
+    """The root key as it is sealed; `RootCustody` is one."""
+
+    @property
+    def root(self) -> Secret[bytes]:
+        """The root key."""
+
+    async def replace(self, root: Secret[bytes]) -> None:
+        """Seal another root key in the place of the present one, durably, and destroy what sealed that."""
+
+
+RootHeir = Callable[[Secret[bytes], Secret[bytes]], Awaitable[None]]
+"""Told (old, new) before the seal takes a new root key: wraps under the new one, beside the old, what hangs on
+the sealed root key itself. It may be told the same again after a crash."""
+
+
+@dataclass(frozen=True, slots=True)
+class RotationParts:
+    """The key store, as rotations see it."""
+
+    custody: RootHolder
+    roots: RootKeys
+    named: NamedKeys
+    installation: KmsInstallationRows
+    tenants: TenantKeys
+    hierarchy: Hierarchy
+    rows: KmsKeyRows
+    rotations: KmsRotationRows
+    slots: ErasableSlots
+    witness: StoreWitness
+    clock: Clock
+    heirs: list[RootHeir] = field(default_factory=list)
+
+    def new_row(  # noqa: PLR0917 - a row's fields in the row's order
+        self,
+        kind: str,
+        old: int,
+        phase: str,
+        tenant: bytes = NOBODY,
+        principal: bytes = NOBODY,
+        category: str = "",
+        old_slot: int | None = None,
+    ) -> RotationRow:
+        """Name a rotation from one generation to the next."""
+        now_ms = self.clock.now_ms()
+        return RotationRow(
+            new_id(),
+            kind,
+            tenant,
+            principal,
+            category,
+            old,
+            old + 1,
+            phase,
+            old_slot,
+            b"",
+            0,
+            0,
+            now_ms,
+            None,
+        )
+
+    async def erase_old(self, row: RotationRow) -> None:
+        """Destroy what the old generation can't be opened without; again and again does no harm."""
+        if row.old_slot is not None:
+            await asyncio.to_thread(self.slots.erase_many, [row.old_slot])
