@@ -23,6 +23,7 @@ from postkeep.services.ledger.api import Append
 from postkeep.services.ledger.client import LedgerClient
 from postkeep.services.ledger.journal import Journal
 from postkeep.services.ledger.service import LedgerService
+from postkeep.services.ledger.tenants import TenantBook
 from postkeep.services.ledger.trail import Trail
 from postkeep.stores.ledger_log import LedgerLog
 from postkeep.tickets.channel import Link, Server
@@ -76,7 +77,10 @@ def _serve(path: Path, key: Ed25519PrivateKey, parent: Connection) -> None:
         log = LedgerLog(path / "ledger")
         journal = Journal(log, "ledger-1.aaaa", SystemClock())
         await journal.open()
-        service = LedgerService(log, journal, "bench/ledger", anchors)
+        tenants = TenantBook(path / "ledger", log, journal)
+        await tenants.open()
+        following = asyncio.create_task(tenants.run())
+        service = LedgerService(log, journal, "bench/ledger", anchors, tenants)
         server = Server(identity, anchors, "ledger", service.handlers(), RevocationView(), lambda _: None)
         await server.serve_unix(path / "ledger.sock")
         before = resource.getrusage(resource.RUSAGE_SELF)
@@ -86,6 +90,8 @@ def _serve(path: Path, key: Ed25519PrivateKey, parent: Connection) -> None:
         parent.send(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
         await asyncio.get_running_loop().run_in_executor(None, parent.recv)
         await server.close()
+        following.cancel()
+        await tenants.close()
         await journal.close()
 
     uvloop.run(run())

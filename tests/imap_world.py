@@ -37,6 +37,7 @@ from postkeep.services.kms.root import FileSeal
 from postkeep.services.ledger.client import LedgerClient
 from postkeep.services.ledger.journal import Journal
 from postkeep.services.ledger.service import LedgerService
+from postkeep.services.ledger.tenants import TenantBook
 from postkeep.services.ledger.trail import Trail
 from postkeep.services.vault import api as vault_api
 from postkeep.services.vault.client import VaultClient
@@ -139,7 +140,10 @@ class World:
         await journal.open()
         self.stack.push_async_callback(journal.close)
         origin = await journal.run(log.origin, "test.example/ledger")
-        service = LedgerService(log, journal, origin, self.anchors)
+        tenants = TenantBook(self.directory / "ledger", log, journal)
+        await tenants.open()
+        self.stack.push_async_callback(tenants.close)
+        service = LedgerService(log, journal, origin, self.anchors, tenants)
         await self.serve("ledger", service.handlers(), self.module("ledger"))
 
     async def _start_kms(self) -> None:

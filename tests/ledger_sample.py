@@ -13,6 +13,7 @@ from postkeep.crypto import note
 from postkeep.model.audit import AuditEvent, EventName
 from postkeep.services.ledger.journal import Journal
 from postkeep.services.ledger.service import LedgerService
+from postkeep.services.ledger.tenants import TenantBook
 from postkeep.stores.ledger_log import LedgerLog
 from postkeep.tickets.channel import Link, Refusal, Server
 from postkeep.tickets.identity import Anchors, ModuleIdentity
@@ -88,7 +89,9 @@ class World:
         self.log = LedgerLog(self.directory / "ledger")
         self.journal = Journal(self.log, "ledger-1.zz", SystemClock())
         await self.journal.open()
-        service = LedgerService(self.log, self.journal, ORIGIN, self.anchors)
+        self.tenants = TenantBook(self.directory / "ledger", self.log, self.journal)
+        await self.tenants.open()
+        service = LedgerService(self.log, self.journal, ORIGIN, self.anchors, self.tenants)
         identity = self.identity("ledger", "ledger-1.zz")
         self.server = Server(
             identity,
@@ -102,6 +105,7 @@ class World:
 
     async def stop(self) -> None:
         await self.server.close()
+        await self.tenants.close()
         await self.journal.close()
 
     async def close_links(self) -> None:

@@ -35,6 +35,7 @@ from postkeep.services.ledger.api import Entries
 from postkeep.services.ledger.client import LedgerClient
 from postkeep.services.ledger.journal import Journal
 from postkeep.services.ledger.service import LedgerService
+from postkeep.services.ledger.tenants import TenantBook
 from postkeep.services.ledger.trail import Trail
 from postkeep.stores.ledger_log import LedgerLog
 from postkeep.stores.postgres import load_migrations, migrate, open_pool
@@ -77,7 +78,10 @@ class Node:
         await journal.open()
         self.ledger_stack.push_async_callback(journal.close)
         origin = await journal.run(self.log.origin, "test.example/ledger")
-        service = LedgerService(self.log, journal, origin, self.anchors)
+        self.tenants = TenantBook(self.directory / "ledger", self.log, journal)
+        await self.tenants.open()
+        self.ledger_stack.push_async_callback(self.tenants.close)
+        service = LedgerService(self.log, journal, origin, self.anchors, self.tenants)
         identity = self.module("ledger")
         server = Server(
             identity, self.anchors, "ledger", service.handlers(), RevocationView(), lambda _refusal: None

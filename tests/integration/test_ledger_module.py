@@ -63,7 +63,12 @@ def test_the_module_serves_and_records_what_it_refuses(tmp_path: Path, place: st
     log.open()
     told = [msgspec.json.decode(entry, type=AuditEvent) for entry in log.read(0, 9)]
     log.close()
-    assert [event.event for event in told] == [EventName.READ, EventName.READ, EventName.ACCESS_REFUSE]
+    assert [event.event for event in told] == [
+        EventName.READ,
+        EventName.READ,
+        EventName.ACCESS_REFUSE,
+        EventName.LEDGER_ANCHOR,  # of the tenant's log, in parting
+    ]
     refusal = told[2]
     assert (refusal.source, refusal.instance) == ("ledger-0.ab", "imap-1.aa")
     assert refusal.method == "ledger.entries"

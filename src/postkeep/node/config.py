@@ -54,6 +54,8 @@ class KeyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How a first root key is sealed: `file` (development; the default), `passphrase` or `pkcs11`. Afterwards
     the node knows it; a line that says otherwise keeps it from starting."""
     pkcs11: TokenConfig = TokenConfig()
+    ticket_days: float = 30.0
+    """How old the key that tickets are signed with may grow before the next one takes its place."""
 
 
 class MxConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -97,6 +99,15 @@ class CategoryConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A directory for its files (on a disk of its own, if you like); empty: under the data directory."""
 
 
+class LedgerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The ledger."""
+
+    heartbeat_seconds: float = 60.0
+    """How often each module tells the ledger that it lives; 0: never."""
+    anchor_seconds: float = 30.0
+    """How long a tenant's log that has grown may wait until its head is anchored and signed."""
+
+
 class LogConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the logs look like."""
 
@@ -115,6 +126,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mx: MxConfig = MxConfig()
     relay: RelayConfig = RelayConfig()
     log: LogConfig = LogConfig()
+    ledger: LedgerConfig = LedgerConfig()
     categories: dict[str, CategoryConfig] = {}
 
 

@@ -1,6 +1,7 @@
 """Builds the ledger module: the log on disk, its one writer, its handlers on the channel. It calls nobody."""
 
 import asyncio
+import contextlib
 import re
 import secrets
 import socket
@@ -17,6 +18,7 @@ from postkeep.model.categories import Category
 from postkeep.node.context import ModuleContext
 from postkeep.services.ledger.journal import Journal
 from postkeep.services.ledger.service import LedgerService
+from postkeep.services.ledger.tenants import TenantBook
 from postkeep.services.ledger.trail import refusal_fields
 from postkeep.stores.ledger_log import LedgerLog
 from postkeep.tickets.channel import Refusal, Server
@@ -78,11 +80,15 @@ async def run(context: ModuleContext) -> None:
     journal = Journal(log, context.instance, clock)
     await journal.open()
     origin = await journal.run(log.origin, new_origin(context.config.node.hostname))
-    service = LedgerService(log, journal, origin, context.anchors)
+    tenants = TenantBook(log_directory(context), log, journal, context.config.ledger.anchor_seconds)
+    await tenants.open()
+    service = LedgerService(log, journal, origin, context.anchors, tenants)
     refusals = _Refusals(journal)
     server = Server(
         context.identity, context.anchors, "ledger", service.handlers(), RevocationView(), refusals, clock
     )
+    following = asyncio.create_task(tenants.run(), name="ledger tenants")
+    following.add_done_callback(lambda done: None if done.cancelled() else context.stop.set())
     try:
         await server.serve_unix(context.run_dir / "ledger.sock")
         context.ready()
@@ -90,4 +96,8 @@ async def run(context: ModuleContext) -> None:
     finally:
         await server.close()
         await refusals.close()
+        following.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await following
+        await tenants.close()
         await journal.close()

@@ -16,6 +16,7 @@ from postkeep.crypto.merkle import HASH_BYTES, verify_consistency
 from postkeep.crypto.note import Checkpoint
 from postkeep.model.audit import EventName
 from postkeep.services.kms.signing import LedgerSigner
+from postkeep.services.kms.tenant_heads import TenantLedger, sign_tenant_heads
 from postkeep.services.ledger.api import Consistency, Done, Proof, PublishCheckpoint, TreeHead
 from postkeep.services.ledger.trail import Trail
 from postkeep.stores.kms_installation import KmsInstallationRows, SignedHead
@@ -26,7 +27,7 @@ INTERVAL_SECONDS: Final = 1.0
 _log = structlog.get_logger(__name__)
 
 
-class Ledger(Protocol):
+class Ledger(TenantLedger, Protocol):
     """What is asked of the ledger; `LedgerClient` is one."""
 
     async def head(self) -> TreeHead:
@@ -90,6 +91,7 @@ class Checkpointer:
         while not self.alarm:
             try:
                 await self.step()
+                await self.sign_tenants()
             except PostkeepError as error:
                 _log.info("checkpoint_delayed", code=error.code, detail=error.detail)
             await asyncio.sleep(INTERVAL_SECONDS)
@@ -114,6 +116,20 @@ class Checkpointer:
         self._keep(note)
         await self._ledger.publish_checkpoint(PublishCheckpoint(note))
         self._published = last
+
+    async def sign_tenants(self) -> None:
+        """Sign heads of tenants' logs that stand in the tree signed last.
+
+        IntegrityError, after the alarm, where the ledger shows one that does not.
+        """
+        last = self._published
+        if last is None:
+            return
+        try:
+            await sign_tenant_heads(self._ledger, self._key, last)
+        except IntegrityError as error:
+            self._raise_alarm(error, TreeHead(last.origin, last.size, last.root))
+            raise
 
     async def _accept(self, head: TreeHead) -> None:
         """Check a head and remember it durably: only what is remembered is ever signed."""

@@ -101,5 +101,46 @@ class KeyState(msgspec.Struct, frozen=True):
     index: int
 
 
+class TenantHeads(msgspec.Struct, frozen=True):
+    """`ledger.tenant_heads`: heads of tenants' logs that are anchored and not signed yet.
+
+    Anchored in the installation's log of `size` entries, at most `count` of them.
+    """
+
+    size: int
+    count: int
+
+
+class AnchoredHead(msgspec.Struct, frozen=True):
+    """A tenant's log, and the proof that its head stands in the installation's log."""
+
+    tenant: str
+    index: int
+    """Where the anchor stands."""
+    entry: bytes
+    """The anchor: the JSON of an event `ledger.anchor`."""
+    proof: list[bytes]
+    """Inclusion of the entry in the installation's tree of the size asked for."""
+
+
+class AnchoredHeads(msgspec.Struct, frozen=True):
+    """The heads, those that wait longest first."""
+
+    heads: list[AnchoredHead]
+
+
+class TenantCheckpoint(msgspec.Struct, frozen=True):
+    """A signed checkpoint of a tenant's log."""
+
+    tenant: str
+    note: bytes
+
+
+class PublishTenantCheckpoints(msgspec.Struct, frozen=True):
+    """`ledger.publish_tenant_checkpoints`: store checkpoints of tenants' logs that kms has signed."""
+
+    checkpoints: list[TenantCheckpoint]
+
+
 class Done(msgspec.Struct, frozen=True):
     """The call has done its work and has nothing else to say."""

@@ -68,6 +68,14 @@ class LedgerClient:
         """Return the highest state of the key store that the log tells of."""
         return await self._link.call("ledger.last_key_state", api.LastKeyState(), api.KeyState)
 
+    async def tenant_heads(self, request: api.TenantHeads) -> api.AnchoredHeads:
+        """Return heads of tenants' logs that wait for a signature."""
+        return await self._link.call("ledger.tenant_heads", request, api.AnchoredHeads)
+
+    async def publish_tenant_checkpoints(self, request: api.PublishTenantCheckpoints) -> api.Done:
+        """Store signed checkpoints of tenants' logs."""
+        return await self._link.call("ledger.publish_tenant_checkpoints", request, api.Done)
+
     async def publish_checkpoint(self, request: api.PublishCheckpoint, *, ticket: bytes = b"") -> api.Done:
         """Store a signed checkpoint; refused unless it fits the tree."""
         return await self._link.call("ledger.publish_checkpoint", request, api.Done, ticket=ticket)

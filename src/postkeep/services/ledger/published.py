@@ -17,6 +17,13 @@ RECENT_CHECKPOINTS_MAX: Final = 256  # notes in memory, 1 MB: a witness answers 
 COSIGNATURES_MAX: Final = 32  # lines in one call
 
 
+def open_own(note: bytes, origin: str, key: bytes, mldsa_key: bytes) -> Checkpoint:
+    """Return the checkpoint in a note that kms has signed; where `mldsa_key` is empty by Ed25519 alone."""
+    if mldsa_key:
+        return open_both(note, origin, key, mldsa_key)
+    return open_checkpoint(note, origin, key)
+
+
 class Published:
     """Publishes checkpoints of a log, and adds witnesses' lines to them."""
 
@@ -24,12 +31,6 @@ class Published:
         self._log = log
         self._origin = origin
         self._recent: OrderedDict[int, bytes] = OrderedDict()
-
-    def open(self, note: bytes, key: bytes, mldsa_key: bytes) -> Checkpoint:
-        """Return the checkpoint in a note that kms has signed; without `mldsa_key` by Ed25519 alone."""
-        if mldsa_key:
-            return open_both(note, self._origin, key, mldsa_key)
-        return open_checkpoint(note, self._origin, key)
 
     def publish(self, checkpoint: Checkpoint, note: bytes) -> None:
         """Store a signed checkpoint; ConflictError unless it fits the log and what was published before."""

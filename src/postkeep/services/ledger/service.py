@@ -9,20 +9,26 @@ from postkeep.base.errors import InvalidInputError, LimitError, UnavailableError
 from postkeep.crypto import merkle
 from postkeep.services.ledger import api
 from postkeep.services.ledger.journal import Journal
-from postkeep.services.ledger.published import Published
+from postkeep.services.ledger.published import Published, open_own
+from postkeep.services.ledger.tenants import TenantBook
 from postkeep.stores.ledger_log import LedgerLog
+from postkeep.stores.ledger_tenants import Anchor, tenant_origin
 from postkeep.tickets.channel import Handler
 from postkeep.tickets.clear import Grant
 from postkeep.tickets.identity import Anchors
 
 APPEND_EVENTS_MAX: Final = 4_096  # events in one call; a trail sends 512
+TENANT_HEADS_MAX: Final = 256  # tenants' heads in one answer: some 150 KB with their proofs
 
 
 class LedgerService:
     """Serves one log under one origin."""
 
-    def __init__(self, log: LedgerLog, journal: Journal, origin: str, anchors: Anchors) -> None:
+    def __init__(
+        self, log: LedgerLog, journal: Journal, origin: str, anchors: Anchors, tenants: TenantBook
+    ) -> None:
         self._log = log
+        self._tenants = tenants
         self._journal = journal
         self._origin = origin
         self._anchors = anchors
@@ -40,6 +46,11 @@ class LedgerService:
             "ledger.add_cosignatures": (api.AddCosignatures, self.add_cosignatures),
             "ledger.checkpoint": (api.LastCheckpoint, self.checkpoint),
             "ledger.last_key_state": (api.LastKeyState, self.last_key_state),
+            "ledger.tenant_heads": (api.TenantHeads, self.tenant_heads),
+            "ledger.publish_tenant_checkpoints": (
+                api.PublishTenantCheckpoints,
+                self.publish_tenant_checkpoints,
+            ),
         }
         return table
 
@@ -78,7 +89,7 @@ class LedgerService:
         key = self._anchors.ledger
         if not key:
             raise UnavailableError("the key for checkpoints is not known yet")
-        checkpoint = self._published.open(request.note, key, self._anchors.ledger_mldsa44)
+        checkpoint = open_own(request.note, self._origin, key, self._anchors.ledger_mldsa44)
         await self._journal.run(self._published.publish, checkpoint, request.note)
         return api.Done()
 
@@ -94,6 +105,37 @@ class LedgerService:
     async def last_key_state(self, _grant: Grant, _request: api.LastKeyState) -> api.KeyState:
         """Say how far the key store has come, as the log tells."""
         return api.KeyState(*await self._journal.run(self._journal.key_state))
+
+    async def tenant_heads(self, _grant: Grant, request: api.TenantHeads) -> api.AnchoredHeads:
+        """Show heads of tenants' logs that wait for a signature, each with the proof of its anchor."""
+        if request.size > self._log.size or request.count < 0:
+            raise InvalidInputError("the log is not that long")
+        waiting = self._tenants.unsigned(request.size, min(request.count, TENANT_HEADS_MAX))
+        return await self._journal.run(self._anchored_heads, waiting, request.size)
+
+    def _anchored_heads(self, waiting: list[tuple[str, Anchor]], size: int) -> api.AnchoredHeads:
+        heads = []
+        for tenant, anchor in waiting:
+            entry = self._log.read(anchor.entry, 1)[0]
+            proof = merkle.inclusion_proof(anchor.entry, size, self._log.node)
+            heads.append(api.AnchoredHead(tenant, anchor.entry, entry, proof))
+        return api.AnchoredHeads(heads)
+
+    async def publish_tenant_checkpoints(
+        self, _grant: Grant, request: api.PublishTenantCheckpoints
+    ) -> api.Done:
+        """Store checkpoints of tenants' logs that kms has signed."""
+        key = self._anchors.ledger
+        if not key:
+            raise UnavailableError("the key for checkpoints is not known yet")
+        for item in request.checkpoints:
+            origin = tenant_origin(self._origin, item.tenant)
+            checkpoint = open_own(item.note, origin, key, self._anchors.ledger_mldsa44)
+            try:
+                await self._tenants.publish(item.tenant, checkpoint.size, item.note)
+            except OSError as error:
+                raise UnavailableError(f"it can not be written: errno {error.errno}") from error
+        return api.Done()
 
     def _head(self) -> api.TreeHead:
         size = self._log.size
