@@ -12,12 +12,9 @@ from postkeep.crypto.wrap import KEY_BYTES
 from postkeep.services.kms.checkpoints import Checkpointer, Ledger
 from postkeep.services.kms.hierarchy import Hierarchy
 from postkeep.services.kms.root import RootSeal, unseal_root
-<<<<<<< HEAD
-from postkeep.services.kms.root_generations import open_root_keys
-=======
 from postkeep.services.kms.root_change import Hold, RootCustody, RootSeals, settle
 from postkeep.services.kms.root_desk import RootDesk
->>>>>>> theirs
+from postkeep.services.kms.root_generations import open_root_keys
 from postkeep.services.kms.service import KmsService
 from postkeep.services.kms.signing import NamedKeys, SigningKeys, open_signing_keys
 from postkeep.services.kms.tenants import NoCustodians, TenantKeys
@@ -75,22 +72,11 @@ async def open_kms(
     (`bad_configuration`) with a text for the operator where that can't be.
     """
     installation = KmsInstallationRows(pool)
-<<<<<<< HEAD
-    root = await unseal_root(seal, installation)
-=======
     seals = seals or RootSeals(state_dir or slots_dir)
     secret = seals.secret_that_counts(held)
     root = await unseal_root(seal or seals.current(secret), installation)
     await asyncio.to_thread(settle, seals.state_dir, hold)
     custody = RootCustody(seals, root, secret, hold)
-    named = NamedKeys(root, installation, clock)
-    signing = await open_signing_keys(named, clock)
-    tls = await open_tls(named, hostname, own_tls, clock)
-    checkpointer = Checkpointer(
-        ledger, installation, signing.ledger, trail, partial(keep_checkpoint, state_dir or slots_dir)
-    )
-    await checkpointer.load()
->>>>>>> theirs
     slots = ErasableSlots(slots_dir / SLOTS_NAME, KEY_BYTES)
     try:
         rows = KmsKeyRows(pool)

@@ -20,13 +20,9 @@ from postkeep.model.ticket import TicketKind
 from postkeep.services.kms import api, metrics
 from postkeep.services.kms.checkpoints import Checkpointer
 from postkeep.services.kms.epochs import EPOCHS_PER_CALL_MAX, EpochOpener
-<<<<<<< HEAD
 from postkeep.services.kms.hierarchy import Hierarchy
 from postkeep.services.kms.principals import PrincipalKeys
-=======
-from postkeep.services.kms.hierarchy import Hierarchy, PrincipalKeys
 from postkeep.services.kms.root_desk import RootDesk
->>>>>>> theirs
 from postkeep.services.kms.signing import SigningKeys
 from postkeep.services.kms.ticket_keys import TicketKeys
 from postkeep.services.kms.tls import TlsIdentity
