@@ -218,7 +218,7 @@ def test_an_expected_instance_enrols_once_with_its_secret_and_nobody_else(dsn: s
 
         secret = os.urandom(32)
         digest = hashlib.sha256(secret).digest()
-        office.enrolments.expect("mx", "mx-1.new", digest, os.getuid())
+        office.enrolments.expect("mx", "mx-1.new", digest, os.getuid(), os.getpid())
         identity = await enrol(secret)
         ticket = tokens.read(identity.ticket)[0].ticket
         assert (ticket.module, ticket.instance, ticket.holder) == ("mx", "mx-1.new", identity.thumbprint)
@@ -234,11 +234,11 @@ def test_an_expected_instance_enrols_once_with_its_secret_and_nobody_else(dsn: s
         ]
         for expectation, given, module in refused:
             if expectation is not None:
-                office.enrolments.expect("mx", "mx-1.new", expectation, os.getuid())
+                office.enrolments.expect("mx", "mx-1.new", expectation, os.getuid(), os.getpid())
             with pytest.raises(RefusedError) as caught:
                 await enrol(given, module=module)
             assert caught.value.code == "refused.enrolment"
-        office.enrolments.expect("mx", "mx-1.new", digest, os.getuid() + 1)
+        office.enrolments.expect("mx", "mx-1.new", digest, os.getuid() + 1, os.getpid())
         with pytest.raises(RefusedError):
             await enrol(secret)
         told = office.events.named(EventName.TICKET_REFUSE)

@@ -22,6 +22,8 @@ class Expectation:
     """SHA-256 of the one-time secret: who only expects it can't enrol with it."""
     uid: int
     """The user id that the instance's process runs as: what the authority's socket must see."""
+    pid: int
+    """The process that the supervisor forked for it, the same way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +49,18 @@ class ModuleContext:
     stop: asyncio.Event
     ready: Callable[[], None]
     publish: Callable[[str, bytes], None]
-    """Hand an anchor to every module (`authority` from the authority; `directory`, `ledger` from kms), or
+    """Hand an anchor to every module (`authority`, `start` from the authority; `directory`, `ledger` from kms), or
     with `ca` (from kms) the installation's CA certificate, PEM, to the operator: it becomes `ca.pem`."""
+    retire: Callable[[bytes, float], None] = lambda _public_key, _seconds: None
+    """authority: have one of its keys, published before, believed for so many seconds more."""
     sockets: Mapping[str, socket.socket] = field(default_factory=dict)
     """Faces: bound and listening sockets by port name (`smtp`, `imaps` ...)."""
     dsn: Secret[str] = field(default_factory=lambda: Secret(""))
     """Keepers: the database login of this start, with this keeper's rights only."""
     on_expectation: Callable[[Callable[[Expectation], None]], None] = lambda _receiver: None
     """authority: register the one that hears which instances may enrol; those known already come at once."""
+    on_departure: Callable[[Callable[[str], None]], None] = lambda _receiver: None
+    """authority: register the one that hears of instances that have ended: nobody may enrol as them now."""
     on_database_refusal: Callable[[Callable[[str], None]], None] = lambda _receiver: None
     """steward: register the one that hears of logins which the database refused."""
     root_secrets: tuple[Secret[bytes], ...] = field(default_factory=lambda: (Secret(b""),))

@@ -56,6 +56,8 @@ class Grant:
     level: int = 0
     root_ticket_id: str = ""
     """The ticket that the authority signed; differs from `ticket_id` after narrowing."""
+    certificate: str = ""
+    """The one that the module was enrolled with, as in its ticket."""
     rule: str = ""
     """The line of the table of rules that allowed it, for the ledger."""
     request: str = ""
@@ -110,6 +112,7 @@ def grant_module(rule: Rule, peer: Ticket | None, connection: Connection) -> Gra
         categories=frozenset(),
         method=rule.method,
         purpose="",
+        certificate=peer.certificate if peer else "",
         rule=rule.line,
     )
 

@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 
 from postkeep.base.clock import Clock, SystemClock
+from postkeep.base.errors import UnavailableError
 from postkeep.base.ids import ID_BYTES, NOBODY, new_id
 from postkeep.model.categories import Category
 from postkeep.model.ticket import Ticket, TicketKind
@@ -25,17 +26,35 @@ STAFF_SECONDS: Final = 300
 GRANT_SECONDS: Final = 900
 """One approved act. What takes longer asks again: the approvals are counted anew each time."""
 
+TICKET_SECONDS_MAX: Final = max(MODULE_SECONDS, USER_SECONDS, OPERATION_SECONDS, STAFF_SECONDS, GRANT_SECONDS)
+"""What any ticket lives at most: a key is believed so long after it has signed its last."""
+
+
+Signer = Callable[[bytes], bytes]
+
 
 class Mint:
-    """Makes and signs tickets with the authority's key."""
+    """Makes and signs tickets with the authority's keys."""
 
-    def __init__(self, signer: Callable[[bytes], bytes], clock: Clock | None = None) -> None:
+    def __init__(
+        self, signer: Signer | None, clock: Clock | None = None, *, start: Signer | None = None
+    ) -> None:
+        """`signer` signs every ticket; None: it has not come from kms yet, and `start` signs module tickets,
+        which is all that it is believed for."""
         self._signer = signer
+        self._start = start
         self._clock = clock or SystemClock()
 
+    def adopt(self, signer: Signer) -> None:
+        """Sign with another key from now on."""
+        self._signer = signer
+
     def sign(self, ticket: Ticket) -> bytes:
-        """Sign claims as they are."""
-        return tokens.write(ticket, self._signer)
+        """Sign claims as they are; UnavailableError where the key for such a ticket is not there yet."""
+        signer = self._signer or (self._start if ticket.kind is TicketKind.MODULE else None)
+        if signer is None:
+            raise UnavailableError("kms has not given the ticket key yet", code="unavailable.starting")
+        return tokens.write(ticket, signer)
 
     def module(
         self, module: str, instance: str, holder: str, *, certificate: str = ""

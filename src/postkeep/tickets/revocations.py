@@ -10,13 +10,13 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from postkeep.base.errors import RefusedError, UnavailableError
-from postkeep.tickets.mint import MODULE_SECONDS
+from postkeep.tickets.mint import TICKET_SECONDS_MAX
 from postkeep.tickets.verify import CLOCK_SKEW_SECONDS, ShownTicket
 
 STALE_SECONDS: Final = 10.0
 """Without word from the authority for longer, nothing that releases bodies or keys goes on."""
 
-KEPT_MS: Final = (MODULE_SECONDS + 2 * CLOCK_SKEW_SECONDS) * 1000
+KEPT_MS: Final = (TICKET_SECONDS_MAX + 2 * CLOCK_SKEW_SECONDS) * 1000
 """A revocation is forgotten when every ticket issued before it has expired."""
 
 

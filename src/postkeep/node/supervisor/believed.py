@@ -4,6 +4,7 @@ Only root, or the node's own user, can write it: it lies in the data directory i
 """
 
 import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -14,11 +15,13 @@ from postkeep.node.rootfiles import replace_file
 from postkeep.tickets.identity import Anchors
 
 FILE_NAME: Final = "authority.keys"
+NAMES: Final = ("authority", "start")
 
 
-def write(data: Path, public_keys: list[bytes]) -> None:
-    """Write the keys that are believed now."""
-    replace_file(data / FILE_NAME, msgspec.json.encode([key.hex() for key in public_keys]), mode=0o644)
+def write(data: Path, keys: Mapping[str, Iterable[bytes]]) -> None:
+    """Write the keys that are believed now, by what for: `authority`, `start`."""
+    named = {name: [key.hex() for key in keys[name]] for name in NAMES}
+    replace_file(data / FILE_NAME, msgspec.json.encode(named), mode=0o644)
 
 
 def read(data: Path) -> Anchors:
@@ -28,8 +31,10 @@ def read(data: Path) -> Anchors:
     try:
         if path.stat().st_uid not in {0, os.geteuid()}:
             raise UnavailableError("the file of the authority's keys belongs to somebody else")
-        for text in msgspec.json.decode(path.read_bytes(), type=list[str]):
-            anchors.trust("authority", bytes.fromhex(text))
+        for name, keys in msgspec.json.decode(path.read_bytes(), type=dict[str, list[str]]).items():
+            if name in NAMES:
+                for key in keys:
+                    anchors.trust(name, bytes.fromhex(key))
     except (OSError, ValueError, msgspec.MsgspecError) as exc:
         raise UnavailableError("the authority's keys can't be read") from exc
     return anchors

@@ -81,6 +81,7 @@ class _Life:
         self._expected: list[Expectation] = []
         self._on_database_refusal: Callable[[str], None] = lambda _name: None
         self._on_expectation: Callable[[Expectation], None] | None = None
+        self._on_departure: Callable[[str], None] = lambda _instance: None
         self._enrolling = Enrolling(self._identity, self._anchors, birth.run_dir)
         self._log = structlog.get_logger()
 
@@ -148,9 +149,11 @@ class _Life:
             stop=self._stop,
             ready=lambda: self._send(frames.Ready()),
             publish=self._publish,
+            retire=lambda public_key, seconds: self._send(frames.Retire(public_key, seconds)),
             sockets=birth.sockets,
             dsn=self._dsn,
             on_expectation=self._hear_expectations,
+            on_departure=self._hear_departures,
             on_database_refusal=self._hear_refusals,
             root_secrets=self._root_secrets,
             hold_root_secret=lambda step, value: self._send(frames.HoldRootSecret(step, value)),
@@ -166,6 +169,9 @@ class _Life:
         for expectation in self._expected:
             receiver(expectation)
         self._expected.clear()
+
+    def _hear_departures(self, receiver: Callable[[str], None]) -> None:
+        self._on_departure = receiver
 
     def _hear_refusals(self, receiver: Callable[[str], None]) -> None:
         self._on_database_refusal = receiver
@@ -189,7 +195,7 @@ class _Life:
                 os._exit(1)  # the supervisor is gone, and nobody would restart what we need
             self._take(frames.decode_to_child(packet))
 
-    def _take(self, frame: frames.ToChild) -> None:  # noqa: C901 - one case per kind of frame
+    def _take(self, frame: frames.ToChild) -> None:  # noqa: C901, PLR0912 - one case per kind of frame
         match frame:
             case frames.Anchor(name, public_key):
                 self._anchors.trust(name, public_key)
@@ -203,12 +209,15 @@ class _Life:
                 self._root_secrets = tuple(map(Secret, values))
             case frames.Start():
                 self._start.set()
-            case frames.Expect(module, instance, digest, uid):
-                expectation = Expectation(module, instance, digest, uid)
+            case frames.Expect(module, instance, digest, uid, pid):
+                expectation = Expectation(module, instance, digest, uid, pid)
                 if self._on_expectation is None:
                     self._expected.append(expectation)
                 else:
                     self._on_expectation(expectation)
+            case frames.Departed(instance):
+                self._expected = [known for known in self._expected if known.instance != instance]
+                self._on_departure(instance)
             case frames.DatabaseRefusal(name):
                 self._on_database_refusal(name)
             case frames.Stop():

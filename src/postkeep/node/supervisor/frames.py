@@ -10,7 +10,7 @@ FRAME_BYTES_MAX: Final = 160 * 1024
 
 
 class Anchor(msgspec.Struct, frozen=True, tag=True):
-    """Believe this public key (`authority`, `directory`, `ledger`); from a child: tell everyone."""
+    """Believe this public key (`authority`, `start`, `directory`, `ledger`); from a child: tell everyone."""
 
     name: str
     public_key: bytes
@@ -45,12 +45,26 @@ class Start(msgspec.Struct, frozen=True, tag=True):
 
 
 class Expect(msgspec.Struct, frozen=True, tag=True):
-    """To the authority: this instance may enrol once."""
+    """To the authority: this instance may enrol once, from this process."""
 
     module: str
     instance: str
     secret_digest: bytes
     uid: int
+    pid: int
+
+
+class Departed(msgspec.Struct, frozen=True, tag=True):
+    """To the authority: this instance's process has ended; another may get its number."""
+
+    instance: str
+
+
+class Retire(msgspec.Struct, frozen=True, tag=True):
+    """From the authority: believe this key of it for so many seconds more."""
+
+    public_key: bytes
+    seconds: float
 
 
 class DatabaseRefusal(msgspec.Struct, frozen=True, tag=True):
@@ -97,9 +111,19 @@ class HoldRootSecret(msgspec.Struct, frozen=True, tag=True):
 
 
 ToChild = (
-    Anchor | Distrust | Enrolment | Login | RootSecrets | Start | Expect | Stop | AskMetrics | DatabaseRefusal
+    Anchor
+    | Distrust
+    | Enrolment
+    | Login
+    | RootSecrets
+    | Start
+    | Expect
+    | Departed
+    | Stop
+    | AskMetrics
+    | DatabaseRefusal
 )
-FromChild = Anchor | Metrics | Ready | Failed | HoldRootSecret
+FromChild = Anchor | Retire | Metrics | Ready | Failed | HoldRootSecret
 
 _to_child: msgspec.msgpack.Decoder[ToChild] = msgspec.msgpack.Decoder(ToChild)
 _from_child: msgspec.msgpack.Decoder[FromChild] = msgspec.msgpack.Decoder(FromChild)

@@ -36,7 +36,7 @@ START_SECONDS_MAX: Final = 90.0
 EARLY_FAILURES_MAX: Final = 4
 """A node on which one module fails this often before it was ever ready gives up and says why."""
 ANCHOR_OVERLAP_SECONDS: Final = 900.0
-"""How long a former authority's key is believed: longer than any ticket it signed lives."""
+"""How long the start key of a former authority is believed: longer than any module ticket it signed lives."""
 _STOP_SECONDS: Final = {
     Tier.FACE: 3.0,
     Tier.WORKER: 1.0,
@@ -91,6 +91,7 @@ class Supervisor:
         self._errands: dict[int, list[Process]] = {}
         self._anchors: dict[str, list[bytes]] = {
             "authority": [],
+            "start": [],
             "directory": [],
             "ledger": [],
             "ledger-mldsa44": [],
@@ -210,7 +211,9 @@ class Supervisor:
             return
         secret = secrets.token_bytes(32)
         digest = hashlib.sha256(secret).digest()
-        authority.send(frames.Expect(process.slot.module.name, process.instance, digest, process.uid))
+        authority.send(
+            frames.Expect(process.slot.module.name, process.instance, digest, process.uid, process.pid)
+        )
         process.send(frames.Enrolment(secret))
 
     def _give_up_waiting(self, process: Process) -> None:
@@ -244,6 +247,8 @@ class Supervisor:
                 self._became_ready(process)
             case frames.Anchor(name, public_key):
                 self._spread(process, name, public_key)
+            case frames.Retire(public_key, seconds):
+                self._retire(process, public_key, seconds)
             case frames.Failed(code, text, temporary):
                 process.failure = f"{code}: {text}"
                 process.failed_for_now = temporary
@@ -280,6 +285,7 @@ class Supervisor:
 
     _PUBLISHERS: Final = {
         "authority": "authority",
+        "start": "authority",
         "directory": "kms",
         "ledger": "kms",
         "ledger-mldsa44": "kms",
@@ -298,21 +304,30 @@ class Supervisor:
             file = self.layout.data / LEDGER_KEY_FILES[name]
             replace_file(file, public_key.hex().encode() + b"\n", mode=0o644)
         former = [key for key in self._anchors[name] if key != public_key]
-        self._anchors[name] = [*former, public_key] if name == "authority" else [public_key]
+        several = name in believed.NAMES
+        self._anchors[name] = [*former, public_key] if several else [public_key]
         for other in self._processes.values():
             if other is not process:
                 other.send(frames.Anchor(name, public_key))
-        if name == "authority":
-            believed.write(self.layout.data, self._anchors[name])
+        if several:
+            believed.write(self.layout.data, self._anchors)
+        if name == "start":
             for key in former:
                 self._timers.at(time.monotonic() + ANCHOR_OVERLAP_SECONDS, partial(self._distrust, key))
 
+    def _retire(self, process: Process, public_key: bytes, seconds: float) -> None:
+        if process.slot.module.name != "authority":
+            self._log.error("retirement_refused", instance_said=process.instance)
+            return
+        self._timers.at(time.monotonic() + max(0.0, seconds), partial(self._distrust, public_key))
+
     def _distrust(self, public_key: bytes) -> None:
-        if public_key in self._anchors["authority"]:
-            self._anchors["authority"].remove(public_key)
-            believed.write(self.layout.data, self._anchors["authority"])
-            for process in self._processes.values():
-                process.send(frames.Distrust(public_key))
+        for name in believed.NAMES:
+            if public_key in self._anchors[name]:
+                self._anchors[name].remove(public_key)
+                believed.write(self.layout.data, self._anchors)
+                for process in self._processes.values():
+                    process.send(frames.Distrust(public_key))
 
     def _ask_metrics(self, number: int) -> list[str]:
         asked = [process for process in self._processes.values() if process.ready]
@@ -370,6 +385,9 @@ class Supervisor:
         while process.link in self._selector.get_map():
             self._read(process)  # its last words
         process.link.close()
+        for other in self._processes.values():
+            if other.slot.module.name == "authority":
+                other.send(frames.Departed(process.instance))
         if self._stopping:
             self._continue_stopping()
             return

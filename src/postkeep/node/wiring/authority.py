@@ -1,7 +1,7 @@
-"""Builds the authority module: a key of its own, its database, its handlers; the account key comes later.
+"""Builds the authority module: a start key of its own, its database, its handlers; the rest comes from kms.
 
-It is the first keeper that the others need, so it serves enrolment at once, and everything else when kms
-has answered.
+It is the first keeper that the others need, so it serves enrolment at once, with module tickets signed by a
+key that it makes at its start; and everything else when kms has answered with the keys that it keeps.
 """
 
 import asyncio
@@ -21,6 +21,7 @@ from postkeep.model.categories import Category
 from postkeep.node.context import Expectation, ModuleContext
 from postkeep.services.authority.enrolment import Enrolments
 from postkeep.services.authority.feed import FeedLog
+from postkeep.services.authority.keyring import Keyring
 from postkeep.services.authority.passwords import Passwords
 from postkeep.services.authority.service import AuthorityService
 from postkeep.services.authority.state import AuthorityState
@@ -56,9 +57,8 @@ async def run(context: ModuleContext) -> None:
     clock = SystemClock()
     key = Ed25519PrivateKey.generate()
     public_key = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-    mint = Mint(key.sign, clock)
-    context.anchors.trust("authority", public_key)
-    context.publish("authority", public_key)
+    mint = Mint(None, clock, start=key.sign)
+    context.publish("start", public_key)
     _renew_own_ticket(context, mint)
     async with contextlib.AsyncExitStack() as stack:
         ledger_link = _link(context, "ledger")
@@ -68,6 +68,7 @@ async def run(context: ModuleContext) -> None:
         # The whole key, so that an old ticket can still be checked in an investigation.
         trail.note(
             EventName.AUTHORITY_KEY,
+            rule="signs module tickets until kms answers",
             digest=thumbprint(public_key),
             note=public_key.hex(),
         )
@@ -77,6 +78,7 @@ async def run(context: ModuleContext) -> None:
         state = await _open_state(pool, mint, clock, trail, FeedLog(view))
         enrolments = Enrolments()
         context.on_expectation(lambda expectation: _expect(enrolments, expectation))
+        context.on_departure(enrolments.forget)
         passwords = Passwords()
         stack.callback(passwords.close)
         service = AuthorityService(state, enrolments, passwords, context.data_dir.stat().st_uid)
@@ -93,9 +95,19 @@ async def run(context: ModuleContext) -> None:
         unlocked = asyncio.Event()
         kms_link = _link(context, "kms")
         stack.push_async_callback(kms_link.close)
+        kms = KmsClient(kms_link)
+        keyring = Keyring(
+            kms,
+            mint,
+            context.publish,
+            context.retire,
+            lambda event, fields: trail.note(event, **fields),
+            clock,
+        )
         for work in (
             _keep_own_ticket(context, mint),
-            _unlock(state, KmsClient(kms_link), unlocked),
+            _unlock(context, state, kms, keyring, unlocked),
+            _keep_ticket_key(keyring, unlocked, context.config.keys.ticket_days),
             _sweep(service),
         ):
             await stack.enter_async_context(_background(work))
@@ -123,10 +135,13 @@ async def _first_of(unlocked: asyncio.Event, stop: asyncio.Event) -> None:
         wait.cancel()
 
 
-async def _unlock(state: AuthorityState, kms: KmsClient, unlocked: asyncio.Event) -> None:
-    """Ask kms for the account key until it answers."""
+async def _unlock(
+    context: ModuleContext, state: AuthorityState, kms: KmsClient, keyring: Keyring, unlocked: asyncio.Event
+) -> None:
+    """Ask kms for the ticket keys and the account key until it answers."""
     while True:
         try:
+            await keyring.fetch()
             await kms.provision_tenant(ProvisionTenant(NOBODY))
             queue_key = await kms.provision_principal(ProvisionPrincipal(NOBODY, NOBODY, queue=True))
             released = await kms.category_key(CategoryKey(NOBODY, Category.ACCOUNT))
@@ -134,9 +149,16 @@ async def _unlock(state: AuthorityState, kms: KmsClient, unlocked: asyncio.Event
             _log.debug("account_key_awaited", code=error.code)
             await asyncio.sleep(UNLOCK_RETRY_SECONDS)
         else:
+            state.use_keyring(keyring)
             state.unlock(released.key, queue_key)
+            _renew_own_ticket(context, state.mint)
             unlocked.set()
             return
+
+
+async def _keep_ticket_key(keyring: Keyring, unlocked: asyncio.Event, days_max: float) -> None:
+    await unlocked.wait()
+    await keyring.keep(days_max)
 
 
 async def _sweep(service: AuthorityService) -> None:
@@ -161,7 +183,13 @@ async def _keep_own_ticket(context: ModuleContext, mint: Mint) -> None:
 
 
 def _expect(enrolments: Enrolments, expectation: Expectation) -> None:
-    enrolments.expect(expectation.module, expectation.instance, expectation.secret_digest, expectation.uid)
+    enrolments.expect(
+        expectation.module,
+        expectation.instance,
+        expectation.secret_digest,
+        expectation.uid,
+        expectation.pid,
+    )
 
 
 @contextlib.asynccontextmanager

@@ -11,11 +11,14 @@ from postkeep.services.authority.client import AuthorityClient
 from postkeep.services.kms.client import KmsClient
 from postkeep.services.ledger.client import LedgerClient
 from postkeep.services.ledger.trail import Trail, refusal_fields
+from postkeep.services.steward.approvals import Approvals
 from postkeep.services.steward.control import Control
+from postkeep.services.steward.custody import CustodyDesk
 from postkeep.services.steward.desk import handlers
 from postkeep.services.steward.pending import Pending
 from postkeep.services.steward.rounds import make_rounds
 from postkeep.services.steward.service import StewardService
+from postkeep.services.steward.ticket_keys import TicketKeyDesk
 from postkeep.services.vault.client import VaultClient
 from postkeep.stores.postgres import Pool, load_migrations, migrate, open_pool
 from postkeep.stores.steward_orders import MIGRATIONS, OrderRows
@@ -49,7 +52,13 @@ async def _serve(context: ModuleContext, rows: OrderRows) -> None:
         context.identity,
         context.anchors,
         "steward",
-        handlers((StewardService(control, authority, vault, ledger),)),
+        handlers(
+            (
+                StewardService(control, authority, vault, ledger),
+                TicketKeyDesk(control, authority),
+                CustodyDesk(control, Approvals(authority), KmsClient(links["kms"])),
+            )
+        ),
         view,
         lambda refusal: trail.note(EventName.ACCESS_REFUSE, **refusal_fields(refusal)),
         clock,

@@ -15,6 +15,9 @@ class Enrol(msgspec.Struct, frozen=True):
     secret: bytes
     public_key: bytes
     """Raw Ed25519; the channel handshake has proved that the caller holds the private half."""
+    certificate: str = ""
+    """SHA-256 of the TLS certificate that the module will show to other hosts, hexadecimal. Over TLS it must
+    be the one that this connection shows."""
 
 
 class OperatorSignIn(msgspec.Struct, frozen=True):
@@ -43,6 +46,20 @@ class OperationTicket(msgspec.Struct, frozen=True):
 
     ticket: bytes
     expires: int
+
+
+class RotateTicketKey(msgspec.Struct, frozen=True):
+    """`authority.rotate_ticket_key`: have kms make the next key that tickets are signed with, and use it."""
+
+
+class TicketKeyInfo(msgspec.Struct, frozen=True):
+    """The key that signs now, and the one that is still believed beside it; keys by thumbprint."""
+
+    key: str
+    created_ms: int
+    previous: str
+    """Empty: there is none."""
+    previous_until_ms: int
 
 
 # --- People ---

@@ -77,6 +77,10 @@ class AuthorityClient:
         """Get the public key of a tenant's queue."""
         return await self._link.call("authority.queue_key", request, SignedPublicKey)
 
+    async def rotate_ticket_key(self, request: api.RotateTicketKey, *, ticket: bytes) -> api.TicketKeyInfo:
+        """Exchange the key that tickets are signed with; ConflictError if it is too soon."""
+        return await self._link.call("authority.rotate_ticket_key", request, api.TicketKeyInfo, ticket=ticket)
+
     async def renew_module(self, request: api.RenewModule) -> api.ModuleTicket:
         """Get a fresh module ticket."""
         return await self._link.call("authority.renew_module", request, api.ModuleTicket)

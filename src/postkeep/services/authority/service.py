@@ -106,6 +106,7 @@ class AuthorityService:
             "authority.renew_module": (api.RenewModule, self._told(self._modules.renew_module)),
             "authority.issue_operation": (api.IssueOperation, self._told(self._modules.issue_operation)),
             "authority.feed": (api.Feed, self._feed),
+            "authority.rotate_ticket_key": (api.RotateTicketKey, self._rotate_ticket_key),
             "authority.sign_in": (api.SignIn, self._people.sign_in),
             "authority.scram_start": (api.ScramStart, self._people.scram_start),
             "authority.scram_finish": (api.ScramFinish, self._people.scram_finish),
@@ -146,6 +147,9 @@ class AuthorityService:
                 raise
 
         return tell
+
+    async def _rotate_ticket_key(self, _grant: Grant, _request: api.RotateTicketKey) -> api.TicketKeyInfo:
+        return await self._state.keyring.rotate()
 
     async def _feed(self, _grant: Grant, request: api.Feed) -> api.FeedPage:
         return await self._state.feed.next_page(

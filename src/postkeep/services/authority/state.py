@@ -11,6 +11,7 @@ from postkeep.model.audit import EventName
 from postkeep.model.ticket import Ticket
 from postkeep.services.authority.api import Revoke
 from postkeep.services.authority.feed import FeedLog
+from postkeep.services.authority.keyring import Keyring
 from postkeep.services.authority.sealing import AccountSeal
 from postkeep.services.kms.api import SignedPublicKey
 from postkeep.services.ledger.trail import EventFields
@@ -44,6 +45,7 @@ class AuthorityState:
     governance: GovernanceRows
     _seal: AccountSeal | None = None
     _queue_key: SignedPublicKey | None = None
+    _keyring: Keyring | None = None
     unlocked: asyncio.Event = field(default_factory=asyncio.Event)
     _revoking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -52,6 +54,17 @@ class AuthorityState:
         self._seal = AccountSeal(account_key)
         self._queue_key = queue_key
         self.unlocked.set()
+
+    def use_keyring(self, keyring: Keyring) -> None:
+        """Take the ticket keys."""
+        self._keyring = keyring
+
+    @property
+    def keyring(self) -> Keyring:
+        """The keys that tickets are signed with; UnavailableError before kms has given them."""
+        if self._keyring is None:
+            raise UnavailableError("kms has not given the ticket keys yet", code="unavailable.starting")
+        return self._keyring
 
     @property
     def seal(self) -> AccountSeal:

@@ -102,6 +102,27 @@ class NamedSecret(msgspec.Struct, frozen=True):
     value: bytes
 
 
+class GetTicketKeys(msgspec.Struct, frozen=True):
+    """`kms.ticket_keys`: the keys that tickets are signed with, for the authority."""
+
+
+class RotateTicketKey(msgspec.Struct, frozen=True):
+    """`kms.rotate_ticket_key`: make the next one; refused while the one before the present is believed."""
+
+
+class TicketKeys(msgspec.Struct, frozen=True):
+    """The key that signs, and the public half of the one before it."""
+
+    seed: bytes
+    """Ed25519, 32 bytes."""
+    public_key: bytes
+    created_ms: int
+    previous: bytes = b""
+    """Empty: there is none that any ticket in force was signed with."""
+    previous_until_ms: int = 0
+    """When the last ticket that it signed has expired."""
+
+
 class Shred(msgspec.Struct, frozen=True):
     """`kms.shred`: destroy a principal's keys, or with `principal` empty all keys of the tenant."""
 

@@ -4,7 +4,7 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
-from postkeep.services.kms import api
+from postkeep.services.kms import api, custody_api
 
 T = TypeVar("T")
 
@@ -52,6 +52,14 @@ class KmsClient:
         """Return the data key of the category that the calling keeper seals itself."""
         return await self._link.call("kms.category_key", request, api.ReleasedKey, ticket=ticket)
 
+    async def ticket_keys(self) -> api.TicketKeys:
+        """Return the keys that tickets are signed with (the authority only)."""
+        return await self._link.call("kms.ticket_keys", api.GetTicketKeys(), api.TicketKeys)
+
+    async def rotate_ticket_key(self) -> api.TicketKeys:
+        """Make the next key that signs tickets (the authority only); ConflictError if it is too soon."""
+        return await self._link.call("kms.rotate_ticket_key", api.RotateTicketKey(), api.TicketKeys)
+
     async def sign(self, request: api.Sign, *, ticket: bytes) -> api.Signature:
         """Sign with a key that never leaves kms."""
         return await self._link.call("kms.sign", request, api.Signature, ticket=ticket)
@@ -59,6 +67,10 @@ class KmsClient:
     async def release_secret(self, request: api.ReleaseSecret, *, ticket: bytes = b"") -> api.NamedSecret:
         """Return a named secret (`tls`: key and chain, PEM)."""
         return await self._link.call("kms.release_secret", request, api.NamedSecret, ticket=ticket)
+
+    async def open_reseal(self, request: custody_api.OpenReseal, *, ticket: bytes) -> api.Done:
+        """Let the root key be sealed in another way, once."""
+        return await self._link.call("kms.open_reseal", request, api.Done, ticket=ticket)
 
     async def shred(self, request: api.Shred, *, ticket: bytes) -> api.Shredded:
         """Destroy keys; when it returns, nothing opens what they covered."""
