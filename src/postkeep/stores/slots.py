@@ -21,7 +21,7 @@ itself must be encrypted.
 import fcntl
 import os
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, Self
 
@@ -58,6 +58,8 @@ class ErasableSlots:
         self.record_bytes = record_bytes
         self._zeros = bytes(record_bytes)
         self._allocation = threading.Lock()
+        self.on_erase: Callable[[Sequence[int]], None] | None = None
+        """Hears of slots that were overwritten, once that is durable; called from the thread that did it."""
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         self._fd = os.open(path, flags, 0o600)
         try:
@@ -164,6 +166,37 @@ class ErasableSlots:
             return
         for first, count in _runs(known, 0, READ_BYTES_MAX // self.record_bytes):
             _write(self._fd, bytes(count * self.record_bytes), self._offset(first))
+        os.fdatasync(self._fd)
+        if self.on_erase is not None:
+            self.on_erase(known)
+
+    def dump(self, offset: int, length: int) -> bytes:
+        """Return octets of the file as they are, header included: a part of a copy of it."""
+        end = self.size_bytes
+        data = os.pread(self._fd, max(0, min(length, end - offset)), offset)
+        return data.ljust(max(0, min(length, end - offset)), b"\x00")  # handed out, but not written yet
+
+    def erased(self, begin: int, end: int) -> list[int]:
+        """Return which slots from `begin` to below `end` are erased, as first, count, first, count ..."""
+        end = min(end, self._next)
+        slots = range(begin, end)
+        runs: list[int] = []
+        for slot, record in zip(slots, self.read_many(slots), strict=True):
+            if record is not None:
+                continue
+            if runs and runs[-2] + runs[-1] == slot:
+                runs[-1] += 1
+            else:
+                runs += (slot, 1)
+        return runs
+
+    def erase_part(self, slots: Iterable[int], offset: int, length: int) -> None:
+        """Overwrite `length` bytes at `offset` of each record with zeros, durably; the rest of it stays."""
+        if not 0 <= offset < offset + length <= self.record_bytes:
+            raise InvalidInputError("a part of a record lies within it")
+        for slot in slots:
+            if slot < self._next:
+                _write(self._fd, bytes(length), self._offset(slot) + offset)
         os.fdatasync(self._fd)
 
     def punch(self, begin: int, end: int) -> int:

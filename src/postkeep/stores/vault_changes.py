@@ -160,6 +160,12 @@ class CopyRow(NamedTuple):
     slot: int
 
 
+def negative(delta: MailboxDelta) -> MailboxDelta:
+    """Turn what messages add to a mailbox into what their removal takes away."""
+    modseq, messages, unseen, deleted, size, _ = delta
+    return MailboxDelta(modseq, -messages, -unseen, -deleted, -size)
+
+
 async def lock_principal(connection: Connection, tenant: bytes, principal: bytes) -> Record | None:
     """Lock a principal's row and return its limit, use and list version."""
     return await connection.fetchrow(_LOCK_PRINCIPAL, tenant, principal)
@@ -222,6 +228,22 @@ async def delete_flagged(
     if ranges is None:
         return await connection.fetch(_DELETE_FLAGGED, tenant, mailbox)
     return await connection.fetch(_DELETE_FLAGGED_IN, tenant, mailbox, *split_ranges(ranges))
+
+
+async def flagged_uids(
+    connection: Connection, tenant: bytes, mailbox: bytes, ranges: Ranges | None
+) -> list[int]:
+    """Lock the messages flagged as deleted, and return their UIDs."""
+    rows = await connection.fetch(
+        "SELECT uid FROM messages WHERE tenant = $1 AND mailbox = $2 AND flags & 8 <> 0"
+        " ORDER BY uid FOR UPDATE",
+        tenant,
+        mailbox,
+    )
+    uids = [row[0] for row in rows]
+    if ranges is None:
+        return uids
+    return [uid for uid in uids if any(low <= uid <= high for low, high in ranges)]
 
 
 async def delete_some(connection: Connection, tenant: bytes, mailbox: bytes, limit: int) -> list[Record]:

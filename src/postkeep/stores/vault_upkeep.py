@@ -111,8 +111,19 @@ GROUP BY m.tenant, m.mailbox
 _EPOCHS_MISSING: Final = """
 SELECT DISTINCT m.tenant, m.epoch FROM messages m
 JOIN mailboxes b USING (tenant, mailbox)
-LEFT JOIN epochs e ON e.tenant = m.tenant AND e.principal = b.principal AND e.epoch = m.epoch
+LEFT JOIN held_mailboxes h USING (tenant, mailbox)
+LEFT JOIN epochs e
+    ON e.tenant = m.tenant AND e.principal = coalesce(h.owner, b.principal) AND e.epoch = m.epoch
 WHERE e.epoch IS NULL AND b.principal <> '\\xffffffffffffffffffffffffffffffff'::bytea
+"""
+
+_SENT_ITEMS: Final = """
+SELECT q.tenant, q.item, q.body, q.slot FROM queue q
+WHERE q.tenant = $1 AND EXISTS (
+    SELECT FROM mailboxes b JOIN messages m ON m.tenant = b.tenant AND m.mailbox = b.mailbox
+    WHERE b.tenant = $1 AND b.principal = $2 AND b.role = 'sent' AND m.body = q.body
+)
+ORDER BY q.item LIMIT $3 FOR UPDATE OF q
 """
 
 PROBLEM_QUERIES: Final = (
@@ -265,6 +276,11 @@ async def queued_items(connection: Connection, tenant: bytes, limit: int) -> lis
         tenant,
         limit,
     )
+
+
+async def sent_items(connection: Connection, tenant: bytes, principal: bytes, limit: int) -> list[Record]:
+    """Lock and return queue items whose message lies in the principal's Sent: tenant, item, body, slot."""
+    return await connection.fetch(_SENT_ITEMS, tenant, principal, limit)
 
 
 async def drop_tenant(connection: Connection, tenant: bytes) -> None:

@@ -7,12 +7,14 @@ from typing import Final
 
 from asyncpg import Record
 
+from postkeep.base.clock import Clock
 from postkeep.base.errors import NotFoundError, QuotaError
 from postkeep.model.audit import EventName
 from postkeep.services.vault import api
 from postkeep.services.vault.events import event_fields, pack_event
 from postkeep.services.vault.flags import DELETED, SEEN, Flags, change_flags, parse_flags
 from postkeep.services.vault.groups import Stores
+from postkeep.services.vault.keeping import keep_back
 from postkeep.services.vault.rows import message_rows
 from postkeep.services.vault.uids import merge_ranges, ranges_of
 from postkeep.services.vault.watching import Watching
@@ -29,11 +31,13 @@ from postkeep.stores.vault_changes import (
     keep_bodies,
     lock_mailboxes,
     lock_principal,
+    negative,
     note_events,
     note_expunged,
     set_flags,
     use_quota,
 )
+from postkeep.stores.vault_holds import mailbox_held
 from postkeep.stores.vault_messages import read_rows
 from postkeep.tickets.clear import Grant
 
@@ -43,8 +47,9 @@ ALL_ROWS: Final = 0  # a modseq below that of every row
 class Changing:
     """The methods that change messages without losing any."""
 
-    def __init__(self, stores: Stores, writes: Writes, watching: Watching) -> None:
+    def __init__(self, stores: Stores, writes: Writes, watching: Watching, clock: Clock) -> None:
         self._stores = stores
+        self._clock = clock
         self._writes = writes
         self._watching = watching
 
@@ -70,7 +75,7 @@ class Changing:
                 await set_flags(connection, tenant, mailbox, modseq, changes)
                 delta = MailboxDelta(modseq, unseen=counts["unseen"], deleted=counts["deleted"])
                 await count_mailbox(connection, tenant, mailbox, delta)
-                await note_events(connection, [_write_event(grant, request.principal, mailbox, rows)])
+                await note_events(connection, [write_event(grant, request.principal, mailbox, rows)])
                 refused = set(modified)
                 now = await read_rows(connection, tenant, mailbox, ALL_ROWS, ranges)
                 rows = [row for row in now if row["uid"] not in refused]
@@ -118,7 +123,9 @@ class Changing:
         limit = owner["limit_bytes"]
         if not request.move and limit is not None and owner["used_bytes"] + octets > limit:
             raise QuotaError("the copies do not fit")
-        if request.move:
+        now_ms = self._clock.now_ms()
+        held = request.move and await mailbox_held(connection, tenant, source, now_ms)
+        if request.move and not held:
             slots = [row["slot"] for row in rows]
         else:
             rows, slots = await self._copy_wraps(rows)
@@ -132,15 +139,19 @@ class Changing:
         if request.move:
             source_modseq = (target_modseq if source == target else source_modseq) + 1
             uids = [row["uid"] for row in rows]
-            await delete_uids(connection, tenant, source, uids)
-            gone = _count(rows, source_modseq)
-            await count_mailbox(connection, tenant, source, negative(gone))
+            if held:  # what leaves a mailbox under hold stays there too, out of sight
+                await keep_back(connection, tenant, request.principal, source, uids, source_modseq)
+            else:
+                await delete_uids(connection, tenant, source, uids)
+                gone = _count(rows, source_modseq)
+                await count_mailbox(connection, tenant, source, negative(gone))
             await note_expunged(connection, tenant, source, source_modseq, ranges_of(uids))
-        else:
+        if held or not request.move:
             await keep_bodies(connection, tenant, Counter(row["body"] for row in rows))
             await use_quota(connection, tenant, request.principal, octets, len(rows))
-            source_modseq = target_modseq if source == target else source_modseq
-        await note_events(connection, [_write_event(grant, request.principal, source, rows)])
+            if not request.move and source == target:
+                source_modseq = target_modseq
+        await note_events(connection, [write_event(grant, request.principal, source, rows)])
         pairs = [(copy.uid, copy.new_uid) for copy in copies]
         return api.Copied(boxes[target]["uid_validity"], pairs, source_modseq), target_modseq
 
@@ -156,12 +167,6 @@ class Changing:
             self._stores.threads, slots.write_many, [wrapped for _, wrapped in there]
         )
         return [row for row, _ in there], list(written)
-
-
-def negative(delta: MailboxDelta) -> MailboxDelta:
-    """Turn what messages add to a mailbox into what their removal takes away."""
-    modseq, messages, unseen, deleted, size, _ = delta
-    return MailboxDelta(modseq, -messages, -unseen, -deleted, -size)
 
 
 def _count(rows: Sequence[Record], modseq: int) -> MailboxDelta:
@@ -188,7 +193,8 @@ def _plan_flags(rows: Sequence[Record], mode: str, change: Flags) -> tuple[list[
     return changes, counts
 
 
-def _write_event(grant: Grant, principal: bytes, mailbox: bytes, rows: Sequence[Record]) -> bytes:
+def write_event(grant: Grant, principal: bytes, mailbox: bytes, rows: Sequence[Record]) -> bytes:
+    """Describe for the ledger what was changed."""
     bodies = [row["body"] for row in rows]
     return pack_event(
         EventName.WRITE, event_fields(grant, grant.tenant, bodies, principal=principal, mailbox=mailbox)

@@ -109,6 +109,40 @@ class VaultClient:
             "vault.remove_tenant", request, api.Removed, ticket=ticket, timeout_seconds=LONG_SECONDS
         )
 
+    async def outline(self, request: api.LookOver, *, ticket: bytes = b"") -> api.Outline:
+        """Return what the vault can see of a person's mail."""
+        return await self._link.call("vault.outline", request, api.Outline, ticket=ticket)
+
+    async def mark(self, request: api.Mark, *, ticket: bytes = b"") -> api.Marked:
+        """Take fingerprints of wraps that will be destroyed."""
+        return await self._link.call("vault.mark", request, api.Marked, ticket=ticket)
+
+    async def destroy(self, request: api.Destroy, *, ticket: bytes = b"") -> api.Removed:
+        """Destroy messages, or a mailbox."""
+        return await self._link.call(
+            "vault.destroy", request, api.Removed, ticket=ticket, timeout_seconds=LONG_SECONDS
+        )
+
+    async def destroy_content(self, request: api.DestroyContent, *, ticket: bytes = b"") -> api.Removed:
+        """Make all content of a tenant unreadable."""
+        return await self._link.call(
+            "vault.destroy_content", request, api.Removed, ticket=ticket, timeout_seconds=LONG_SECONDS
+        )
+
+    async def purge(self, request: api.Purge, *, ticket: bytes = b"") -> api.Maintained:
+        """Give back what deleted things take up."""
+        return await self._link.call(
+            "vault.purge", request, api.Maintained, ticket=ticket, timeout_seconds=LONG_SECONDS
+        )
+
+    async def hold(self, request: api.Hold, *, ticket: bytes = b"") -> api.Done:
+        """Put something under legal hold."""
+        return await self._link.call("vault.hold", request, api.Done, ticket=ticket)
+
+    async def release_hold(self, request: api.ReleaseHold, *, ticket: bytes = b"") -> api.Done:
+        """End a legal hold."""
+        return await self._link.call("vault.release_hold", request, api.Done, ticket=ticket)
+
     async def maintain(self, request: api.Maintain, *, ticket: bytes = b"") -> api.Maintained:
         """Do a round of upkeep."""
         return await self._link.call(

@@ -1,5 +1,5 @@
 """Removing messages for good: rows go in one transaction, then their wrapped keys are overwritten, and only
-then is it said that they are gone."""
+then is it said that they are gone. Under a legal hold they only go out of sight."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -10,11 +10,13 @@ from postkeep.base.clock import Clock
 from postkeep.base.errors import NotFoundError
 from postkeep.model.audit import EventName
 from postkeep.services.vault import api
-from postkeep.services.vault.changing import negative
+from postkeep.services.vault.changing import write_event
 from postkeep.services.vault.erasing import erase
 from postkeep.services.vault.events import event_fields, pack_event
 from postkeep.services.vault.flags import DELETED, SEEN
 from postkeep.services.vault.groups import Stores
+from postkeep.services.vault.holding import Holding
+from postkeep.services.vault.keeping import keep_back
 from postkeep.services.vault.uids import merge_ranges, ranges_of
 from postkeep.services.vault.watching import Watching
 from postkeep.stores.postgres import Connection, in_transaction
@@ -23,8 +25,10 @@ from postkeep.stores.vault_changes import (
     count_mailbox,
     delete_flagged,
     erase_later,
+    flagged_uids,
     lock_mailboxes,
     lock_principal,
+    negative,
     note_events,
     note_expunged,
     release_bodies,
@@ -36,9 +40,10 @@ from postkeep.tickets.clear import Grant
 class Expunging:
     """`vault.expunge`."""
 
-    def __init__(self, stores: Stores, watching: Watching, clock: Clock) -> None:
+    def __init__(self, stores: Stores, watching: Watching, holding: Holding, clock: Clock) -> None:
         self._stores = stores
         self._watching = watching
+        self._holding = holding
         self._clock = clock
 
     async def expunge(self, grant: Grant, request: api.Expunge) -> api.Expunged:
@@ -46,25 +51,38 @@ class Expunging:
         ranges = None if request.uids is None else merge_ranges(request.uids)
         tenant, principal, mailbox = grant.tenant, request.principal, request.mailbox
 
-        async def work(connection: Connection) -> tuple[list[Record], int]:
+        async def work(connection: Connection) -> tuple[list[Record], int, bool]:
             await lock_principal(connection, tenant, principal)
             boxes = await lock_mailboxes(connection, tenant, principal, [mailbox])
             if mailbox not in boxes:
                 raise NotFoundError("no such mailbox")
             modseq = boxes[mailbox]["highest_modseq"]
-            rows = await delete_flagged(connection, tenant, mailbox, ranges)
+            held = await self._holding.covers(connection, tenant, principal=principal, mailbox=mailbox)
+            if held:
+                uids = await flagged_uids(connection, tenant, mailbox, ranges)
+                rows = (
+                    await keep_back(connection, tenant, principal, mailbox, uids, modseq + 1) if uids else []
+                )
+            else:
+                rows = await delete_flagged(connection, tenant, mailbox, ranges)
             if not rows:
-                return rows, modseq
+                return rows, modseq, held
             modseq += 1
             await note_expunged(
                 connection, tenant, mailbox, modseq, ranges_of(sorted(row["uid"] for row in rows))
             )
-            await account_removal(connection, tenant, principal, mailbox, rows, modseq, self._clock.now_ms())
-            await note_events(connection, [shred_event(grant, tenant, principal, mailbox, rows)])
-            return rows, modseq
+            if held:
+                event = write_event(grant, principal, mailbox, rows)
+            else:
+                now_ms = self._clock.now_ms()
+                await account_removal(connection, tenant, principal, mailbox, rows, modseq, now_ms)
+                event = shred_event(grant, tenant, principal, mailbox, rows)
+            await note_events(connection, [event])
+            return rows, modseq, held
 
-        rows, modseq = await in_transaction(self._stores.pool, work)
-        await erase(self._stores, tenant, [row["slot"] for row in rows])
+        rows, modseq, held = await in_transaction(self._stores.pool, work)
+        if not held:
+            await erase(self._stores, tenant, [row["slot"] for row in rows])
         if rows:
             self._watching.changed([(tenant, principal, mailbox, modseq)])
         return api.Expunged(sorted(row["uid"] for row in rows), modseq)

@@ -13,6 +13,7 @@ from postkeep.services.vault.erasing import erase
 from postkeep.services.vault.events import event_fields, pack_event
 from postkeep.services.vault.expunging import account_removal, shred_event
 from postkeep.services.vault.groups import Stores
+from postkeep.services.vault.holding import Holding
 from postkeep.services.vault.removal import BATCH_MESSAGES, Removal
 from postkeep.services.vault.rows import mailbox_row
 from postkeep.services.vault.validation import check_epochs, check_id, check_name
@@ -20,6 +21,7 @@ from postkeep.services.vault.watching import Watching
 from postkeep.stores.postgres import Connection, database_errors, in_transaction
 from postkeep.stores.vault_changes import delete_some, lock_mailboxes, lock_principal, note_events
 from postkeep.stores.vault_deposits import ROLES, EpochInsert, ensure_mailboxes, store_epochs
+from postkeep.stores.vault_holds import hold_mailbox
 from postkeep.stores.vault_mailboxes import (
     MailboxFields,
     advance_list,
@@ -38,8 +40,11 @@ CHANGES_MAX: Final = 1000  # changes in one call
 class Mailboxes:
     """`vault.mailboxes` and `vault.change_mailboxes`."""
 
-    def __init__(self, stores: Stores, watching: Watching, clock: Clock, removal: Removal) -> None:
+    def __init__(
+        self, stores: Stores, watching: Watching, clock: Clock, removal: Removal, holding: Holding
+    ) -> None:
         self._stores = stores
+        self._holding = holding
         self._removal = removal
         self._watching = watching
         self._clock = clock
@@ -123,11 +128,15 @@ class Mailboxes:
     async def _delete(self, connection: Connection, grant: Grant, principal: bytes, box: Record) -> list[int]:
         """Delete a mailbox with all its messages; return the slots to be overwritten.
 
-        A large one is only taken from its owner here, and destroyed afterwards in batches.
+        A large one is only taken from its owner here, and destroyed afterwards in batches; one under legal
+        hold is taken from its owner and stays.
         """
         if box["role"] == "inbox":
             raise RefusedError("the inbox can't be deleted")
         tenant, mailbox = grant.tenant, box["mailbox"]
+        if await self._holding.covers(connection, tenant, principal=principal, mailbox=mailbox):
+            await hold_mailbox(connection, tenant, principal, box)
+            return []
         if box["messages"] > BATCH_MESSAGES:
             await self._removal.bury(connection, tenant, principal, box)
             return []

@@ -10,6 +10,7 @@ from postkeep.services.vault.dropping import drop_queued
 from postkeep.services.vault.erasing import erase
 from postkeep.services.vault.expunging import account_removal, shred_event
 from postkeep.services.vault.groups import Stores
+from postkeep.services.vault.holding import Holding
 from postkeep.services.vault.validation import check_id
 from postkeep.services.vault.watching import Watching
 from postkeep.stores.postgres import Connection, database_errors, in_transaction
@@ -22,7 +23,13 @@ from postkeep.stores.vault_changes import (
 )
 from postkeep.stores.vault_graves import GRAVES, bury_mailbox, ensure_graves, graves
 from postkeep.stores.vault_mailboxes import delete_mailbox, list_mailboxes
-from postkeep.stores.vault_upkeep import drop_principal, drop_tenant, queued_items, tenant_principals
+from postkeep.stores.vault_upkeep import (
+    drop_principal,
+    drop_tenant,
+    queued_items,
+    sent_items,
+    tenant_principals,
+)
 from postkeep.tickets.clear import Grant
 
 BATCH_MESSAGES = 5000  # messages in one transaction: keeps its locks below a second
@@ -31,20 +38,30 @@ BATCH_MESSAGES = 5000  # messages in one transaction: keeps its locks below a se
 class Removal:
     """`vault.remove_principal` and `vault.remove_tenant`, and the end of large mailboxes."""
 
-    def __init__(self, stores: Stores, watching: Watching, clock: Clock) -> None:
+    def __init__(self, stores: Stores, watching: Watching, holding: Holding, clock: Clock) -> None:
         self._stores = stores
         self._watching = watching
+        self._holding = holding
         self._clock = clock
 
     async def remove_principal(self, grant: Grant, request: api.RemovePrincipal) -> api.Removed:
         """Answer `vault.remove_principal`."""
-        check_id(request.principal)
-        return api.Removed(await self._remove_principal(grant, request.tenant, request.principal))
+        tenant, principal = request.tenant, request.principal
+        check_id(principal)
+        await self._holding.check_free(self._stores.pool, tenant, principal=principal)
+        while request.queued and (
+            rows := await in_transaction(
+                self._stores.pool, lambda connection: self._drop_sent(connection, grant, tenant, principal)
+            )
+        ):
+            await erase(self._stores, tenant, [row["slot"] for row in rows])
+        return api.Removed(await self._remove_principal(grant, tenant, principal))
 
     async def remove_tenant(self, grant: Grant, request: api.RemoveTenant) -> api.Removed:
         """Answer `vault.remove_tenant`."""
         tenant, pool = request.tenant, self._stores.pool
         check_id(tenant)
+        await self._holding.check_free(pool, tenant)
         count = 0
         while rows := await in_transaction(
             pool, lambda connection: self._drop_queue(connection, grant, tenant)
@@ -102,6 +119,8 @@ class Removal:
         async def work(connection: Connection) -> list[Record]:
             await lock_principal(connection, tenant, principal)
             boxes = await lock_mailboxes(connection, tenant, principal, [mailbox])
+            if principal != GRAVES:  # what lies there was free when it was buried
+                await self._holding.check_free(connection, tenant, principal=principal)
             if mailbox not in boxes:
                 return []
             rows = await delete_some(connection, tenant, mailbox, BATCH_MESSAGES)
@@ -118,5 +137,12 @@ class Removal:
 
     async def _drop_queue(self, connection: Connection, grant: Grant, tenant: bytes) -> list[Record]:
         rows = await queued_items(connection, tenant, BATCH_MESSAGES)
+        await drop_queued(connection, grant, rows, self._clock.now_ms())
+        return rows
+
+    async def _drop_sent(
+        self, connection: Connection, grant: Grant, tenant: bytes, principal: bytes
+    ) -> list[Record]:
+        rows = await sent_items(connection, tenant, principal, BATCH_MESSAGES)
         await drop_queued(connection, grant, rows, self._clock.now_ms())
         return rows

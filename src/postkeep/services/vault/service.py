@@ -19,9 +19,11 @@ from postkeep.services.queue.service import QueueService
 from postkeep.services.vault import api
 from postkeep.services.vault.changing import Changing
 from postkeep.services.vault.checking import Checking
+from postkeep.services.vault.destroying import Destroying
 from postkeep.services.vault.erasing import finish_erasures
 from postkeep.services.vault.expunging import Expunging
 from postkeep.services.vault.groups import DepositGroups, Stores
+from postkeep.services.vault.holding import Holding
 from postkeep.services.vault.mailboxes import Mailboxes
 from postkeep.services.vault.outbox import Outbox
 from postkeep.services.vault.placing import PLACEMENT_FAILED, DepositRequest
@@ -95,13 +97,15 @@ class VaultService:
         self.rows = RowStore(stores.pool, stores.kept, self.watching, clock)
         self._groups = DepositGroups(stores, self.rows, writes)
         self._reading = Reading(stores, trail)
-        self._changing = Changing(stores, writes, self.watching)
-        self._expunging = Expunging(stores, self.watching, clock)
+        self._changing = Changing(stores, writes, self.watching, clock)
+        self._holding = Holding(stores, clock)
+        self._expunging = Expunging(stores, self.watching, self._holding, clock)
         self._principals = Principals(stores)
-        self._removal = Removal(stores, self.watching, clock)
-        self._mailboxes = Mailboxes(stores, self.watching, clock, self._removal)
+        self._removal = Removal(stores, self.watching, self._holding, clock)
+        self._mailboxes = Mailboxes(stores, self.watching, clock, self._removal, self._holding)
         self._checking = Checking(stores)
         self._upkeep = Upkeep(stores, writes, clock)
+        self._destroying = Destroying(stores, self.watching, self._upkeep, self._holding, clock)
         self._queue = QueueService(stores, self.watching, trail, clock)
         self.outbox = Outbox(stores.pool, trail)
 
@@ -129,6 +133,13 @@ class VaultService:
             "vault.next_changes": (api.NextChanges, self.next_changes),
             "vault.remove_principal": (api.RemovePrincipal, self._removal.remove_principal),
             "vault.remove_tenant": (api.RemoveTenant, self._removal.remove_tenant),
+            "vault.outline": (api.LookOver, self._destroying.outline),
+            "vault.mark": (api.Mark, self._destroying.mark),
+            "vault.destroy": (api.Destroy, self._destroying.destroy),
+            "vault.destroy_content": (api.DestroyContent, self._destroying.destroy_content),
+            "vault.purge": (api.Purge, self._destroying.purge),
+            "vault.hold": (api.Hold, self._holding.hold),
+            "vault.release_hold": (api.ReleaseHold, self._holding.release),
             "vault.maintain": (api.Maintain, self.maintain),
             "vault.check": (api.CheckStore, self._checking.check),
             "vault.queue_lease": (queue_api.Lease, self._queue.lease),
@@ -178,6 +189,7 @@ class VaultService:
 
     async def maintain(self, grant: Grant, request: api.Maintain) -> api.Maintained:
         """Answer `vault.maintain`."""
+        await self._holding.bury_free()  # holds that have run out, or were released
         await self._removal.clear_graves(grant, None)
         return api.Maintained(*await self._upkeep.run(request.dead_share_max, request.pack_limit))
 
