@@ -1,0 +1,120 @@
+"""`postkeep-verify DIR`: the checks from the command line. Exit code 0: clean, 1: findings, 2: unusable."""
+
+import argparse
+import datetime as dt
+import json
+import os
+import sys
+from importlib import resources
+from pathlib import Path
+
+from postkeep_verifier.audit import Report, Trust, UnusableError, audit
+from postkeep_verifier.note import ED25519, Key, NoteError, parse_key
+
+LANGUAGES = ("en", "zh-CN")
+
+
+def main() -> None:
+    """Run the program."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Check what the arguments say, print the report, return the exit code."""
+    parser = argparse.ArgumentParser("postkeep-verify", description=__doc__, fromfile_prefix_chars="@")
+    parser.add_argument("directory", type=Path, help="a copy of state/ledger, or what `ledger export` wrote")
+    parser.add_argument("--key", action="append", required=True, help="the log's key, name+id+base64; repeat")
+    parser.add_argument("--witness", action="append", default=[], help="a witness's key; repeat")
+    parser.add_argument("--quorum", type=int, help="how many witnesses must have signed (default: all given)")
+    parser.add_argument(
+        "--known", type=Path, action="append", default=[], help="a head kept elsewhere; repeat"
+    )
+    parser.add_argument("--lang", choices=LANGUAGES, help="one language only (default: both)")
+    parser.add_argument("--json", action="store_true", help="answer with JSON")
+    parser.add_argument("-j", "--jobs", type=int, default=len(os.sched_getaffinity(0)), help="processes")
+    given = parser.parse_args(arguments)
+    words = json.loads(resources.files("postkeep_verifier").joinpath("words.json").read_text("utf-8"))
+    languages = [LANGUAGES.index(given.lang)] if given.lang else [0, 1]
+    try:
+        report = audit(given.directory, _trust(given), given.known, given.jobs)
+    except (UnusableError, NoteError, OSError) as error:
+        if given.json:
+            print(json.dumps({"ok": False, "unusable": str(error)}))
+        else:
+            print("\n".join(words["unusable"][n].format(detail=error) for n in languages), file=sys.stderr)
+        return 2
+    if given.json:
+        print(json.dumps(_values(report), ensure_ascii=False))
+    else:
+        print("\n\n".join("\n".join(_lines(report, words, number)) for number in languages))
+    return 1 if report.findings else 0
+
+
+def _trust(given: argparse.Namespace) -> Trust:
+    keys: list[Key] = sorted(map(parse_key, given.key), key=lambda key: key.kind)
+    witnesses = [parse_key(text) for text in given.witness]
+    if (
+        len({key.name for key in keys}) != 1
+        or keys[0].kind != ED25519
+        or len({k.kind for k in keys}) < len(keys)
+    ):
+        raise NoteError("--key: one Ed25519 key of the log, and at most one ML-DSA-44 key of the same name")
+    names = {key.name for key in witnesses}
+    quorum = len(names) if given.quorum is None else given.quorum
+    if not 0 <= quorum <= len(names):
+        raise NoteError(f"--quorum {quorum}, with {len(names)} witnesses")
+    return Trust(keys, witnesses, quorum)
+
+
+def _lines(report: Report, words: dict[str, list[str]], number: int) -> list[str]:
+    """Write the report in one language."""
+    figures = report.figures
+
+    def say(name: str, **values: object) -> str:
+        return words[name][number].format(**values)
+
+    lines = [say("title", origin=report.origin), ""]
+    for name in (
+        "entries",
+        "sources",
+        "lost",
+        "witnesses",
+        "tenants",
+        "anchors",
+        "tickets",
+        "releases",
+        "accesses",
+    ):
+        lines += [say(name, n=figures[name])] if figures[name] or name == "entries" else []
+    others = {
+        name.removeprefix("releases "): n for name, n in figures.items() if name.startswith("releases ")
+    }
+    if others:
+        lines.append(say("other_releases", n=sum(others.values()), what=", ".join(sorted(others))))
+    lines += (
+        [say("privileged", n=figures["privileged"], m=figures["commands"])] if figures["privileged"] else []
+    )
+    lines += [say("grants", n=figures["grants"], m=figures["by policy"])] if figures["grants"] else []
+    lines += [say("open", n=figures["open"])] if figures["open"] else []
+    if figures["witnessed_at"]:
+        moment = dt.datetime.fromtimestamp(figures["witnessed_at"], dt.UTC).isoformat(" ", "seconds")
+        lines.append(say("witnessed_at", time=moment))
+    lines += ["", say("bad", n=len(report.findings)) if report.findings else say("good")]
+    for fault in report.findings:
+        what = str(fault.values.get("what", ""))
+        values = fault.values | {"index": fault.index, "what": words[what][number] if what in words else what}
+        lines.append("- " + say(fault.kind, **values))
+    return lines
+
+
+def _values(report: Report) -> dict[str, object]:
+    findings = [{"kind": f.kind, "index": f.index, **f.values} for f in report.findings]
+    first = min((f.index for f in report.findings if f.index is not None), default=None)
+    figures = dict(report.figures)
+    return {
+        "ok": not findings,
+        "origin": report.origin,
+        "first_bad_index": first,
+        **figures,
+        "findings": findings,
+    }

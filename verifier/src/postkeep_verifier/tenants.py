@@ -1,0 +1,112 @@
+"""The log that a company is given: copies of the installation's entries about it, in their order.
+
+Each entry is `{"index":N,"entry":E}`, E being the installation's entry N, octet for octet. Its heads are
+anchored in the installation's log by events `ledger.anchor` (count: the size, digest: the root).
+"""
+
+import base64
+import json
+import re
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from postkeep_verifier.findings import Finding, found
+from postkeep_verifier.merkle import leaf_hash, root_from_inclusion
+from postkeep_verifier.note import Checkpoint
+from postkeep_verifier.tiles import WIDTH, Bundles, read_bundle, read_tile
+from postkeep_verifier.tree import Tree
+
+_COPY = re.compile(rb'\{"index":(0|[1-9][0-9]{0,18}),"entry":(\{.*\})\}\Z', re.DOTALL)
+_ROOT = re.compile(r"[0-9a-f]{64}\Z")
+
+
+class Anchor(NamedTuple):
+    """A head of a tenant's log, as entry `entry` of the installation's log has it."""
+
+    entry: int
+    size: int
+    root: bytes
+
+
+def anchor_of(index: int, fields: dict[str, Any]) -> Anchor:
+    """Read an anchor from its event."""
+    digest = fields.get("digest", "")
+    return Anchor(index, fields.get("count", 0), bytes.fromhex(digest) if _ROOT.match(digest) else b"")
+
+
+def last_index(log: Path, size: int) -> int:
+    """Return the installation's index of the last copy; -1 where it can't be read (which is found later)."""
+    bundle = read_bundle(log, (size - 1) // WIDTH, (size - 1) % WIDTH + 1) if size else None
+    match = _COPY.match(bundle[0][-1]) if bundle and bundle[0] else None
+    return int(match[1]) if match else -1
+
+
+def check_tenant(
+    log: Path, head: Checkpoint, anchors: list[Anchor], installation: Path | None, jobs: int
+) -> list[Finding]:
+    """Check a tenant's log: its tree, its copies against the installation's hashes, its anchors."""
+    tree = Tree(log, head, [anchor.size for anchor in anchors])
+    findings, last = [], -1
+
+    def take(copies: tuple[list[tuple[int, int]], list[Finding]]) -> None:
+        nonlocal last
+        findings.extend(copies[1])
+        for place, index in copies[0]:
+            if index <= last:
+                findings.append(found("copy_out_of_order", place, tenant=log.parent.name))
+            last = index
+
+    tree.read(partial(read_copies, installation, log.parent.name), take, jobs)
+    for anchor in anchors:
+        if anchor.size > head.size:
+            findings.append(found("anchor_beyond", anchor.entry, tenant=log.parent.name, size=anchor.size))
+        elif not tree.blind and tree.roots[anchor.size] != anchor.root:
+            findings.append(found("anchor_wrong", anchor.entry, tenant=log.parent.name, size=anchor.size))
+    if not anchors:
+        findings.append(found("anchor_missing", None, tenant=log.parent.name))
+    return tree.findings + findings
+
+
+def read_copies(
+    installation: Path | None, tenant: str, bundles: Bundles
+) -> tuple[list[tuple[int, int]], list[Finding]]:
+    """Take copies apart: their places and indexes, and those that differ from what they are copies of."""
+    pairs, findings, tile, number = [], [], None, -1
+    for start, entries in bundles:
+        for place, entry in enumerate(entries or (), start):
+            match = _COPY.match(entry)
+            if not match:
+                findings.append(found("entry_unreadable", place))
+                continue
+            index = int(match[1])
+            pairs.append((place, index))
+            if installation is not None and index // WIDTH != number:
+                number = index // WIDTH
+                tile = _whole_or_part(installation, number)
+            if installation is not None and (not tile or tile[index % WIDTH :][:1] != [leaf_hash(match[2])]):
+                findings.append(found("copy_altered", place, tenant=tenant, original=index))
+    return pairs, findings
+
+
+def _whole_or_part(log: Path, number: int) -> list[bytes] | None:
+    return next(filter(None, (read_tile(log, 0, number, width) for width in range(WIDTH, 0, -1))), None)
+
+
+def read_export(directory: Path, head: Checkpoint) -> tuple[str, list[Anchor], list[Finding]]:
+    """Read what a company's copy brings along: whose it is, and anchors, each with its proof under a head."""
+    anchors, findings = [], []
+    told = json.loads((directory / "anchors.json").read_bytes())
+    for item in told["anchors"]:
+        entry, proof = base64.b64decode(item["entry"]), [base64.b64decode(step) for step in item["proof"]]
+        fields = json.loads(entry)
+        anchors.append(anchor_of(item["index"], fields))
+        root = root_from_inclusion(item["index"], leaf_hash(entry), item["size"], proof)
+        right = (fields["event"], fields["tenant"], item["size"]) == (
+            "ledger.anchor",
+            told["tenant"],
+            head.size,
+        )
+        if root != head.root or not right:
+            findings.append(found("anchor_unproved", item["index"]))
+    return str(told["tenant"]), anchors, findings

@@ -1,0 +1,166 @@
+"""The files of a log and the check of a stretch of them: entries against the hashes that stand over them.
+
+Source: C2SP tlog-tiles. Bundles `tile/entries/<N>` hold 256 entries, each after its length in two octets;
+tiles `tile/<L>/<N>` hold the hashes of level 8*L of the tree; `.p/<W>` is an incomplete one of width W.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from postkeep_verifier.findings import Finding, found
+from postkeep_verifier.merkle import leaf_hash, perfect_root
+
+WIDTH = 256  # entries in a bundle, hashes in a tile
+ENTRIES = "entries"
+BUNDLE_BYTES_MAX = 2 * WIDTH * 65_537  # octets: twice what a bundle can have, so that insertions are seen
+
+
+def tile_path(level: int | str, index: int, width: int = WIDTH) -> str:
+    """Return the path of a tile, or for the level "entries" of a bundle."""
+    groups = [f"{index % 1000:03d}"]
+    while index := index // 1000:
+        groups.insert(0, f"x{index % 1000:03d}")
+    return f"tile/{level}/{'/'.join(groups)}" + ("" if width == WIDTH else f".p/{width}")
+
+
+def read_tile(log: Path, level: int, index: int, width: int = WIDTH) -> list[bytes] | None:
+    """Read a tile of the width asked for, or the beginning of the whole one; None if there is none."""
+    for shape in (width, WIDTH):
+        data = _read(log / tile_path(level, index, shape), WIDTH * 32)
+        if data is not None and len(data) == shape * 32:
+            return [data[i : i + 32] for i in range(0, width * 32, 32)]
+    return None
+
+
+def read_bundle(log: Path, index: int, width: int = WIDTH) -> tuple[list[bytes], bool] | None:
+    """Read a bundle's entries, and whether they are what it should hold; None if there is no such file."""
+    for shape in (width, WIDTH):
+        data = _read(log / tile_path(ENTRIES, index, shape), BUNDLE_BYTES_MAX)
+        if data is not None:
+            entries, whole = split_bundle(data)
+            return (entries[:width], True) if whole and len(entries) == shape else (entries, False)
+    return None
+
+
+def split_bundle(data: bytes) -> tuple[list[bytes], bool]:
+    """Split off all whole entries; say whether nothing is left over."""
+    entries: list[bytes] = []
+    position, end = 0, len(data)
+    while position < end:
+        after = position + 2 + int.from_bytes(data[position : position + 2], "big")
+        if after > end or position + 2 > end:
+            return entries, False
+        entries.append(data[position + 2 : after])
+        position = after
+    return entries, True
+
+
+Bundles = list[tuple[int, list[bytes] | None]]
+"""The index of each bundle's first entry, and its entries; None where they are not to be believed."""
+
+
+class Stretch(NamedTuple):
+    """Bundles that follow one another, to be checked at once."""
+
+    log: Path
+    first: int
+    """The first bundle's number."""
+    entries: int
+    """How many entries from there on."""
+    watched: tuple[int, ...]
+    """Sizes of the tree, inside this stretch, whose roots are wanted."""
+
+
+class Checked(NamedTuple):
+    """What the hashes of a stretch say."""
+
+    nodes: list[bytes]
+    """The root over each whole bundle, from its entries."""
+    tail: list[bytes]
+    """The leaf hashes of the incomplete bundle at the end of the log."""
+    cut: dict[int, list[tuple[int, list[bytes]]]]
+    """By bundle: the watched sizes that cut it, each with the leaf hashes of the bundle up to there."""
+    faults: list[Finding]
+    blind: bool
+    """Whether a place is unknown, so that no root says anything any more."""
+
+
+def check_stretch(stretch: Stretch) -> tuple[Checked, Bundles]:
+    """Hash every entry and compare."""
+    result = Checked([], [], {}, [], blind=False)
+    bundles: Bundles = []
+    sizes: dict[int, list[int]] = {}
+    for size in stretch.watched:
+        if size % WIDTH:
+            sizes.setdefault(size // WIDTH, []).append(size)
+    for number in range(stretch.first, stretch.first - (-stretch.entries // WIDTH)):
+        start = number * WIDTH
+        width = min(WIDTH, stretch.first * WIDTH + stretch.entries - start)
+        entries, leaves, faults = _check_bundle(stretch.log, number, width)
+        result.faults.extend(faults)
+        if leaves is None:
+            result = result._replace(blind=True)
+            leaves = [b""] * width
+        if width == WIDTH:
+            result.nodes.append(perfect_root(leaves))
+        else:
+            result.tail.extend(leaves)
+        cuts = [(size, leaves[: size - start]) for size in sizes.get(number, ())]
+        if cuts:
+            result.cut[number] = cuts
+        bundles.append((start, entries))
+    return result, bundles
+
+
+def _check_bundle(
+    log: Path, number: int, width: int
+) -> tuple[list[bytes] | None, list[bytes] | None, list[Finding]]:
+    """Return a bundle's entries (None: not to be believed), leaf hashes (None: unknown) and faults."""
+    start, place = number * WIDTH, tile_path(ENTRIES, number, width)
+    expected = read_tile(log, 0, number, width)
+    faults = [] if expected else [found("file_missing", start, place=tile_path(0, number, width))]
+    bundle = read_bundle(log, number, width)
+    if bundle is None:
+        return None, expected, [*faults, found("file_missing", start, place=place)]
+    entries, whole = bundle
+    leaves = [leaf_hash(entry) for entry in entries]
+    if whole and expected in (None, leaves):
+        return entries, leaves, faults
+    if expected is None:
+        return None, None, [*faults, found("file_damaged", start, place=place)]
+    at, kind = classify(leaves, expected)
+    if not whole:
+        return None, expected, [*faults, found(kind, start + at, place=place)]
+    # Entries or tile, one of them is wrong: the signed head decides (`tree`).
+    return entries, leaves, [*faults, found(kind, start + at, place=place, tile=tile_path(0, number, width))]
+
+
+def classify(leaves: Sequence[bytes], expected: Sequence[bytes]) -> tuple[int, str]:
+    """Say where two rows of hashes begin to differ, and what would explain it."""
+    shorter = min(len(leaves), len(expected))
+    at = next((i for i in range(shorter) if leaves[i] != expected[i]), shorter)
+    rest, wanted = leaves[at:], expected[at:]
+    if not rest or not wanted:
+        return at, "entry_inserted" if rest else "entry_removed"
+    swapped = any(r == wanted[0] and rest[0] == w for r, w in zip(rest[1:], wanted[1:], strict=False))
+    if swapped:
+        return at, "entries_swapped"
+    if len(rest) <= len(wanted) and wanted[1:] and _alike(rest, wanted[1:]):
+        return at, "entry_removed"
+    if rest[1:] and _alike(rest[1:], wanted):
+        return at, "entry_inserted"
+    return at, "entry_altered"
+
+
+def _alike(rest: Sequence[bytes], wanted: Sequence[bytes]) -> bool:
+    pairs: Iterable[tuple[bytes, bytes]] = zip(rest, wanted, strict=False)
+    return all(one == other for one, other in pairs)
+
+
+def _read(path: Path, limit: int) -> bytes | None:
+    try:
+        with path.open("rb") as file:
+            return file.read(limit + 1)
+    except OSError:
+        return None
