@@ -75,13 +75,18 @@ def split(secret: bytes, threshold: int, count: int) -> list[str]:
     """Split a secret of 32 bytes into `count` shares of 33 words, of which any `threshold` give it back."""
     if len(secret) != SECRET_BYTES:
         raise InvalidInputError("a secret for shares has 32 bytes")
+    check_counts(threshold, count)
+    shares: list[str] = generate_mnemonics(1, [(threshold, count)], secret)[0]
+    return shares
+
+
+def check_counts(threshold: int, count: int) -> None:
+    """Raise InvalidInputError unless `count` shares with this threshold can be made."""
     if not 1 < threshold <= count <= SHARES_MAX:
         raise InvalidInputError(
             code="share.counts",
             public_text=f"There are at most {SHARES_MAX} shares, and a threshold from 2 to their number.",
         )
-    shares: list[str] = generate_mnemonics(1, [(threshold, count)], secret)[0]
-    return shares
 
 
 def roster_of(shares: Sequence[str], names: Sequence[str]) -> Roster:

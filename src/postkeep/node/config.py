@@ -40,6 +40,8 @@ class TokenConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     token: str = ""
     """The token's label."""
     key_label: str = "postkeep-root"
+    pin_file: str = ""
+    """A file of mode 0600 with the PIN; empty: it is asked for, or read from `--pin-fd`."""
     paths: tuple[str, ...] = ()
     """Files and directories that the module needs beside itself: kms may read and write them, if their
     owner and mode allow it."""
@@ -108,6 +110,33 @@ class LedgerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How long a tenant's log that has grown may wait until its head is anchored and signed."""
 
 
+class BackupConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Backups of the node."""
+
+    target: str = ""
+    """A directory (on another disk, if it is to survive this one), or `s3://bucket/prefix`; empty: none."""
+    endpoint: str = ""
+    """The S3 server's URL; empty: Amazon's."""
+    region: str = ""
+    credentials: str = ""
+    """A file, readable by its owner alone, with `access_key_id` and `secret_access_key` (TOML)."""
+    every_seconds: int = 0
+    """Between backups; 0: only on command."""
+    keep: int = 14
+    """How many backups stay."""
+    key_use_seconds: int = 7 * 86400
+    """How long a weekly key seals key backups; at most a week."""
+    key_life_seconds: int = 30 * 86400
+    """How long after its making a weekly key is destroyed; at most 30 days."""
+    tombstone_seconds: int = 60
+    """How often what has been destroyed is told to the target."""
+
+    @property
+    def remote(self) -> bool:
+        """Whether the target is a bucket."""
+        return self.target.startswith("s3://")
+
+
 class LogConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the logs look like."""
 
@@ -125,6 +154,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     keys: KeyConfig = KeyConfig()
     mx: MxConfig = MxConfig()
     relay: RelayConfig = RelayConfig()
+    backup: BackupConfig = BackupConfig()
     log: LogConfig = LogConfig()
     ledger: LedgerConfig = LedgerConfig()
     categories: dict[str, CategoryConfig] = {}

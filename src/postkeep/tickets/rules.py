@@ -24,6 +24,7 @@ MAIL: Final = (Category.CONTENT, Category.METADATA)
 ACCOUNT: Final = (Category.ACCOUNT,)
 AUDIT: Final = (Category.AUDIT,)
 OPERATIONS: Final = (Category.OPERATIONS,)
+SECRET: Final = (Category.SECRET,)
 NONE: Final[tuple[Category, ...]] = ()
 
 NEWCOMER: Final = ""
@@ -82,10 +83,10 @@ class Purpose:
 
 
 MX, SUBMISSION, IMAP = "mx", "submission", "imap"
-RELAY, STEWARD, CLI = "relay", "steward", "cli"
+RELAY, STEWARD, BACKUP, CLI = "relay", "steward", "backup", "cli"
 AUTHORITY, KMS, VAULT, LEDGER = "authority", "kms", "vault", "ledger"
 KEEPERS: Final = (LEDGER, AUTHORITY, KMS, VAULT)
-MODULES: Final = (*KEEPERS, MX, SUBMISSION, IMAP, RELAY, STEWARD)
+MODULES: Final = (*KEEPERS, MX, SUBMISSION, IMAP, RELAY, STEWARD, BACKUP)
 FACES: Final = (MX, SUBMISSION, IMAP)
 EVERYBODY: Final = (*MODULES, CLI)
 
@@ -101,7 +102,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("authority.operator_sign_in",    (NEWCOMER,)),
     Rule("authority.staff_sign_in",       (NEWCOMER,)),
     Rule("authority.renew_module",        MODULES),
-    Rule("authority.issue_operation",     (MX, SUBMISSION, RELAY, STEWARD)),
+    Rule("authority.issue_operation",     (MX, SUBMISSION, RELAY, STEWARD, BACKUP)),
     Rule("authority.feed",                MODULES, waits=True),
     Rule("authority.rotate_ticket_key",   (STEWARD,), STAFF, _OPERATE, OPERATIONS),
     # --- authority: people. The session's row names the one key that may renew or end it ---
@@ -173,7 +174,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("kms.open_reseal",               (STEWARD,), GRANT, _OPERATE, OPERATIONS),
     Rule("kms.reseal",                    (CLI,), STAFF, _OPERATE, OPERATIONS),
     # --- ledger ---
-    Rule("ledger.append",                 (AUTHORITY, KMS, VAULT, *FACES, RELAY, STEWARD)),
+    Rule("ledger.append",                 (AUTHORITY, KMS, VAULT, *FACES, RELAY, STEWARD, BACKUP)),
     Rule("ledger.head",                   (KMS,)),
     Rule("ledger.consistency",            (KMS,)),
     Rule("ledger.publish_checkpoint",     (KMS,)),
@@ -230,6 +231,24 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("vault.maintain",                (STEWARD,), STAFF, _MAINTAIN, OPERATIONS),
     Rule("vault.check",                   (STEWARD,), OPERATION, _MAINTAIN, OPERATIONS),
     Rule("vault.check",                   (STEWARD,), STAFF, _LOOK, OPERATIONS),
+    # --- backups: what each keeper gives to the one worker that ships it ---
+    Rule("kms.backup_open",               (BACKUP,), OPERATION, Action.BACKUP, SECRET),
+    Rule("kms.backup_slots",              (BACKUP,), OPERATION, Action.BACKUP, SECRET),
+    Rule("kms.backup_sign",               (BACKUP,), OPERATION, Action.BACKUP, SECRET),
+    Rule("kms.backup_shredded",           (BACKUP,), OPERATION, Action.BACKUP, SECRET),
+    Rule("kms.backup_expire",             (BACKUP,), OPERATION, Action.BACKUP, SECRET),
+    Rule("vault.backup_hold",             (BACKUP,), OPERATION, Action.BACKUP, MAIL),
+    Rule("vault.backup_packs",            (BACKUP,), OPERATION, Action.BACKUP, MAIL),
+    Rule("vault.backup_read",             (BACKUP,), OPERATION, Action.BACKUP, MAIL),
+    Rule("vault.backup_erased",           (BACKUP,), OPERATION, Action.BACKUP, MAIL),
+    Rule("ledger.backup_files",           (BACKUP,), OPERATION, Action.BACKUP, AUDIT),
+    Rule("ledger.backup_read",            (BACKUP,), OPERATION, Action.BACKUP, AUDIT),
+    Rule("backup.create",                 (CLI,), STAFF, _OPERATE, OPERATIONS),
+    Rule("backup.rekey",                  (CLI,), STAFF, _OPERATE, OPERATIONS),
+    Rule("backup.prune",                  (CLI,), STAFF, _OPERATE, OPERATIONS),
+    Rule("backup.status",                 (CLI,), STAFF, _LOOK, OPERATIONS),
+    Rule("backup.still_holding",          (STEWARD,)),
+    Rule("backup.destroy",                (STEWARD,)),
     # --- steward: what an operator asks of a running node, with a ticket narrowed for the steward inside ---
     Rule("steward.tenant_create",         (CLI,), STAFF, _ADMIN, ACCOUNT),
     Rule("steward.tenant_show",           (CLI,), STAFF, _LOOK, ACCOUNT),
@@ -271,6 +290,8 @@ PURPOSES: Final[tuple[Purpose, ...]] = (
     # mx delivers; submission delivers across tenants; relay delivers its reports of failure and delay.
     Purpose("deliver",  (MX, SUBMISSION, RELAY), (_DEPOSIT,), MAIL, (VAULT,), budget=5_000_000),
     Purpose("relay",    (RELAY,), (_QUEUE,), MAIL, (VAULT, KMS), budget=5_000_000),
+    Purpose("backup",   (BACKUP,), (Action.BACKUP,), (*MAIL, Category.SECRET, Category.AUDIT),
+                        (VAULT, KMS, LEDGER), budget=5_000_000),
     Purpose("maintain", (STEWARD,), (_MAINTAIN,), OPERATIONS, (VAULT,), budget=100_000),
 )
 # fmt: on
@@ -306,7 +327,7 @@ GRANT_ACTIONS: Final = {
 `export` has no act behind it yet."""
 
 GRANT_AUDIENCE: Final = (AUTHORITY, KMS, VAULT, LEDGER)
-STAFF_AUDIENCE: Final = (STEWARD, AUTHORITY, KMS, VAULT, LEDGER)
+STAFF_AUDIENCE: Final = (STEWARD, BACKUP, AUTHORITY, KMS, VAULT, LEDGER)
 
 SESSION_ACTIONS: Final = {IMAP: (_READ, _WRITE), SUBMISSION: (_SEND,)}
 """What a user's ticket allows, by the protocol that the user signed in with."""

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from postkeep.node.cli import asking
 from postkeep.node.cli.output import Exit
 from postkeep.node.cli.scene import scene_of
 from postkeep.node.cli.texts import language, text
@@ -28,21 +27,25 @@ def _add_init(app: typer.Typer) -> None:
         passphrase_fd: Annotated[
             int | None, typer.Option("--passphrase-fd", help=text("help.passphrase_fd"))
         ] = None,
+        shares_fd: Annotated[int | None, typer.Option("--shares-fd", help=text("help.shares_fd"))] = None,
+        pin_fd: Annotated[int | None, typer.Option("--pin-fd", help=text("help.pin_fd"))] = None,
     ) -> None:
         from postkeep.node import logs, start
+        from postkeep.node.cli.unsealing import Descriptors, root_secret
         from postkeep.node.config import LogConfig
+        from postkeep.services.kms.root_kinds import RootKind
 
         scene = scene_of(context)
         options = start.Options(scene.data, config)
         loaded = start.load_config(options)
         logs.configure(LogConfig(format=loaded.log.format, level="warning"), "init", "init")
-        if loaded.keys.root == "passphrase":
-            options = start.Options(scene.data, config, root_secret=asking.passphrase(passphrase_fd))
+        kind, secret = root_secret(scene.data, loaded, Descriptors(passphrase_fd, shares_fd, pin_fd))
+        options = start.Options(scene.data, config, root_secret=secret)
         layout = start.initialise(options)
         lines = [text("init.done", data=scene.data), text("init.operator", data=scene.data, uid=os.geteuid())]
-        if loaded.keys.root == "file":
+        if kind is RootKind.FILE:
             lines.append(text("init.root_file", config=layout.config_file))
-        value = {"data": layout.data, "operator_uid": os.geteuid(), "root_key": loaded.keys.root}
+        value = {"data": layout.data, "operator_uid": os.geteuid(), "root_key": kind.value}
         scene.out.lines({**value, "data": str(layout.data)}, lines)
 
 
@@ -52,23 +55,28 @@ def _add_serve(app: typer.Typer) -> None:
         context: typer.Context,
         config: Annotated[Path | None, typer.Option("--config", help=text("help.config"))] = None,
         base_port: Annotated[int | None, typer.Option("--base-port", help=text("help.base_port"))] = None,
+        *,
         passphrase_fd: Annotated[
             int | None, typer.Option("--passphrase-fd", help=text("help.passphrase_fd"))
         ] = None,
-        *,
+        shares_fd: Annotated[int | None, typer.Option("--shares-fd", help=text("help.shares_fd"))] = None,
+        pin_fd: Annotated[int | None, typer.Option("--pin-fd", help=text("help.pin_fd"))] = None,
         guide: Annotated[bool, typer.Option("--guide", help=text("help.guide"))] = False,
     ) -> None:
         from postkeep.node import start
+        from postkeep.node.cli.unsealing import Descriptors, root_secret
         from postkeep.node.config import Config
         from postkeep.node.supervisor.layout import Layout
         from postkeep.node.supervisor.plan import ports
+        from postkeep.services.kms.root_kinds import RootKind
 
         scene = scene_of(context)
         options = start.Options(scene.data, config, base_port)
-        if start.load_config(options).keys.root == "passphrase":
-            options = start.Options(
-                scene.data, config, base_port, root_secret=asking.passphrase(passphrase_fd)
-            )
+        loaded_config = start.load_config(options)
+        kind, secret = root_secret(scene.data, loaded_config, Descriptors(passphrase_fd, shares_fd, pin_fd))
+        options = start.Options(scene.data, config, base_port, root_secret=secret)
+        if kind is RootKind.FILE and sys.stderr.isatty():
+            sys.stderr.write(text("serve.development") + "\n")
 
         def announce(layout: Layout, loaded: Config) -> None:
             sys.stdout.buffer.write(start.ready_line(layout, loaded) + b"\n")

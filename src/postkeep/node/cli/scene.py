@@ -41,6 +41,12 @@ class Scene:
 
         return call(self.data, f"authority.{method}", request, reply, self._login())
 
+    def ask_kms(self, method: str, request: msgspec.Struct, reply: type[T]) -> T:
+        """Tell kms itself what nobody in between may know."""
+        from postkeep.node.cli.operator import call
+
+        return call(self.data, f"kms.{method}", request, reply, self._login())
+
     def _login(self) -> "StaffLogin | None":
         from postkeep.node.cli.operator import StaffLogin
 

@@ -11,9 +11,10 @@ from postkeep.base.clock import SystemClock
 from postkeep.model.categories import Category
 from postkeep.node.context import ModuleContext
 from postkeep.services.authority.client import AuthorityClient
+from postkeep.services.kms.backing import Terms
 from postkeep.services.kms.opening import OpenKms, open_kms
 from postkeep.services.kms.pkcs11 import TokenPlace
-from postkeep.services.kms.root_change import RootSeals, settle
+from postkeep.services.kms.root_change import RootSeals
 from postkeep.services.ledger.client import LedgerClient
 from postkeep.services.ledger.trail import Trail
 from postkeep.stores.postgres import load_migrations, migrate, open_pool
@@ -73,10 +74,13 @@ async def _opened(
             await migrate(connection, "kms", load_migrations("postkeep.stores.sql.kms"))
         config = context.config
         token = config.keys.pkcs11
-        seals = RootSeals(context.state_dir, TokenPlace(token.module, token.token, token.key_label))
+        place = TokenPlace(token.module, token.token, token.key_label)
+        seals = RootSeals(context.state_dir, place, config.keys.root)
         kms = await open_kms(
             pool=pool,
-            seal=seals.current(config.keys.root, context.root_secrets),
+            seals=seals,
+            held=context.root_secrets,
+            hold=context.hold_root_secret,
             slots_dir=slots_directory(context),
             state_dir=context.state_dir,
             hostname=config.node.hostname or socket.getfqdn(),
@@ -84,9 +88,9 @@ async def _opened(
             ledger=LedgerClient(ledger_link),
             trail=trail,
             clock=clock,
+            backup_terms=Terms(config.backup.key_use_seconds, config.backup.key_life_seconds),
         )
         try:
-            await asyncio.to_thread(settle, context.state_dir, context.hold_root_secret)
             yield kms
         finally:
             kms.close()

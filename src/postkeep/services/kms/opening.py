@@ -9,6 +9,7 @@ from typing import Final
 from postkeep.base.clock import Clock
 from postkeep.base.secret import Secret
 from postkeep.crypto.wrap import KEY_BYTES
+from postkeep.services.kms.backing import BackupKeys, Terms
 from postkeep.services.kms.checkpoints import Checkpointer, Ledger
 from postkeep.services.kms.hierarchy import Hierarchy
 from postkeep.services.kms.root import RootSeal, unseal_root
@@ -42,10 +43,12 @@ class OpenKms:
     checkpointer: Checkpointer
     slots: ErasableSlots
     custody: RootCustody
+    backups: BackupKeys
 
     def close(self) -> None:
         """Let go of the slots; the pool belongs to the caller."""
         self.slots.close()
+        self.backups.close()
 
 
 async def open_kms(
@@ -62,6 +65,7 @@ async def open_kms(
     trail: Trail,
     clock: Clock,
     state_dir: Path | None = None,
+    backup_terms: Terms = Terms(),  # noqa: B008 - an immutable value
 ) -> OpenKms:
     """Unseal the root key and open what hangs on it, made at the first start.
 
@@ -95,6 +99,18 @@ async def open_kms(
         raise
     tenants = TenantKeys(roots, rows, slots, NoCustodians(), clock)
     hierarchy = Hierarchy(tenants, rows, slots, signing, witness=witness, clock=clock)
+    backups = BackupKeys(
+        root,
+        named,
+        signing,
+        rows,
+        slots,
+        directory=slots_dir,
+        state_dir=state_dir or slots_dir,
+        terms=backup_terms,
+        trail=trail,
+        clock=clock,
+    )
     service = KmsService(
         hierarchy,
         signing,
@@ -103,5 +119,6 @@ async def open_kms(
         trail,
         ticket_keys=TicketKeys(named, checkpointer, trail, clock),
         root_desk=RootDesk(custody, trail),
+        backups=backups,
     )
-    return OpenKms(service, hierarchy, signing, tls, checkpointer, slots, custody)
+    return OpenKms(service, hierarchy, signing, tls, checkpointer, slots, custody, backups)

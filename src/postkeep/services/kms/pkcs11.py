@@ -168,7 +168,7 @@ class Token:
         self._forget_session()
         token = self._find_token()
         try:
-            self._session = token.open(rw=writing, user_pin=self._pin.reveal())
+            self._session = token.open(rw=writing, user_pin=self._pin.reveal().decode("utf-8", "replace"))
         except (pkcs11.PinIncorrect, pkcs11.PinLenRange, pkcs11.PinInvalid) as exc:
             raise _error("token_pin", self._wrong_pin()) from exc
         except pkcs11.PinLocked as exc:
@@ -255,7 +255,7 @@ class Token:
                 answer.value = work()
             except PostkeepError as error:
                 answer.error = error
-            except (pkcs11.PKCS11Error, RuntimeError) as error:
+            except Exception as error:  # noqa: BLE001 - somebody else's code: whatever it raises is its failure
                 answer.error = _failed(error)
             answer.done.set()
 

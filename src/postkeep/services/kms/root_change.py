@@ -11,7 +11,7 @@ import asyncio
 import hmac
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 
@@ -37,6 +37,7 @@ from postkeep.services.kms.root_kinds import (
 from postkeep.services.kms.root_shares import SharesSeal
 from postkeep.services.kms.root_token import TokenSeal
 
+_NO_TOKEN: Final = TokenPlace("", "", "")
 Hold: TypeAlias = Callable[[Literal["add", "settle", "drop"], bytes], None]
 """Tells the supervisor what opens the root key: a further secret; only the newest now; not the newest."""
 
@@ -44,9 +45,11 @@ Hold: TypeAlias = Callable[[Literal["add", "settle", "drop"], bytes], None]
 class RootSeals:
     """Makes the seals of one state directory."""
 
-    def __init__(self, state_dir: Path, place: TokenPlace) -> None:
+    def __init__(self, state_dir: Path, place: TokenPlace = _NO_TOKEN, configured: str = "") -> None:
+        """Take the token that the configuration names, and its `keys.root`."""
         self.state_dir = state_dir
         self._place = place
+        self._configured = configured
 
     def of(
         self, kind: RootKind, secret: Secret[bytes], *, roster: Roster | None = None, name: str = ""
@@ -63,33 +66,46 @@ class RootSeals:
             case RootKind.PKCS11:
                 return TokenSeal(self.state_dir, self._place, secret, name)
 
-    def current(self, configured: str, secrets: tuple[Secret[bytes], ...]) -> RootSeal:
-        """Return the seal that counts; `secrets` are what the supervisor holds, the newest first."""
-        kind = kind_of(configured, self.state_dir)
+    def current(self, secret: Secret[bytes]) -> RootSeal:
+        """Return the seal that counts."""
+        kind = kind_of(self._configured, self.state_dir)
         sealed = find_sealed(self.state_dir)
-        if sealed is None:
-            return self.of(kind, secrets[0])
-        undone = sealed.change is not None and sealed.change.phase == "prepare"
-        return self.of(kind, secrets[-1] if undone else secrets[0], name=sealed.path.name)
+        return self.of(kind, secret, name=sealed.path.name if sealed else "")
+
+    def secret_that_counts(self, held: tuple[Secret[bytes], ...]) -> Secret[bytes]:
+        """Choose from what the supervisor holds, the newest first."""
+        change = read_change(self.state_dir)
+        return held[-1] if change is not None and change.phase == "prepare" else held[0]
+
+    def check_target(self, kind: RootKind) -> None:
+        """Raise InvalidInputError if the next start could not open such a seal."""
+        if kind is RootKind.PKCS11 and not (self._place.module and self._place.token):
+            raise InvalidInputError(
+                code="bad_configuration",
+                public_text="Put `module` and `token` under [keys.pkcs11] and restart the node first.",
+            )
+        if self._configured and self._configured != kind:
+            raise InvalidInputError(
+                code="bad_configuration",
+                public_text=(
+                    f"postkeep.toml says keys.root = {self._configured!r}, and a node sealed by "
+                    f"{kind.value!r} would not start with it. Take the line out (the node knows how its root "
+                    "key is sealed), restart, and run this again."
+                ),
+            )
 
 
 def choose_seal(
     configured: str, state_dir: Path, secret: Secret[bytes], place: TokenPlace | None = None
 ) -> RootSeal:
     """Return the seal that counts in a state directory, opened by `secret`."""
-    return RootSeals(state_dir, place or TokenPlace("", "", "")).current(configured, (secret,))
+    return RootSeals(state_dir, place or _NO_TOKEN, configured).current(secret)
 
 
 class RootCustody:
     """The root key in memory with the way it is sealed; changes come one after the other."""
 
-    def __init__(
-        self,
-        seals: RootSeals,
-        root: Secret[bytes],
-        secret: Secret[bytes],
-        hold: Hold,
-    ) -> None:
+    def __init__(self, seals: RootSeals, root: Secret[bytes], secret: Secret[bytes], hold: Hold) -> None:
         self._seals = seals
         self._root = root
         self._secret = secret
@@ -100,6 +116,10 @@ class RootCustody:
     def root(self) -> Secret[bytes]:
         """The root key."""
         return self._root
+
+    def check_target(self, kind: RootKind) -> None:
+        """Raise InvalidInputError if the next start could not open such a seal."""
+        self._seals.check_target(kind)
 
     @property
     def kind(self) -> RootKind:
@@ -178,16 +198,3 @@ def settle(state_dir: Path, hold: Hold) -> None:
 
 def _write_marker(state_dir: Path, change: Change) -> None:
     write_file(state_dir / MARKER_NAME, msgspec.json.encode(change), 0o600)
-
-
-def check_target(configured: str, kind: RootKind) -> None:
-    """Raise InvalidInputError if the configuration would keep the next start from opening this seal."""
-    if configured and configured != kind:
-        raise InvalidInputError(
-            code="bad_configuration",
-            public_text=(
-                f"postkeep.toml says keys.root = {configured!r}, and a node sealed by {kind.value!r} would "
-                "not start with it. Take the line out (the node knows how its root key is sealed), restart, "
-                "and run this again."
-            ),
-        )

@@ -18,6 +18,7 @@ from postkeep.model.audit import EventName
 from postkeep.model.categories import Category
 from postkeep.model.ticket import TicketKind
 from postkeep.services.kms import api, metrics
+from postkeep.services.kms.backing import BackupKeys
 from postkeep.services.kms.checkpoints import Checkpointer
 from postkeep.services.kms.epochs import EPOCHS_PER_CALL_MAX, EpochOpener
 from postkeep.services.kms.hierarchy import Hierarchy
@@ -58,6 +59,7 @@ class KmsService:
         *,
         ticket_keys: TicketKeys,
         root_desk: RootDesk,
+        backups: BackupKeys,
     ) -> None:
         self._hierarchy = hierarchy
         self._signing = signing
@@ -66,6 +68,7 @@ class KmsService:
         self._trail = trail
         self._ticket_keys = ticket_keys
         self._root_desk = root_desk
+        self._backups = backups
 
     def handlers(self) -> Mapping[str, tuple[type[msgspec.Struct], Handler]]:
         """Return the table that the channel's server takes."""
@@ -80,6 +83,7 @@ class KmsService:
             "kms.shred": (api.Shred, self.shred),
             **self._ticket_keys.handlers(),
             **self._root_desk.handlers(),
+            **self._backups.handlers(),
         }
 
     def on_refusal(self, refusal: Refusal) -> None:
