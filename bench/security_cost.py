@@ -27,6 +27,8 @@ import corpus
 HERE = Path(__file__).parent
 CONNECTIONS = 20
 RECEIVE_BYTES = 1 << 20
+TAIL_BYTES = 4096  # longer than any tagged line
+WAIT_SECONDS = 120
 
 
 class Variant(Postkeep):
@@ -43,7 +45,7 @@ class Imap:
     """A client that sends a line and counts octets until its tagged answer: nothing that could be slow."""
 
     def __init__(self, server: Variant) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", server.imap_port))
+        self._socket = socket.create_connection(("127.0.0.1", server.imap_port), timeout=WAIT_SECONDS)
         self._socket = _over_tls(self._socket)
         self._tag = 0
         self.ask(f'LOGIN {server.addresses[0]} "{server.password}"')
@@ -60,8 +62,10 @@ class Imap:
             if not data:
                 raise ConnectionError(command)
             total += len(data)
-            tail = (tail + data)[-4096:]
-            line = tail[tail.rfind(b"\r\n", 0, -2) + 2 :] if tail.endswith(b"\r\n") else b""
+            tail = (tail + data)[-TAIL_BYTES:]
+            if not tail.endswith(b"\r\n"):
+                continue
+            line = tail[:-2].rpartition(b"\r\n")[2]
             if line.startswith(tag):
                 if not line.startswith(tag + b"OK"):
                     raise RuntimeError(line.decode())
