@@ -104,6 +104,18 @@ def test_a_sole_approver_who_is_the_requester_grants_nothing() -> None:
     assert refused.value.code.startswith("approval_needed")
 
 
+@pytest.mark.parametrize(("act", "by"), [(Act.DECLINE, PEOPLE[2]), (Act.WITHDRAW, NOBODY)])
+def test_one_word_against_it_ends_a_request_that_others_have_approved(act: Act, by: bytes) -> None:
+    policy = Policy(2, frozenset(PEOPLE))
+    request = new_request(NOBODY, NOBODY, needed=2)
+    for approver in PEOPLE[:2]:
+        request = requests.decide(request, Act.APPROVE, approver, 1, policy)
+    request = requests.decide(request, act, by, 2, policy)
+    for after in (Act.GRANT, Act.APPROVE):
+        with pytest.raises(RefusedError, match=r"declined|withdrawn"):
+            requests.decide(request, after, PEOPLE[4], 3, policy)
+
+
 def test_whom_a_request_is_about_does_not_approve_it() -> None:
     first, second, third = PEOPLE[:3]
     policy = Policy(2, frozenset(PEOPLE))
