@@ -26,6 +26,7 @@ class Action(StrEnum):
     MAIL_DEPOSIT = "mail.deposit"
     QUEUE_WORK = "queue.work"
     STORE_MAINTAIN = "store.maintain"
+    BACKUP = "backup"
     KEY_PROVISION = "key.provision"
     KEY_SHRED = "key.shred"
     ADMIN_READ = "admin.read"

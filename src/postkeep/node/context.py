@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -61,6 +61,10 @@ class ModuleContext:
     """authority: register the one that hears which instances may enrol; those known already come at once."""
     on_departure: Callable[[Callable[[str], None]], None] = lambda _receiver: None
     """authority: register the one that hears of instances that have ended: nobody may enrol as them now."""
+    ask_database: Callable[[str], Awaitable[socket.socket]] | None = None
+    """backup: have the supervisor copy the database to the socket that is returned (stores.backup_stream)."""
+    credentials: Secret[bytes] = field(default_factory=lambda: Secret(b""))
+    """backup: the file of credentials for the target."""
     on_database_refusal: Callable[[Callable[[str], None]], None] = lambda _receiver: None
     """steward: register the one that hears of logins which the database refused."""
     root_secrets: tuple[Secret[bytes], ...] = field(default_factory=lambda: (Secret(b""),))

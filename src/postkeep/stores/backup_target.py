@@ -69,14 +69,17 @@ def check_name(name: str) -> None:
         raise InvalidInputError("not the name of an object of a backup")
 
 
-def open_target(target: str, *, endpoint: str = "", region: str = "", credentials: bytes = b"") -> BackupTarget:
+def open_target(
+    target: str, *, endpoint: str = "", region: str = "", credentials: bytes = b""
+) -> BackupTarget:
     """Return the target that the operator has named: a directory's path, or `s3://bucket/prefix`."""
     if not target.startswith("s3://"):
         return DirectoryTarget(Path(target))
     match = _S3.match(target)
     if match is None:
         raise InvalidInputError(
-            code="backup_target", public_text=f"{target} is not a target: use a directory or s3://bucket/prefix."
+            code="backup_target",
+            public_text=f"{target} is not a target: use a directory or s3://bucket/prefix.",
         )
     try:
         known = msgspec.toml.decode(credentials, type=Credentials) if credentials else None

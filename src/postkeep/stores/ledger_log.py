@@ -45,6 +45,11 @@ class LedgerLog:
         self.checkpoint: Checkpoint | None = None
 
     @property
+    def directory(self) -> Path:
+        """Where the log lies."""
+        return self._directory
+
+    @property
     def size(self) -> int:
         """How many entries are durable."""
         return self._tree.size

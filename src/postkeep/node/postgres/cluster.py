@@ -41,6 +41,8 @@ class Cluster:
     socket_directory: Path
     uid: int | None
     """None: the supervisor's own user."""
+    archive: Path | None = None
+    """Where the server leaves its write-ahead log for backups; None: it does not."""
 
     @property
     def exists(self) -> bool:
@@ -87,10 +89,13 @@ class Cluster:
             _give_to(unfinished, self.uid)
         unfinished.rename(self.directory)
 
-    def start(self, binaries: Binaries) -> "subprocess.Popen[bytes]":
-        """Start the server; it answers a little later. It ends when this process does."""
+    def start(self, binaries: Binaries, recovery: str = "") -> "subprocess.Popen[bytes]":
+        """Start the server; it answers a little later. It ends when this process does.
+
+        `recovery`: settings that bring a restored copy to its moment first.
+        """
         self._end_old_server()
-        self._write("postgresql.conf", server_settings(self.socket_directory))
+        self._write("postgresql.conf", server_settings(self.socket_directory, self.archive) + recovery)
         self._write("pg_hba.conf", access_rules())
         self._write("pg_ident.conf", user_map(pwd.getpwuid(os.geteuid()).pw_name))
         parent = os.getpid()

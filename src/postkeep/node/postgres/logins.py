@@ -36,7 +36,7 @@ def dsn(keeper: str, password: str, socket_directory: Path) -> str:
 
 async def give_passwords(socket_directory: Path, keepers: Iterable[str]) -> dict[str, str]:
     """Make what is missing, give each of `keepers` a new password, and return their DSNs."""
-    connection = await _connect(socket_directory)
+    connection = await connect_as_administrator(socket_directory)
     try:
         await connection.execute("SELECT pg_advisory_lock($1)", _ONE_AT_A_TIME)  # ends with the connection
         await _ensure_databases(connection)
@@ -51,12 +51,15 @@ async def give_passwords(socket_directory: Path, keepers: Iterable[str]) -> dict
         await connection.close()
 
 
-async def _connect(socket_directory: Path) -> "asyncpg.Connection":
+async def connect_as_administrator(
+    socket_directory: Path, database: str = "postgres"
+) -> "asyncpg.Connection":
+    """Connect as the cluster's superuser, once the server answers; only the supervisor's user can."""
     deadline = time.monotonic() + _START_SECONDS_MAX
     while True:
         try:
             return await asyncpg.connect(
-                host=str(socket_directory), port=PORT, user=ADMINISTRATOR, database="postgres", timeout=5
+                host=str(socket_directory), port=PORT, user=ADMINISTRATOR, database=database, timeout=5
             )
         except (OSError, TimeoutError, asyncpg.CannotConnectNowError) as exc:
             if time.monotonic() > deadline:

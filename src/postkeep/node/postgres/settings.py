@@ -56,11 +56,41 @@ _SETTINGS: Final = {
 }
 
 
-def server_settings(socket_directory: Path) -> str:
-    """Return `postgresql.conf`."""
-    lines = [f"{name} = {value}" for name, value in _SETTINGS.items()]
+_ARCHIVING: Final = {
+    "wal_level": "replica",
+    "archive_mode": "on",
+    "archive_timeout": "300",  # what a backup target may be behind, where little is written
+}
+"""Instead of the above, where backups are configured."""
+
+
+def server_settings(socket_directory: Path, archive: Path | None = None) -> str:
+    """Return `postgresql.conf`; `archive`: where the write-ahead log is left for the backup worker."""
+    settings = dict(_SETTINGS)
+    if archive is not None:
+        settings |= _ARCHIVING
+        settings["archive_command"] = _quoted(archive_command(archive))
+    lines = [f"{name} = {value}" for name, value in settings.items()]
     lines.append(f"unix_socket_directories = {_quoted(str(socket_directory))}")
     return "\n".join(lines) + "\n"
+
+
+def archive_command(archive: Path) -> str:
+    """Return what the server runs for each segment: a copy that is whole and durable once it has its name."""
+    place = str(archive).replace("%", "%%").replace("'", "'\\''")
+    part, whole = f"'{place}/%f.part'", f"'{place}/%f'"
+    return f"cp %p {part} && chmod 640 {part} && sync -d {part} && mv {part} {whole}"
+
+
+def recovery_settings(log: Path, target: str, value: str) -> str:
+    """Return what `postgresql.conf` has besides while a copy is brought to a moment (`name` or `time`)."""
+    place = str(log).replace("%", "%%").replace("'", "'\\''")
+    lines = {
+        "restore_command": _quoted(f"cp '{place}/%f' %p"),
+        f"recovery_target_{target}": _quoted(value),
+        "recovery_target_action": _quoted("promote"),
+    }
+    return "".join(f"{name} = {text}\n" for name, text in lines.items())
 
 
 def access_rules() -> str:

@@ -29,6 +29,8 @@ from postkeep.node.supervisor.enrolment import Enrolling
 from postkeep.node.supervisor.plan import Slot
 from postkeep.tickets.identity import Anchors, ModuleIdentity
 
+_DATABASE_COPY_SECONDS_MAX: Final = 10.0
+"""The supervisor forks and hands over at once."""
 _DRAIN_SECONDS_MAX: Final = 8.0
 """After `stop` a module has this long; the supervisor's own deadlines are shorter."""
 
@@ -80,6 +82,9 @@ class _Life:
         self._root_secrets: tuple[Secret[bytes], ...] = (Secret(b""),)
         self._expected: list[Expectation] = []
         self._on_database_refusal: Callable[[str], None] = lambda _name: None
+        self._database_copy: asyncio.Future[socket.socket] | None = None
+        self._descriptors: list[int] = []
+        self._credentials = Secret(b"")
         self._on_expectation: Callable[[Expectation], None] | None = None
         self._on_departure: Callable[[str], None] = lambda _instance: None
         self._enrolling = Enrolling(self._identity, self._anchors, birth.run_dir)
@@ -155,6 +160,8 @@ class _Life:
             on_expectation=self._hear_expectations,
             on_departure=self._hear_departures,
             on_database_refusal=self._hear_refusals,
+            ask_database=self._ask_database,
+            credentials=self._credentials,
             root_secrets=self._root_secrets,
             hold_root_secret=lambda step, value: self._send(frames.HoldRootSecret(step, value)),
         )
@@ -182,10 +189,17 @@ class _Life:
         except BlockingIOError:
             self._log.warning("supervisor_link_full")
 
+    async def _ask_database(self, point: str) -> socket.socket:
+        """Have the supervisor copy the database to a socket; one copy at a time is asked for."""
+        self._database_copy = asyncio.get_running_loop().create_future()
+        self._send(frames.CopyDatabase(point))
+        return await asyncio.wait_for(self._database_copy, _DATABASE_COPY_SECONDS_MAX)
+
     def _read(self) -> None:
         while True:
             try:
-                packet = self._birth.link.recv(frames.FRAME_BYTES_MAX)
+                packet, descriptors, _, _ = socket.recv_fds(self._birth.link, frames.FRAME_BYTES_MAX, 1)
+                self._descriptors += descriptors
             except BlockingIOError:
                 return
             except OSError:
@@ -220,6 +234,14 @@ class _Life:
                 self._on_departure(instance)
             case frames.DatabaseRefusal(name):
                 self._on_database_refusal(name)
+            case frames.DatabaseCopy():
+                link = socket.socket(fileno=self._descriptors.pop())
+                if self._database_copy is None or self._database_copy.done():
+                    link.close()
+                else:
+                    self._database_copy.set_result(link)
+            case frames.Credentials(value):
+                self._credentials = Secret(value)
             case frames.Stop():
                 self._stop.set()
             case frames.AskMetrics(number):

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
@@ -14,11 +15,13 @@ from postkeep.node.postgres.cluster import Cluster
 from postkeep.node.postgres.logins import give_passwords
 from postkeep.node.postgres.refusals import refusal_in
 from postkeep.node.postgres.settings import KEEPERS
+from postkeep.node.postgres.snapshot import Snapshot, send_snapshot
 from postkeep.node.sandbox.process import die_with_parent
 from postkeep.node.supervisor import frames
 from postkeep.node.supervisor.layout import Layout
 from postkeep.node.supervisor.plan import MODULES
 from postkeep.node.supervisor.spawn import Process, fork
+from postkeep.stores.backup_stream import Failed, send
 
 _LOG_BYTES_MAX: Final = 65_536
 _USUAL: Final = ("the database system is", "terminating connection due to administrator command")
@@ -29,7 +32,8 @@ class Database:
     """The node's own cluster; does nothing where every keeper's category has a DSN of its own."""
 
     def __init__(self, layout: Layout, config: Config) -> None:
-        self._cluster = Cluster(layout.postgres, layout.postgres_run, layout.postgres_uid)
+        archive = layout.wal_spool if config.backup.target else None
+        self._cluster = Cluster(layout.postgres, layout.postgres_run, layout.postgres_uid, archive)
         self._given = {
             module.name: config.categories[module.database].dsn
             for module in MODULES
@@ -109,6 +113,22 @@ class Database:
         targets = {process.slot.module.name: process for process in processes}
         links = [process.link.fileno() for process in processes]
         return fork(lambda: self._errand(targets, parent), links)
+
+    def send_copy(self, link: socket.socket, point: str) -> int:
+        """Copy the running cluster to a socket, from a process of its own; return its pid."""
+        parent = os.getpid()
+        return fork(lambda: self._copy(link, point, parent), [link.fileno()])
+
+    def _copy(self, link: socket.socket, point: str, parent: int) -> int:
+        die_with_parent(parent)
+        cluster = self._cluster
+        if self._given or cluster.archive is None:
+            send(link, Failed("this node has no database of its own to copy, or keeps no log for backups"))
+            return 1
+        snapshot = Snapshot(
+            cluster.directory, cluster.socket_directory, cluster.uid, cluster.binaries().major
+        )
+        return send_snapshot(snapshot, link, point)
 
     def _errand(self, targets: Mapping[str, Process], parent: int) -> int:
         die_with_parent(parent)

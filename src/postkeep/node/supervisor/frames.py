@@ -73,6 +73,22 @@ class DatabaseRefusal(msgspec.Struct, frozen=True, tag=True):
     name: str
 
 
+class CopyDatabase(msgspec.Struct, frozen=True, tag=True):
+    """From the backup worker: copy the database, up to a restore point of this name."""
+
+    point: str
+
+
+class DatabaseCopy(msgspec.Struct, frozen=True, tag=True):
+    """To the backup worker, with a descriptor: there the copy comes."""
+
+
+class Credentials(msgspec.Struct, frozen=True, tag=True):
+    """To the backup worker: the file of credentials for its target."""
+
+    value: bytes
+
+
 class Stop(msgspec.Struct, frozen=True, tag=True):
     """Finish what is under way and return."""
 
@@ -122,8 +138,10 @@ ToChild = (
     | Stop
     | AskMetrics
     | DatabaseRefusal
+    | DatabaseCopy
+    | Credentials
 )
-FromChild = Anchor | Retire | Metrics | Ready | Failed | HoldRootSecret
+FromChild = Anchor | Retire | Metrics | Ready | Failed | HoldRootSecret | CopyDatabase
 
 _to_child: msgspec.msgpack.Decoder[ToChild] = msgspec.msgpack.Decoder(ToChild)
 _from_child: msgspec.msgpack.Decoder[FromChild] = msgspec.msgpack.Decoder(FromChild)

@@ -55,6 +55,11 @@ class Layout:
         return self.data / "postgres"
 
     @property
+    def wal_spool(self) -> Path:
+        """Where the database leaves its log for the backup worker."""
+        return self.data / "postgres-log"
+
+    @property
     def postgres_run(self) -> Path:
         """The directory of the database's socket."""
         return self.run / "pg"
@@ -94,7 +99,9 @@ def open_layout(directory: Path, config: Config, *, serving: bool) -> Layout:
     data = directory.resolve()
     uid_base = (config.node.uid_base or UID_BASE_DEFAULT) if os.geteuid() == 0 else None
     if serving and uid_base is not None:
-        configured = (Path(entry.directory) for entry in config.categories.values() if entry.directory)
+        configured = [Path(entry.directory) for entry in config.categories.values() if entry.directory]
+        if config.backup.target and not config.backup.remote:
+            configured.append(Path(config.backup.target))
         open_the_way((data, *interpreter_directories(), *configured))
     _shorten_run(data)
     return Layout(data, resolve_run(data), uid_base)
@@ -107,6 +114,7 @@ def prepare(layout: Layout, config: Config) -> None:
     keepers = layout.keepers_gid
     _directory(layout.run, None if keepers is None else (0, keepers), 0o711 if keepers is None else 0o1771)
     _directory(layout.postgres_run, _pair(layout.postgres_uid), 0o711)
+    _prepare_backups(layout, config)
     for module in MODULES:
         _directory(layout.state(module), _pair(layout.uid(module)), 0o700)
         for category in module.categories:
@@ -115,8 +123,22 @@ def prepare(layout: Layout, config: Config) -> None:
                 _directory(Path(configured.directory), _pair(layout.uid(module)), 0o700)
 
 
+def _prepare_backups(layout: Layout, config: Config) -> None:
+    """Make what the database and the backup worker share, and the target where it is a directory."""
+    if not config.backup.target:
+        return
+    worker = layout.uid(next(module for module in MODULES if module.name == "backup"))
+    server = layout.postgres_uid
+    owner = None if worker is None or server is None else (server, worker)
+    _directory(layout.wal_spool, owner, 0o2770)
+    if not config.backup.remote:
+        _directory(Path(config.backup.target), _pair(worker), 0o700)
+
+
 def category_directories(module: Module, config: Config) -> tuple[Path, ...]:
-    """Return the directories outside the data directory that a module writes."""
+    """Return the directories outside its own that a module writes."""
+    if module.name == "backup" and config.backup.target and not config.backup.remote:
+        return (Path(config.backup.target),)
     chosen = (config.categories.get(category) for category in module.categories)
     return tuple(Path(entry.directory) for entry in chosen if entry is not None and entry.directory)
 

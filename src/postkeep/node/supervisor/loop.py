@@ -18,6 +18,7 @@ import structlog
 from postkeep.node.config import Config
 from postkeep.node.rootfiles import replace_file
 from postkeep.node.supervisor import believed, frames
+from postkeep.node.supervisor.credentials import read_credentials
 from postkeep.node.supervisor.database import Database
 from postkeep.node.supervisor.inbox import STOPPING, Inbox
 from postkeep.node.supervisor.layout import LEDGER_KEY_FILES, Layout
@@ -96,6 +97,7 @@ class Supervisor:
             "ledger": [],
             "ledger-mldsa44": [],
         }
+        self._credentials = read_credentials(config)
         self._metrics: MetricsPage | None = None
         self._stopping = False
         self._stop_begun = 0.0
@@ -198,6 +200,8 @@ class Supervisor:
                 process.send(frames.Anchor(name, public_key))
         if process.slot.module.name == "kms":
             self._root_secret.give(process)
+        if process.slot.module.name == "backup" and self._credentials:
+            process.send(frames.Credentials(self._credentials))
         if process.slot.module.name == "authority":
             for other in self._processes.values():
                 self._let_enrol(other)
@@ -249,6 +253,8 @@ class Supervisor:
                 self._spread(process, name, public_key)
             case frames.Retire(public_key, seconds):
                 self._retire(process, public_key, seconds)
+            case frames.CopyDatabase(point):
+                self._copy_database(process, point)
             case frames.Failed(code, text, temporary):
                 process.failure = f"{code}: {text}"
                 process.failed_for_now = temporary
@@ -329,6 +335,20 @@ class Supervisor:
                 for process in self._processes.values():
                     process.send(frames.Distrust(public_key))
 
+    def _copy_database(self, process: Process, point: str) -> None:
+        """Start a copy of the database for the backup worker: an errand writes it to a socket of theirs."""
+        if process.slot.module.name != "backup":
+            self._log.error("copy_refused", instance_said=process.instance)
+            return
+        ours, theirs = socket.socketpair()
+        self._errands[self._database.send_copy(ours, point)] = []
+        ours.close()
+        try:
+            socket.send_fds(process.link, [frames.encode(frames.DatabaseCopy())], [theirs.fileno()])
+        except OSError:
+            self._log.debug("link_closed", to=process.instance)
+        theirs.close()
+
     def _ask_metrics(self, number: int) -> list[str]:
         asked = [process for process in self._processes.values() if process.ready]
         for process in asked:
@@ -375,6 +395,9 @@ class Supervisor:
         if status == 0:
             for process in waiting:
                 process.send(frames.Start())
+            return
+        if not waiting:
+            self._log.error("database_copy_failed", status=os.waitstatus_to_exitcode(status))
             return
         self._log.error("logins_failed", status=os.waitstatus_to_exitcode(status))
         for process in waiting:

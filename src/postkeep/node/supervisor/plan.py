@@ -41,7 +41,7 @@ class Module:
     @property
     def keeper(self) -> bool:
         """Whether it listens for other modules."""
-        return self.tier >= Tier.DATA_KEEPER or self.name == "steward"
+        return self.tier >= Tier.DATA_KEEPER or self.name in {"steward", "backup"}
 
 
 POSTGRES_UID_OFFSET: Final = 0
@@ -58,6 +58,7 @@ MODULES: Final = (
     Module("imap", Tier.FACE, 7, ports=(("imap", 3), ("imaps", 4)), per_core=True),
     Module("relay", Tier.WORKER, 8, may_connect=True),
     Module("steward", Tier.WORKER, 9, database="operations"),
+    Module("backup", Tier.WORKER, 10),
 )
 KEEPER_NAMES: Final = ("ledger", "authority", "kms", "vault")
 PORT_NAMES: Final = ("smtp", "submission", "submissions", "imap", "imaps", "https", "ops", "ssh")

@@ -55,14 +55,23 @@ def spawn(
     state = layout.state(slot.module)
     token = config.keys.pkcs11 if slot.module.name == "kms" else TokenConfig()
     external = any(entry.dsn for entry in config.categories.values())
+    backup = slot.module.name == "backup" and bool(config.backup.target)
     confinement = Confinement(
         uid=layout.uid(slot.module),
         gid=layout.uid(slot.module),
         groups=(layout.keepers_gid,) if slot.module.keeper and layout.keepers_gid is not None else (),
-        read_write=(state, *category_directories(slot.module, config), *map(Path, token.paths)),
+        read_write=(
+            state,
+            *category_directories(slot.module, config),
+            *map(Path, token.paths),
+            *((layout.wal_spool,) if backup else ()),
+        ),
         read_only=(Path(token.module),) if token.module else (),
         sockets=layout.run if slot.module.keeper else None,
-        may_connect=slot.module.may_connect or token.connects or (external and bool(slot.module.database)),
+        may_connect=slot.module.may_connect
+        or token.connects
+        or (external and bool(slot.module.database))
+        or (backup and config.backup.remote),
     )
     birth = Birth(
         slot=slot,

@@ -8,6 +8,7 @@ import msgspec
 from postkeep.base.errors import InvalidInputError, LimitError, UnavailableError
 from postkeep.crypto import merkle
 from postkeep.services.ledger import api
+from postkeep.services.ledger.backing import Backing
 from postkeep.services.ledger.journal import Journal
 from postkeep.services.ledger.published import Published, open_own
 from postkeep.services.ledger.tenants import TenantBook
@@ -33,6 +34,7 @@ class LedgerService:
         self._origin = origin
         self._anchors = anchors
         self._published = Published(log, origin)
+        self._backing = Backing(log.directory, journal)
 
     def handlers(self) -> Mapping[str, tuple[type[msgspec.Struct], Handler]]:
         """Return the table of methods for the channel's server."""
@@ -51,6 +53,7 @@ class LedgerService:
                 api.PublishTenantCheckpoints,
                 self.publish_tenant_checkpoints,
             ),
+            **self._backing.handlers(),
         }
         return table
 

@@ -17,6 +17,7 @@ from postkeep.services.ledger.trail import Trail
 from postkeep.services.queue import api as queue_api
 from postkeep.services.queue.service import QueueService
 from postkeep.services.vault import api
+from postkeep.services.vault.backing import Backing
 from postkeep.services.vault.changing import Changing
 from postkeep.services.vault.checking import Checking
 from postkeep.services.vault.destroying import Destroying
@@ -106,6 +107,7 @@ class VaultService:
         self._checking = Checking(stores)
         self._upkeep = Upkeep(stores, writes, clock)
         self._destroying = Destroying(stores, self.watching, self._upkeep, self._holding, clock)
+        self._backing = Backing(stores, self._upkeep)
         self._queue = QueueService(stores, self.watching, trail, clock)
         self.outbox = Outbox(stores.pool, trail)
 
@@ -142,6 +144,7 @@ class VaultService:
             "vault.release_hold": (api.ReleaseHold, self._holding.release),
             "vault.maintain": (api.Maintain, self.maintain),
             "vault.check": (api.CheckStore, self._checking.check),
+            **self._backing.handlers(),
             "vault.queue_lease": (queue_api.Lease, self._queue.lease),
             "vault.queue_renew": (queue_api.Renew, self._queue.renew),
             "vault.queue_content": (queue_api.QueueContent, self._queue.content),

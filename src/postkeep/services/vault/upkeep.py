@@ -66,6 +66,8 @@ class Upkeep:
         self._writes = writes
         self._clock = clock
         self._turn = asyncio.Lock()
+        self._held_until_ms = 0
+        """Until then no pack is removed: a backup is being made."""
         self._punched = 0
         """Where the search for slots to give back goes on."""
 
@@ -81,6 +83,11 @@ class Upkeep:
                 await forget_bodies(self._stores.pool, self._clock.now_ms() - GONE_KEPT_MS)
                 await forget_history(self._stores.pool, HISTORY_KEPT)
             return UpkeepReport(orphans, compacted, reclaimed, erased)
+
+    async def hold_packs(self, seconds: int) -> None:
+        """Remove no pack for so long, and return when no removal is under way; 0 ends it."""
+        async with self._turn:
+            self._held_until_ms = self._clock.now_ms() + 1000 * seconds
 
     async def _erase_unused_slots(self) -> int:
         """Overwrite slots that no row has come to refer to: those of writes that a crash cut off."""
@@ -142,6 +149,8 @@ class Upkeep:
         return await in_transaction(self._stores.pool, work)
 
     async def _compact(self, dead_share_max: float, pack_limit: int) -> tuple[int, int]:
+        if self._clock.now_ms() < self._held_until_ms:
+            return 0, 0
         packs = self._stores.packs
         known = await pack_rows(self._stores.pool)
         chosen = [

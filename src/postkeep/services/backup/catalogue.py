@@ -1,0 +1,161 @@
+"""Reading a target: which backups there are, and each only as kms has signed it."""
+
+import hashlib
+from typing import Final, NamedTuple
+
+from postkeep.base.errors import IntegrityError, NotFoundError
+from postkeep.base.ids import parse_id
+from postkeep.crypto.backup import manifest_statement, open_object, tombstone_statement
+from postkeep.crypto.backup_keys import ring_path, ring_wrapper, week_path, week_wrapper
+from postkeep.crypto.ed25519 import public_key
+from postkeep.model.backup import (
+    DATA_KEY,
+    KEYRING,
+    SIGNING_KEY,
+    VERSION,
+    WEEK_PARENT,
+    Keyring,
+    Manifest,
+    SignedManifest,
+    SignedTombstone,
+    Tombstone,
+    WeekKey,
+    backup_name,
+    decode,
+    tombstone_path,
+    week_path as week_object_name,
+)
+from postkeep.stores.backup_target import BackupTarget
+
+from cryptography.exceptions import InvalidSignature
+
+
+class Listed(NamedTuple):
+    """What a target says of a backup, before anything is checked."""
+
+    id: str
+    finished_ms: int
+    size: int
+    week: str
+
+
+class Parents(NamedTuple):
+    """The keys of a keyring, opened."""
+
+    data: bytes
+    weeks: bytes
+    signer: bytes
+    """The public key."""
+
+
+async def list_backups(target: BackupTarget) -> list[Listed]:
+    """Return the backups of a target, oldest first, as it lists them."""
+    found = []
+    async for name, _ in target.list("backups"):
+        signed = decode(await target.get(name), SignedManifest)
+        found.append(Listed(name.rpartition("/")[2], signed.finished_ms, signed.size, signed.week))
+    return sorted(found, key=lambda listed: (listed.finished_ms, listed.id))
+
+
+async def read_keyring(target: BackupTarget) -> Keyring:
+    """Return the keyring as it lies there; NotFoundError (`no_backups`) where there has been no backup."""
+    try:
+        ring = decode(await target.get(KEYRING), Keyring)
+    except NotFoundError as exc:
+        raise NotFoundError(code="no_backups", public_text="There are no backups at this place.") from exc
+    if ring.version != VERSION:
+        raise IntegrityError(f"a keyring of version {ring.version}", code="backup_version")
+    return ring
+
+
+def open_keyring(ring: Keyring, root: bytes) -> Parents:
+    """Open a keyring with the root key; IntegrityError (`backup_root`) if it is another's."""
+    wrapper = ring_wrapper(root)
+    keys = {key.name: key for key in ring.keys}
+    try:
+        data, weeks, signer = keys[DATA_KEY], keys[WEEK_PARENT], keys[SIGNING_KEY]
+        wrapper.unwrap(signer.wrapped, ring_path(SIGNING_KEY, signer.public))
+        return Parents(
+            wrapper.unwrap(data.wrapped, ring_path(DATA_KEY, b"")),
+            wrapper.unwrap(weeks.wrapped, ring_path(WEEK_PARENT, b"")),
+            signer.public,
+        )
+    except (KeyError, IntegrityError) as exc:
+        raise IntegrityError(
+            "the keyring does not open",
+            code="backup_root",
+            public_text="These backups are not of this root key, or their keyring has been changed.",
+        ) from exc
+
+
+def check_signed(signer: bytes, signature: bytes, statement: bytes, what: str) -> None:
+    """Raise IntegrityError unless kms has signed this."""
+    try:
+        public_key(signer).verify(signature, statement)
+    except InvalidSignature as exc:
+        raise IntegrityError(
+            f"{what} is not signed by this installation",
+            code="backup_signature",
+            public_text=f"{what[0].upper()}{what[1:]} is not signed by this installation: it has been changed.",
+        ) from exc
+
+
+async def read_manifest(target: BackupTarget, backup: str, data_key: bytes, signer: bytes) -> Manifest:
+    """Return a manifest that is signed, whole, and of this name."""
+    signed = decode(await target.get(backup_name(backup)), SignedManifest)
+    statement = manifest_statement(backup, hashlib.sha256(signed.sealed).digest())
+    check_signed(signer, signed.signature, statement, f"backup {backup}")
+    manifest = decode(open_object(data_key, "manifest", backup, signed.sealed), Manifest)
+    if manifest.version != VERSION or manifest.id != backup:
+        raise IntegrityError(f"backup {backup} is of another version or name")
+    return manifest
+
+
+async def read_week(target: BackupTarget, week: str, parent: bytes) -> bytes:
+    """Return a weekly key; NotFoundError once it is destroyed, and IntegrityError for one overwritten."""
+    found = decode(await target.get(week_object_name(week)), WeekKey)
+    return week_wrapper(parent).unwrap(found.wrapped, week_path(parse_id(week), found.created_ms))
+
+
+async def read_tombstones(
+    target: BackupTarget, line: str, data_key: bytes, signer: bytes
+) -> list[tuple[Tombstone, bytes]]:
+    """Return a line's tombstones with their digests, in order.
+
+    IntegrityError (`tombstones`) if one is missing, not signed, or not the follower of the one before.
+    """
+    found: list[tuple[Tombstone, bytes]] = []
+    names = sorted([name async for name, _ in target.list(f"tombstones/{line}")])
+    for number, name in enumerate(names, 1):
+        if name != tombstone_path(line, number):
+            raise _gap(f"tombstone {number} is missing")
+        signed = decode(await target.get(name), SignedTombstone)
+        found.append(open_tombstone(signed, line, number, data_key, signer))
+        if found[-1][0].previous != (found[-2][1] if number > 1 else b""):
+            raise _gap(f"tombstone {number} does not follow the one before")
+    return found
+
+
+def open_tombstone(
+    signed: SignedTombstone, line: str, number: int, data_key: bytes, signer: bytes
+) -> tuple[Tombstone, bytes]:
+    """Return one tombstone with its digest, as it was signed."""
+    digest = hashlib.sha256(signed.sealed).digest()
+    statement = tombstone_statement(parse_id(line), number, digest)
+    check_signed(signer, signed.signature, statement, f"tombstone {number}")
+    name = tombstone_path(line, number)
+    tombstone = decode(open_object(data_key, "tombstone", name, signed.sealed), Tombstone)
+    if tombstone.line != line or tombstone.number != number:
+        raise _gap(f"tombstone {number} is another one")
+    return tombstone, digest
+
+
+def _gap(text: str) -> IntegrityError:
+    return IntegrityError(
+        text,
+        code="tombstones",
+        public_text=f"The list of what has been destroyed is not whole: {text}.",
+    )
+
+
+TOMBSTONE_GAP: Final = "tombstones"

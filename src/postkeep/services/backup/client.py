@@ -1,0 +1,26 @@
+"""The backup worker as other modules see it. Their module ticket suffices for these."""
+
+from postkeep.services.backup import api
+from postkeep.tickets.channel import Link
+
+DESTROY_SECONDS_MAX = 600.0
+"""Removing a backup looks through what the others need: minutes for a large target far away."""
+
+
+class BackupClient:
+    """Calls to the worker over one link (`run/backup.sock`)."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    async def still_holding(self, tenant: bytes, principal: bytes, before_ms: int) -> api.BackupsLeft:
+        """Say which backups made before a moment still hold keys; UnavailableError if the target is away."""
+        return await self._link.call(
+            "backup.still_holding", api.StillHolding(tenant, principal, before_ms), api.BackupsLeft
+        )
+
+    async def destroy_backup(self, backup: str) -> None:
+        """Remove a backup; NotFoundError if there never was one of this id. Harmless to repeat."""
+        await self._link.call(
+            "backup.destroy", api.Destroy(backup), api.Done, timeout_seconds=DESTROY_SECONDS_MAX
+        )
