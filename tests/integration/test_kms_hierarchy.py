@@ -18,13 +18,16 @@ from postkeep.crypto.epoch import EpochWriter, open_seed
 from postkeep.model.categories import Category
 from postkeep.services.kms import hierarchy as hierarchies
 from postkeep.services.kms.hierarchy import Hierarchy
-from postkeep.services.kms.root import FileSeal, unseal_root
-from postkeep.services.kms.root_generations import RootKeys, open_root_keys
+from postkeep.services.kms.root import unseal_root
+from postkeep.services.kms.root_change import RootCustody, RootSeals, settle
+from postkeep.services.kms.root_generations import open_root_keys
+from postkeep.services.kms.rotation_parts import RotationParts
 from postkeep.services.kms.signing import NamedKeys, SigningKeys, open_signing_keys
 from postkeep.services.kms.tenants import NoCustodians, TenantKeys
 from postkeep.services.kms.witness import StoreWitness
 from postkeep.stores.kms_installation import KmsInstallationRows
 from postkeep.stores.kms_keys import KmsKeyRows
+from postkeep.stores.kms_rotations import KmsRotationRows
 from postkeep.stores.postgres import load_migrations, migrate, open_pool
 from postkeep.stores.slots import ErasableSlots
 
@@ -35,12 +38,14 @@ class Store:
     rows: KmsKeyRows
     slots: ErasableSlots
     root: Secret[bytes]
-    roots: RootKeys
     signing: SigningKeys
-    named: NamedKeys
     tenants: TenantKeys
-    witness: StoreWitness
     keys: Hierarchy
+    parts: RotationParts
+
+
+def _no_secrets(_what: object, _secret: bytes) -> None:
+    """No supervisor holds secrets: the root key is in a file."""
 
 
 @asynccontextmanager
@@ -50,7 +55,10 @@ async def open_store(dsn: str, directory: Path) -> AsyncIterator[Store]:
         async with pool.acquire() as connection:
             await migrate(connection, "kms", load_migrations("postkeep.stores.sql.kms"))
         installation = KmsInstallationRows(pool)
-        root = await unseal_root(FileSeal(directory), installation)
+        seals = RootSeals(directory)
+        root = await unseal_root(seals.current(Secret(b"")), installation)
+        settle(directory, _no_secrets)
+        custody = RootCustody(seals, root, Secret(b""), _no_secrets)
         clock = FixedClock()
         with ErasableSlots(directory / "keys.slots", 32) as slots:
             rows = KmsKeyRows(pool)
@@ -61,7 +69,20 @@ async def open_store(dsn: str, directory: Path) -> AsyncIterator[Store]:
             signing = await open_signing_keys(named, clock)
             tenants = TenantKeys(roots, rows, slots, NoCustodians(), clock)
             keys = Hierarchy(tenants, rows, slots, signing, witness=witness, clock=clock)
-            yield Store(pool, rows, slots, root, roots, signing, named, tenants, witness, keys)
+            parts = RotationParts(
+                custody,
+                roots,
+                named,
+                installation,
+                tenants,
+                keys,
+                rows,
+                KmsRotationRows(pool),
+                slots,
+                witness,
+                clock,
+            )
+            yield Store(pool, rows, slots, root, signing, tenants, keys, parts)
     finally:
         await pool.close()
 

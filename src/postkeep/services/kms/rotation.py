@@ -8,7 +8,7 @@ The ledger knows of each before it begins and of its end.
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, Protocol, Unpack
 
 import structlog
 
@@ -21,7 +21,7 @@ from postkeep.services.kms.rotation_category import CategoryRotation
 from postkeep.services.kms.rotation_parts import ERASING, SEALING, RotationParts
 from postkeep.services.kms.rotation_principal import PrincipalRotation
 from postkeep.services.kms.rotation_upper import ROOT, TENANT, RootRotation, TenantRotation
-from postkeep.services.ledger.trail import EventFields, Trail
+from postkeep.services.ledger.trail import EventFields
 from postkeep.stores.kms_rotations import RotationRow
 
 RETRY_SECONDS: Final = 5.0
@@ -32,10 +32,17 @@ VOID: Final = "void"
 _log = structlog.get_logger(__name__)
 
 
+class Events(Protocol):
+    """Where events are recorded: a `Trail`."""
+
+    async def record(self, event: EventName, **fields: Unpack[EventFields]) -> int:
+        """Return when the event is durable; UnavailableError if it is not in time."""
+
+
 class Rotations:
     """All rotations of one key store. `run` takes them on."""
 
-    def __init__(self, parts: RotationParts, trail: Trail, retire_seconds: int) -> None:
+    def __init__(self, parts: RotationParts, trail: Events, retire_seconds: int) -> None:
         self._parts = parts
         self._trail = trail
         self._root = RootRotation(parts)
