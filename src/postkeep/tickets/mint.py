@@ -1,7 +1,7 @@
 """Minting: the one place where tickets come from. Only the authority has a key that others believe."""
 
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
@@ -33,17 +33,35 @@ TICKET_SECONDS_MAX: Final = max(MODULE_SECONDS, USER_SECONDS, OPERATION_SECONDS,
 Signer = Callable[[bytes], bytes]
 
 
+class Policy(Protocol):
+    """What is asked before a ticket is signed: the authority's `TicketPolicy`."""
+
+    def decide(self, ticket: Ticket) -> str:
+        """Return the policies that permit it; raise RefusedError if it is not permitted."""
+
+
 class Mint:
     """Makes and signs tickets with the authority's keys."""
 
     def __init__(
-        self, signer: Signer | None, clock: Clock | None = None, *, start: Signer | None = None
+        self,
+        signer: Signer | None,
+        clock: Clock | None = None,
+        *,
+        start: Signer | None = None,
+        policy: Policy | None = None,
     ) -> None:
         """`signer` signs every ticket; None: it has not come from kms yet, and `start` signs module tickets,
-        which is all that it is believed for."""
+        which is all that it is believed for. `policy` is asked before each; None: what the table of rules
+        says is all there is."""
         self._signer = signer
         self._start = start
+        self._policy = policy
         self._clock = clock or SystemClock()
+
+    def policies_of(self, ticket: Ticket) -> str:
+        """Name the policies that permit a ticket, comma-separated; RefusedError if it is not permitted."""
+        return self._policy.decide(ticket) if self._policy is not None else ""
 
     def adopt(self, signer: Signer) -> None:
         """Sign with another key from now on."""
@@ -66,7 +84,7 @@ class Mint:
             methods=rules.methods_of(module),
             certificate=certificate,
         )
-        return ticket, self.sign(ticket)
+        return self._issue(ticket)
 
     def user(
         self,
@@ -90,7 +108,7 @@ class Mint:
             actions=rules.SESSION_ACTIONS[module],
             categories=(Category.CONTENT, Category.METADATA),
         )
-        return ticket, self.sign(ticket)
+        return self._issue(ticket)
 
     def operation(
         self, module: str, instance: str, holder: str, purpose: rules.Purpose
@@ -104,7 +122,7 @@ class Mint:
             budget=purpose.budget,
             purpose=purpose.name,
         )
-        return ticket, self.sign(ticket)
+        return self._issue(ticket)
 
     def staff(
         self,
@@ -127,7 +145,7 @@ class Mint:
             actions=tuple(dict.fromkeys(action for actions, _ in allowed for action in actions)),
             categories=tuple(dict.fromkeys(category for _, both in allowed for category in both)),
         )
-        return ticket, self.sign(ticket)
+        return self._issue(ticket)
 
     def grant(
         self,
@@ -154,6 +172,10 @@ class Mint:
             request=request.hex(),
             subject=subject.hex(),
         )
+        return self._issue(ticket)
+
+    def _issue(self, ticket: Ticket) -> tuple[Ticket, bytes]:
+        self.policies_of(ticket)
         return ticket, self.sign(ticket)
 
     def _blank(self, kind: TicketKind, seconds: int, module: str, instance: str, holder: str) -> Ticket:

@@ -23,6 +23,7 @@ from postkeep.services.authority.enrolment import Enrolments
 from postkeep.services.authority.feed import FeedLog
 from postkeep.services.authority.keyring import Keyring
 from postkeep.services.authority.passwords import Passwords
+from postkeep.services.authority.policy import load_policy
 from postkeep.services.authority.service import AuthorityService
 from postkeep.services.authority.state import AuthorityState
 from postkeep.services.kms.api import CategoryKey, ProvisionPrincipal, ProvisionTenant
@@ -57,7 +58,7 @@ async def run(context: ModuleContext) -> None:
     clock = SystemClock()
     key = Ed25519PrivateKey.generate()
     public_key = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-    mint = Mint(None, clock, start=key.sign)
+    mint = Mint(None, clock, start=key.sign, policy=load_policy())
     context.publish("start", public_key)
     _renew_own_ticket(context, mint)
     async with contextlib.AsyncExitStack() as stack:

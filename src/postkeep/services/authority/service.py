@@ -17,6 +17,7 @@ from postkeep.services.authority.administration import Administration
 from postkeep.services.authority.enrolment import Enrolments, ModuleDesk
 from postkeep.services.authority.governance import Governance
 from postkeep.services.authority.passwords import Passwords
+from postkeep.services.authority.policy import PolicyRefusedError
 from postkeep.services.authority.requests_desk import RequestDesk
 from postkeep.services.authority.routes import Router
 from postkeep.services.authority.sessions import Sessions
@@ -139,6 +140,7 @@ class AuthorityService:
                     EventName.TICKET_REFUSE,
                     outcome="refused",
                     code=error.code,
+                    policy=error.policies if isinstance(error, PolicyRefusedError) else "",
                     module=grant.peer_module,
                     instance=grant.peer_instance,
                     session=session.hex(),

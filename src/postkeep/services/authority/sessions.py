@@ -11,6 +11,7 @@ from postkeep.base.ids import new_id
 from postkeep.model.audit import EventName
 from postkeep.model.ticket import Ticket
 from postkeep.services.authority import api
+from postkeep.services.authority.policy import PolicyRefusedError
 from postkeep.services.authority.sealing import PrincipalNames, SealedText
 from postkeep.services.authority.state import AuthorityState
 from postkeep.services.kms.api import SignedPublicKey
@@ -146,15 +147,30 @@ class Sessions:
         return list(dict.fromkeys([names.address, *own, *granted]))
 
     def _mint(self, grant: Grant, row: PrincipalRow, session: bytes) -> tuple[Ticket, bytes]:
-        return self._state.mint.user(
-            grant.peer_module,
-            grant.peer_instance,
-            grant.connection.thumbprint,
-            tenant=row.tenant,
-            principal=row.principal,
-            session=session,
-            level=LEVEL_PASSWORD,
-        )
+        try:
+            return self._state.mint.user(
+                grant.peer_module,
+                grant.peer_instance,
+                grant.connection.thumbprint,
+                tenant=row.tenant,
+                principal=row.principal,
+                session=session,
+                level=LEVEL_PASSWORD,
+            )
+        except PolicyRefusedError as error:
+            self._state.trail.note(
+                EventName.TICKET_REFUSE,
+                outcome="refused",
+                code=error.code,
+                policy=error.policies,
+                tenant=row.tenant.hex(),
+                principal=row.principal.hex(),
+                module=grant.peer_module,
+                instance=grant.peer_instance,
+                session=session.hex(),
+                method=grant.method,
+            )
+            raise
 
 
 def _signed_in(row: PrincipalRow, ticket: Ticket, token: bytes, addresses: list[str]) -> api.SignedIn:

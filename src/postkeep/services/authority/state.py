@@ -111,5 +111,14 @@ class AuthorityState:
             session=ticket.session,
             module=ticket.module,
             instance=ticket.instance,
+            rule=_allowance(ticket),
+            policy=self.mint.policies_of(ticket),
+            count=ticket.expires - ticket.issued,
             note=ticket.purpose or ticket.kind.value,
         )
+
+
+def _allowance(ticket: Ticket) -> str:
+    """Say in short what a ticket allows, as the lines of the table of rules do, and which keepers take it."""
+    words = (ticket.kind.value, ",".join(ticket.actions), ",".join(ticket.categories))
+    return " ".join(word for word in words if word) + " at " + ",".join(ticket.audience)

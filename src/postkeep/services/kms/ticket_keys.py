@@ -62,7 +62,7 @@ class TicketKeys:
         if len(names) > 1 and await self._believed_until_ms(names[-1]) > self._clock.now_ms():
             raise ConflictError(
                 "two ticket keys are live",
-                code="rotation_too_soon",
+                code="conflict.rotation",
                 public_text="The ticket key was rotated a moment ago, and tickets signed with the one before "
                 "it are still in force. Try again in a quarter of an hour.",
             )
