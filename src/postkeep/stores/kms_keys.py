@@ -59,6 +59,17 @@ class PersonKeyRow(NamedTuple):
     wrapped: bytes
 
 
+class HoldRow(NamedTuple):
+    """A legal hold on keys."""
+
+    tenant: bytes
+    hold: bytes
+    principal: bytes
+    """Empty: the whole tenant."""
+    kind: str
+    until_ms: int | None
+
+
 _PRINCIPAL = (
     "SELECT k.tenant, k.principal, k.generation, k.queue, k.slot, w.wrapped, k.public_key, k.signature, w.parent,"
     " k.created_ms FROM principal_keys k JOIN principal_wraps w USING (tenant, principal, generation)"
@@ -190,6 +201,51 @@ class KmsKeyRows(KmsRows):
             principal,
             now_ms,
         )
+
+    async def holds_on(self, tenant: bytes, principal: bytes, now_ms: int) -> list[HoldRow]:
+        """Return the legal holds on a principal's keys, or (empty principal) on any of a tenant's."""
+        rows = await self._all(
+            "SELECT tenant, hold, principal, kind, until_ms FROM holds WHERE tenant = $1"
+            " AND ($2::bytea = '' OR principal IN ('', $2)) AND (until_ms IS NULL OR until_ms > $3)"
+            " ORDER BY hold",
+            tenant,
+            principal,
+            now_ms,
+        )
+        return [HoldRow(*row) for row in rows]
+
+    async def add_hold(self, row: HoldRow) -> None:
+        """Add a hold; the same again changes its end."""
+        await self._run(
+            "INSERT INTO holds (tenant, hold, principal, kind, until_ms) VALUES ($1, $2, $3, $4, $5)"
+            " ON CONFLICT (tenant, hold) DO UPDATE SET until_ms = excluded.until_ms",
+            *row,
+        )
+
+    async def drop_hold(self, tenant: bytes, hold: bytes) -> None:
+        """Drop a hold."""
+        await self._run("DELETE FROM holds WHERE tenant = $1 AND hold = $2", tenant, hold)
+
+    async def born_ms(self, tenant: bytes, principal: bytes) -> int | None:
+        """Return when the first keys of a principal, or of a tenant without people, were made.
+
+        None: there are none. 0: they have been in use.
+        """
+        if principal:
+            query = (
+                "SELECT CASE WHEN min(generation) = 1 THEN min(created_ms) ELSE 0 END FROM principal_keys"
+                " WHERE tenant = $1 AND principal = $2 HAVING count(*) > 0"
+            )
+            return await self._born(query, tenant, principal)
+        query = (
+            "SELECT CASE WHEN EXISTS (SELECT FROM principal_keys p WHERE p.tenant = t.tenant AND NOT p.queue)"
+            " THEN 0 ELSE t.created_ms END FROM tenant_keys t WHERE t.tenant = $1"
+        )
+        return await self._born(query, tenant)
+
+    async def _born(self, query: str, *arguments: bytes) -> int | None:
+        found: int | None = await self._value(query, *arguments)
+        return found
 
     async def state(self) -> int:
         """Return how many changes the store has seen."""

@@ -171,6 +171,12 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("kms.open_epochs",               (RELAY,), OPERATION, _QUEUE, MAIL, counts="epochs"),
     Rule("kms.sign",                      (RELAY,), OPERATION, _QUEUE),
     Rule("kms.shred",                     (STEWARD,), STAFF, Action.KEY_SHRED),
+    Rule("kms.shred",                     (STEWARD,), GRANT, Action.KEY_SHRED),
+    Rule("kms.mark",                      (STEWARD,), GRANT, Action.KEY_SHRED),
+    Rule("kms.discard",                   (STEWARD,), STAFF, Action.KEY_PROVISION),
+    Rule("kms.hold",                      (STEWARD,), STAFF, _ADMIN, OPERATIONS),
+    Rule("kms.release_hold",              (STEWARD,), STAFF, _ADMIN, OPERATIONS),
+    Rule("kms.certify",                   (STEWARD,), OPERATION, _MAINTAIN, OPERATIONS),
     Rule("kms.open_reseal",               (STEWARD,), GRANT, _OPERATE, OPERATIONS),
     Rule("kms.reseal",                    (CLI,), STAFF, _OPERATE, OPERATIONS),
     # --- ledger ---

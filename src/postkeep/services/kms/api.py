@@ -2,6 +2,8 @@
 
 import msgspec
 
+from postkeep.base.ids import NOBODY
+from postkeep.crypto.fingerprint import Fingerprint
 from postkeep.model.categories import Category
 
 
@@ -134,6 +136,65 @@ class Shredded(msgspec.Struct, frozen=True):
     """How many keys were destroyed by this call (0: they were gone already)."""
 
     keys: int
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """`kms.mark`: fingerprints of the slot secrets that `kms.shred` of the same would destroy."""
+
+    tenant: bytes
+    principal: bytes
+    salt: bytes
+
+
+class Marked(msgspec.Struct, frozen=True):
+    """Fingerprints, and of how many secrets they were chosen."""
+
+    prints: list[Fingerprint]
+    total: int
+
+
+class Hold(msgspec.Struct, frozen=True):
+    """`kms.hold`: keys of a principal, or (empty) of a tenant, are not destroyed from now on."""
+
+    tenant: bytes
+    hold: bytes
+    kind: str
+    principal: bytes = b""
+    until_ms: int | None = None
+
+
+class ReleaseHold(msgspec.Struct, frozen=True):
+    """`kms.release_hold`."""
+
+    tenant: bytes
+    hold: bytes
+
+
+class Certify(msgspec.Struct, frozen=True):
+    """`kms.certify`: sign the body of a certificate of destruction.
+
+    With `tenant`: only if the keys of this principal, or (empty) of the tenant, were destroyed here.
+    """
+
+    body: bytes
+    tenant: bytes = NOBODY
+    principal: bytes = b""
+
+
+class Certified(msgspec.Struct, frozen=True):
+    """Two signatures over `context("certificate", body)`, and the public keys that check them."""
+
+    ed25519: bytes
+    mldsa44: bytes
+    public_keys: bytes
+    """Ed25519 (32 bytes), then ML-DSA-44 (1,312 bytes)."""
+
+
+class Discard(msgspec.Struct, frozen=True):
+    """`kms.discard`: take back the keys of a tenant or principal whose creation has failed."""
+
+    tenant: bytes
+    principal: bytes = b""
 
 
 class TrustAnchors(msgspec.Struct, frozen=True):

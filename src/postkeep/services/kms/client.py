@@ -72,6 +72,26 @@ class KmsClient:
         """Let the root key be sealed in another way, once."""
         return await self._link.call("kms.open_reseal", request, api.Done, ticket=ticket)
 
+    async def mark(self, request: api.Mark, *, ticket: bytes = b"") -> api.Marked:
+        """Return fingerprints of what a shredding would destroy."""
+        return await self._link.call("kms.mark", request, api.Marked, ticket=ticket)
+
+    async def hold(self, request: api.Hold, *, ticket: bytes = b"") -> api.Done:
+        """Keep keys from being destroyed."""
+        return await self._link.call("kms.hold", request, api.Done, ticket=ticket)
+
+    async def release_hold(self, request: api.ReleaseHold, *, ticket: bytes = b"") -> api.Done:
+        """Let keys be destroyed again."""
+        return await self._link.call("kms.release_hold", request, api.Done, ticket=ticket)
+
+    async def certify(self, request: api.Certify, *, ticket: bytes = b"") -> api.Certified:
+        """Sign a certificate of destruction."""
+        return await self._link.call("kms.certify", request, api.Certified, ticket=ticket)
+
+    async def discard(self, request: api.Discard, *, ticket: bytes = b"") -> api.Shredded:
+        """Take back the keys of a creation that has failed."""
+        return await self._link.call("kms.discard", request, api.Shredded, ticket=ticket)
+
     async def shred(self, request: api.Shred, *, ticket: bytes) -> api.Shredded:
         """Destroy keys; when it returns, nothing opens what they covered."""
         return await self._link.call("kms.shred", request, api.Shredded, ticket=ticket)

@@ -16,6 +16,7 @@ from typing import Final
 from postkeep.base.clock import Clock
 from postkeep.base.errors import ConflictError, NotFoundError
 from postkeep.model.categories import Category
+from postkeep.services.destruction.hold import held_error
 from postkeep.services.kms.api import SignedPublicKey
 from postkeep.services.kms.principals import (
     PrincipalKeys,
@@ -195,6 +196,9 @@ class Hierarchy:
         Each step is durable before the next, and the whole may be repeated after a crash.
         """
         async with self.changing:
+            held = await self._rows.holds_on(tenant, principal, self._clock.now_ms())
+            if held:
+                raise held_error([(row.hold, row.kind) for row in held])
             async with self._witness.change():
                 slots = await self._rows.slots_of(tenant, principal)
                 await self._rows.mark_shredded(tenant, principal, self._clock.now_ms())

@@ -11,6 +11,7 @@ from postkeep.base.secret import Secret
 from postkeep.crypto.wrap import KEY_BYTES
 from postkeep.services.kms.backing import BackupKeys, Terms
 from postkeep.services.kms.checkpoints import Checkpointer, Ledger
+from postkeep.services.kms.ending import CertificateKeys, Ending, open_certificate_keys
 from postkeep.services.kms.hierarchy import Hierarchy
 from postkeep.services.kms.root import RootSeal, unseal_root
 from postkeep.services.kms.root_change import Hold, RootCustody, RootSeals, settle
@@ -44,6 +45,7 @@ class OpenKms:
     slots: ErasableSlots
     custody: RootCustody
     backups: BackupKeys
+    certificates: CertificateKeys
 
     def close(self) -> None:
         """Let go of the slots; the pool belongs to the caller."""
@@ -111,6 +113,7 @@ async def open_kms(
         trail=trail,
         clock=clock,
     )
+    certificates = await open_certificate_keys(named)
     service = KmsService(
         hierarchy,
         signing,
@@ -120,5 +123,6 @@ async def open_kms(
         ticket_keys=TicketKeys(named, checkpointer, trail, clock),
         root_desk=RootDesk(custody, trail),
         backups=backups,
+        ending=Ending(hierarchy, rows=rows, slots=slots, keys=certificates, trail=trail, clock=clock),
     )
-    return OpenKms(service, hierarchy, signing, tls, checkpointer, slots, custody, backups)
+    return OpenKms(service, hierarchy, signing, tls, checkpointer, slots, custody, backups, certificates)

@@ -20,6 +20,7 @@ from postkeep.model.ticket import TicketKind
 from postkeep.services.kms import api, metrics
 from postkeep.services.kms.backing import BackupKeys
 from postkeep.services.kms.checkpoints import Checkpointer
+from postkeep.services.kms.ending import Ending
 from postkeep.services.kms.epochs import EPOCHS_PER_CALL_MAX, EpochOpener
 from postkeep.services.kms.hierarchy import Hierarchy
 from postkeep.services.kms.principals import PrincipalKeys
@@ -60,6 +61,7 @@ class KmsService:
         ticket_keys: TicketKeys,
         root_desk: RootDesk,
         backups: BackupKeys,
+        ending: Ending,
     ) -> None:
         self._hierarchy = hierarchy
         self._signing = signing
@@ -69,6 +71,7 @@ class KmsService:
         self._ticket_keys = ticket_keys
         self._root_desk = root_desk
         self._backups = backups
+        self._ending = ending
 
     def handlers(self) -> Mapping[str, tuple[type[msgspec.Struct], Handler]]:
         """Return the table that the channel's server takes."""
@@ -84,6 +87,7 @@ class KmsService:
             **self._ticket_keys.handlers(),
             **self._root_desk.handlers(),
             **self._backups.handlers(),
+            **self._ending.handlers(),
         }
 
     def on_refusal(self, refusal: Refusal) -> None:

@@ -170,20 +170,21 @@ class SigningKeys:
 
 async def open_signing_keys(named: NamedKeys, clock: Clock) -> SigningKeys:
     """Load the installation's signing keys, making them at the first start."""
-    directory = await _ensure(named, DIRECTORY, SigningKey)
-    ledger = await _ensure(named, LEDGER, SigningKey)
-    post_quantum = await _ensure(named, LEDGER_MLDSA44, PostQuantumKey)
+    directory = await ensure_key(named, DIRECTORY, SigningKey)
+    ledger = await ensure_key(named, LEDGER, SigningKey)
+    post_quantum = await ensure_key(named, LEDGER_MLDSA44, PostQuantumKey)
     return SigningKeys(named, directory, LedgerSigner(ledger, post_quantum, clock))
 
 
-async def _ensure(named: NamedKeys, handle: str, kind: type[K]) -> K:
+async def ensure_key(named: NamedKeys, handle: str, kind: type[K]) -> K:
+    """Load the key of a handle, making it the first time."""
     found = await named.get(_name(handle))
     if found is not None:
         return kind(found[0])
     try:
         return await _make(named, handle, kind)
     except ConflictError:
-        return await _ensure(named, handle, kind)
+        return await ensure_key(named, handle, kind)
 
 
 async def _make(named: NamedKeys, handle: str, kind: type[K]) -> K:

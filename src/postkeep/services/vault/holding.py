@@ -4,13 +4,13 @@ Who removes something on an order is refused, with the holds named. An owner who
 go out of the owner's sight and stay, wraps and all, until no hold covers them any more.
 """
 
-from collections.abc import Sequence
 from typing import Final
 
 from asyncpg import Record
 
 from postkeep.base.clock import Clock
-from postkeep.base.errors import InvalidInputError, RefusedError
+from postkeep.base.errors import InvalidInputError
+from postkeep.services.destruction.hold import held_error
 from postkeep.services.vault import api
 from postkeep.services.vault.groups import Stores
 from postkeep.services.vault.validation import check_id
@@ -26,15 +26,6 @@ from postkeep.stores.vault_holds import (
 from postkeep.tickets.clear import Grant
 
 KIND_CHARS_MAX: Final = 40  # characters of the class of a reason
-HELD_CODE: Final = "refused.held"
-
-
-def held_error(rows: Sequence[Record]) -> RefusedError:
-    """Return the refusal that names the holds (hold, kind)."""
-    names = ", ".join(f"{row['hold'].hex()} ({row['kind']})" for row in rows)
-    return RefusedError(
-        code=HELD_CODE, public_text=f"It is under legal hold and can't be destroyed before release: {names}"
-    )
 
 
 class Holding:
@@ -91,7 +82,7 @@ class Holding:
         """Raise RefusedError, naming the holds, where one covers any of it."""
         rows = await self._on(source, tenant, principal, mailbox)
         if rows:
-            raise held_error(rows)
+            raise held_error([(row["hold"], row["kind"]) for row in rows])
 
     async def _on(self, source: Source, tenant: bytes, principal: bytes, mailbox: bytes) -> list[Record]:
         return await holds_on(source, tenant, self._clock.now_ms(), principal=principal, mailbox=mailbox)
