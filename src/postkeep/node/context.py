@@ -63,6 +63,9 @@ class ModuleContext:
     """authority: register the one that hears of instances that have ended: nobody may enrol as them now."""
     ask_database: Callable[[str], Awaitable[socket.socket]] | None = None
     """backup: have the supervisor copy the database to the socket that is returned (stores.backup_stream)."""
+    search: Callable[[bytes], Awaitable[bytes]] | None = None
+    """steward: have every file of the node searched; request and report as `services.destruction.scan` has
+    them, an empty report where that failed."""
     credentials: Secret[bytes] = field(default_factory=lambda: Secret(b""))
     """backup: the file of credentials for the target."""
     on_database_refusal: Callable[[Callable[[str], None]], None] = lambda _receiver: None

@@ -35,6 +35,8 @@ _DRAIN_SECONDS_MAX: Final = 8.0
 """After `stop` a module has this long; the supervisor's own deadlines are shorter."""
 
 
+_SEARCH_SECONDS_MAX: Final = 6 * 3600.0
+"""A raw search of some terabytes; what takes longer is begun anew by whoever asked."""
 _GC_THRESHOLDS: Final = (20_000, 20, 20)
 """Container objects made between collections, then collections of each generation before the next."""
 
@@ -84,6 +86,7 @@ class _Life:
         self._on_database_refusal: Callable[[str], None] = lambda _name: None
         self._database_copy: asyncio.Future[socket.socket] | None = None
         self._descriptors: list[int] = []
+        self._searches: list[asyncio.Future[bytes]] = []
         self._credentials = Secret(b"")
         self._on_expectation: Callable[[Expectation], None] | None = None
         self._on_departure: Callable[[str], None] = lambda _instance: None
@@ -161,13 +164,14 @@ class _Life:
             on_departure=self._hear_departures,
             on_database_refusal=self._hear_refusals,
             ask_database=self._ask_database,
+            search=self._search,
             credentials=self._credentials,
             root_secrets=self._root_secrets,
             hold_root_secret=lambda step, value: self._send(frames.HoldRootSecret(step, value)),
         )
 
     def _publish(self, name: str, public_key: bytes) -> None:
-        if name != "ca":
+        if name not in {"ca", "certificate"}:
             self._anchors.trust(name, public_key)
         self._send(frames.Anchor(name, public_key))
 
@@ -194,6 +198,14 @@ class _Life:
         self._database_copy = asyncio.get_running_loop().create_future()
         self._send(frames.CopyDatabase(point))
         return await asyncio.wait_for(self._database_copy, _DATABASE_COPY_SECONDS_MAX)
+
+    async def _search(self, request: bytes) -> bytes:
+        """Have the supervisor search every file of the node."""
+        number = len(self._searches)
+        answer = asyncio.get_running_loop().create_future()
+        self._searches.append(answer)
+        self._send(frames.AskScan(number, request))
+        return await asyncio.wait_for(answer, _SEARCH_SECONDS_MAX)
 
     def _read(self) -> None:
         while True:
@@ -240,6 +252,9 @@ class _Life:
                     link.close()
                 else:
                     self._database_copy.set_result(link)
+            case frames.Scanned(number, report):
+                if not self._searches[number].done():
+                    self._searches[number].set_result(report)
             case frames.Credentials(value):
                 self._credentials = Secret(value)
             case frames.Stop():

@@ -83,6 +83,20 @@ class DatabaseCopy(msgspec.Struct, frozen=True, tag=True):
     """To the backup worker, with a descriptor: there the copy comes."""
 
 
+class AskScan(msgspec.Struct, frozen=True, tag=True):
+    """From the steward: search every file of the node; `request` as `services.destruction.scan` has it."""
+
+    number: int
+    request: bytes
+
+
+class Scanned(msgspec.Struct, frozen=True, tag=True):
+    """To the steward, from the errand that has searched; empty: it could not."""
+
+    number: int
+    report: bytes
+
+
 class Credentials(msgspec.Struct, frozen=True, tag=True):
     """To the backup worker: the file of credentials for its target."""
 
@@ -140,8 +154,9 @@ ToChild = (
     | DatabaseRefusal
     | DatabaseCopy
     | Credentials
+    | Scanned
 )
-FromChild = Anchor | Retire | Metrics | Ready | Failed | HoldRootSecret | CopyDatabase
+FromChild = Anchor | Retire | Metrics | Ready | Failed | HoldRootSecret | CopyDatabase | AskScan
 
 _to_child: msgspec.msgpack.Decoder[ToChild] = msgspec.msgpack.Decoder(ToChild)
 _from_child: msgspec.msgpack.Decoder[FromChild] = msgspec.msgpack.Decoder(FromChild)

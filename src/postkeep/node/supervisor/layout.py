@@ -25,6 +25,8 @@ LEDGER_KEY_FILE: Final = "ledger.pub"
 LEDGER_MLDSA44_FILE: Final = "ledger-mldsa44.pub"
 LEDGER_KEY_FILES: Final = {"ledger": LEDGER_KEY_FILE, "ledger-mldsa44": LEDGER_MLDSA44_FILE}
 """The public key of the ledger's checkpoints, hexadecimal: what `postkeep ledger verify` believes."""
+CERTIFICATE_KEY_FILE: Final = "certificate.pub"
+"""The public keys of certificates of destruction, hexadecimal: Ed25519, then ML-DSA-44."""
 _LONGEST_SOCKET_NAME: Final = "pg/.s.PGSQL.5432"
 _RUNTIME_ROOT: Final = Path("/run/postkeep")
 

@@ -21,10 +21,11 @@ from postkeep.node.supervisor import believed, frames
 from postkeep.node.supervisor.credentials import read_credentials
 from postkeep.node.supervisor.database import Database
 from postkeep.node.supervisor.inbox import STOPPING, Inbox
-from postkeep.node.supervisor.layout import LEDGER_KEY_FILES, Layout
+from postkeep.node.supervisor.layout import CERTIFICATE_KEY_FILE, LEDGER_KEY_FILES, Layout
 from postkeep.node.supervisor.metrics_page import MetricsPage
 from postkeep.node.supervisor.plan import Slot, Tier
 from postkeep.node.supervisor.root_secret import HeldRootSecret
+from postkeep.node.supervisor.scanning import start_scan
 from postkeep.node.supervisor.spawn import Process, spawn
 from postkeep.node.supervisor.timers import Timers
 
@@ -255,6 +256,8 @@ class Supervisor:
                 self._retire(process, public_key, seconds)
             case frames.CopyDatabase(point):
                 self._copy_database(process, point)
+            case frames.AskScan():
+                self._scan(process, frame)
             case frames.Failed(code, text, temporary):
                 process.failure = f"{code}: {text}"
                 process.failed_for_now = temporary
@@ -296,6 +299,7 @@ class Supervisor:
         "ledger": "kms",
         "ledger-mldsa44": "kms",
         "ca": "kms",
+        "certificate": "kms",
     }
     """Who may set which anchor: a face that has been taken over can't make others believe a key."""
 
@@ -305,6 +309,10 @@ class Supervisor:
             return
         if name == "ca":
             replace_file(self.layout.ca_file, public_key, mode=0o644)
+            return
+        if name == "certificate":
+            file = self.layout.data / CERTIFICATE_KEY_FILE
+            replace_file(file, public_key.hex().encode() + b"\n", mode=0o644)
             return
         if name in LEDGER_KEY_FILES:
             file = self.layout.data / LEDGER_KEY_FILES[name]
@@ -334,6 +342,12 @@ class Supervisor:
                 believed.write(self.layout.data, self._anchors)
                 for process in self._processes.values():
                     process.send(frames.Distrust(public_key))
+
+    def _scan(self, process: Process, asked: frames.AskScan) -> None:
+        if process.slot.module.name != "steward":
+            self._log.error("scan_refused", instance_said=process.instance)
+            return
+        self._errands[start_scan(self.layout, self.config, process, asked)] = []
 
     def _copy_database(self, process: Process, point: str) -> None:
         """Start a copy of the database for the backup worker: an errand writes it to a socket of theirs."""

@@ -41,6 +41,7 @@ async def run(context: ModuleContext) -> None:
         context.publish("directory", kms.signing.directory.public_key)
         context.publish("ledger", kms.signing.ledger.public_key)
         context.publish("ledger-mldsa44", kms.signing.ledger.mldsa44_key)
+        context.publish("certificate", kms.certificates.public)
         context.publish("ca", kms.tls.ca_pem)
         view = RevocationView()
         authority_link = _link(context, "authority")
