@@ -33,6 +33,9 @@ class Node:
     process: "subprocess.Popen[bytes] | None" = None
     ready_seconds: float = 0.0
     passphrase: str = ""
+    """What opens the root key, read at each start."""
+    opens: str = "--passphrase-fd"
+    """The option by which it is read: also `--shares-fd`, `--pin-fd`."""
     below: str = ""
 
     @property
@@ -56,7 +59,7 @@ class Node:
         self.cli("init", *self._passphrase_option(), stdin=self.passphrase)
 
     def _passphrase_option(self) -> list[str]:
-        return ["--passphrase-fd", "0"] if self.passphrase else []
+        return [self.opens, "0"] if self.passphrase else []
 
     def start(self) -> None:
         """Run `postkeep serve` and wait for the ready line."""
