@@ -24,6 +24,9 @@ class FindingCode(StrEnum):
     NUMBER_GAP = "number_gap"
     NUMBER_REPEATED = "number_repeated"
     LOST_EVENTS = "lost_events"
+    BAD_ANCHOR = "bad_anchor"
+    NOT_ANCHORED = "not_anchored"
+    SILENT = "silent"
 
 
 TEXTS: Final = {
@@ -43,6 +46,9 @@ TEXTS: Final = {
     FindingCode.NUMBER_GAP: "Events of {place} are missing before entry {index}.",
     FindingCode.NUMBER_REPEATED: "Entry {index} repeats a number of {place}.",
     FindingCode.LOST_EVENTS: "Entry {index} records that events of {place} were lost before they got here.",
+    FindingCode.BAD_ANCHOR: "Entry {index} anchors another history of {place} than the entries before it.",
+    FindingCode.NOT_ANCHORED: "No anchor of the installation's log is over the {place} entries of this one.",
+    FindingCode.SILENT: "{place} stopped without a farewell: entry {index} is the last that was heard of it.",
 }
 
 

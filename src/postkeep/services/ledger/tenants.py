@@ -27,6 +27,7 @@ from postkeep.stores.ledger_tenants import (
     TenantLog,
     note_anchor,
     read_anchors,
+    read_head,
     signed_size,
 )
 from postkeep.stores.ledger_tiles import DIRECTORY_MODE, sync_directory, write_durably
@@ -69,9 +70,9 @@ class Settled(msgspec.Struct, frozen=True):
 concerned_decoder: Final = msgspec.json.Decoder(Concerned)
 
 
-def copied(entry: Concerned) -> bool:
-    """Say whether an entry belongs into the log of its tenant."""
-    return bool(entry.event not in _NOT_COPIED and _IDENTIFIER.match(entry.tenant))
+def belongs(event: str, tenant: str) -> bool:
+    """Say whether an entry of this name about this tenant stands in the tenant's own log."""
+    return bool(event not in _NOT_COPIED and _IDENTIFIER.match(tenant))
 
 
 class TenantBook:
@@ -185,8 +186,8 @@ class TenantBook:
         anchor = self._unsigned.get(tenant)
         if anchor is None or anchor.size != size:
             return
-        await self._run(TenantLog(self._directory / tenant).publish, note)
-        if self._unsigned.get(tenant) == anchor:
+        stored = await self._run(self._publish, tenant, size, note)
+        if stored and self._unsigned.get(tenant) == anchor:
             del self._unsigned[tenant]
 
     # --- In the thread ---
@@ -213,7 +214,7 @@ class TenantBook:
         postings = []
         for index, entry in enumerate(entries, start):
             told = concerned_decoder.decode(entry)
-            if not told.tenant or not copied(told):
+            if not told.tenant or not belongs(told.event, told.tenant):
                 continue
             if index >= self._copied:
                 self._pending.setdefault(told.tenant, []).append((index, entry))
@@ -261,6 +262,14 @@ class TenantBook:
             del self._unanchored[head.tenant]
             self._unsigned.pop(head.tenant, None)
             self._unsigned[head.tenant] = anchor
+
+    def _publish(self, tenant: str, size: int, note: bytes) -> bool:
+        """Store a checkpoint, unless the log was settled anew: its incomplete tiles are gone then."""
+        directory = self._directory / tenant
+        current = read_head(directory).size == size
+        if current:
+            TenantLog(directory).publish(note)
+        return current
 
     def _save_cursor(self, reached: int) -> None:
         write_durably(self._directory / CURSOR, str(reached).encode())

@@ -27,6 +27,9 @@ LINGER_SECONDS: Final = 0.01  # seconds that notes wait for company; a `record` 
 CALL_SECONDS_MAX: Final = 10.0  # seconds until an append that got no answer is sent again
 RETRY_SECONDS_MIN: Final = 0.05  # seconds before the first new attempt; doubles
 RETRY_SECONDS_MAX: Final = 1.0  # seconds between attempts at most: a ledger that is back is soon used
+HEARTBEAT_SECONDS: Final = 60.0  # seconds between signs of life: silence shows within some minutes
+FAREWELL: Final = "farewell"
+"""The code of the last heartbeat of a module that stops in order."""
 CLOSE_SECONDS_MAX: Final = 3.0  # seconds that closing waits for the spool to drain
 
 # Answers that would be the same next time: what is wrong is wrong with the batch.
@@ -56,6 +59,7 @@ class EventFields(TypedDict, total=False):
     policy: str
     state: int
     note: str
+    sealed: str
 
 
 def refusal_fields(refusal: Refusal) -> EventFields:
@@ -88,6 +92,7 @@ class Trail:
         self._waiting = asyncio.Event()
         self._urgent = asyncio.Event()
         self._closing = False
+        self._beating: asyncio.Task[None] | None = None
         self.dropped = 0
         """Events that could not be kept. Each leaves a gap in the numbers, which the ledger records."""
 
@@ -101,6 +106,26 @@ class Trail:
         oldest = self._spool[0][0].time_ms if self._spool else None
         if oldest is not None and self._clock.now_ms() - oldest > RECORD_SECONDS_MAX * 1000:
             raise UnavailableError("events do not reach the ledger", code="unavailable.ledger")
+
+    @property
+    def source(self) -> str:
+        """The name that events stand under."""
+        return self._source
+
+    @property
+    def next_number(self) -> int:
+        """The number that the next event gets; who needs it for the event itself awaits nothing before."""
+        return self._number + 1
+
+    def start_heartbeat(self, seconds: float = HEARTBEAT_SECONDS) -> None:
+        """Tell the ledger from now on that this module lives, and in `close` that it stops in order."""
+        if seconds > 0 and self._beating is None:
+            self._beating = asyncio.create_task(self._beat(seconds), name=f"heartbeat {self._source}")
+
+    async def _beat(self, seconds: float) -> None:
+        while True:
+            self.note(EventName.HEARTBEAT)
+            await asyncio.sleep(seconds)
 
     def note(self, event: EventName, **fields: Unpack[EventFields]) -> None:
         """Queue an event; it is sent in the background and sent again until the ledger has it.
@@ -131,6 +156,12 @@ class Trail:
 
     async def close(self) -> None:
         """Send what is left, for a few seconds at most, and stop. The link stays open."""
+        if self._beating is not None:
+            self._beating.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._beating
+            self._beating = None
+            self.note(EventName.HEARTBEAT, code=FAREWELL)
         self._closing = True
         self._waiting.set()
         self._urgent.set()

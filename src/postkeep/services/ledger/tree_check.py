@@ -79,17 +79,28 @@ class TreeCheck:
             row = [b""] * TILE_WIDTH
         self._climb(row)
 
-    def read_bundle(self, index: int, width: int) -> list[bytes] | None:
-        """Read a partial bundle; None, and a finding, if that is not possible."""
+    def take_partial(self, index: int, width: int) -> list[bytes] | None:
+        """Take the last, incomplete bundle; None, and a finding, if it does not hold that many entries."""
+        name = tile_name(ENTRIES, index, width)
         try:
-            return self.tiles.bundle(index, width)
+            entries, whole = self.tiles.stored_entries(index, width)
+            if whole and len(entries) == width:
+                self.take_loose(entries)
+                return entries
+            expected = self.tiles.stored(0, index, width)
         except IntegrityError as error:
             self.note_damage(index * TILE_WIDTH, error.detail)
             return None
+        offset, code = classify(leaf_hashes(entries), expected)
+        self._found(Finding(code, index * TILE_WIDTH + offset, name))
+        self._take_leaves(expected)
+        return None
 
     def take_loose(self, entries: Sequence[bytes]) -> None:
         """Take entries that are in no full bundle yet."""
-        leaves = leaf_hashes(entries)
+        self._take_leaves(leaf_hashes(entries))
+
+    def _take_leaves(self, leaves: list[bytes]) -> None:
         self._note_roots(leaves)
         self._frontier.append(leaves)
         self._loose += leaves
@@ -124,18 +135,21 @@ class TreeCheck:
 
     # --- Checkpoints ---
 
-    def check_partial_files(self, checkpoint: Checkpoint) -> None:
-        """Compare the incomplete tiles and bundles, of this and of earlier checkpoints, with their rows."""
+    def check_partial_files(self, size: int, *, required: bool) -> None:
+        """Compare the incomplete tiles and bundles, of this size and of lesser ones, with their rows.
+
+        `required`: those of this size must be there, as a checkpoint counts so many entries.
+        """
         for level in range(TILE_LEVELS_MAX):
-            due = partial_width(checkpoint.size, level)
-            index = checkpoint.size >> TILE_LEVEL_BITS * (level + 1)
+            due = partial_width(size, level) if required else 0
+            index = size >> TILE_LEVEL_BITS * (level + 1)
             if self.tiles.has(level, index):
                 continue
             row = self._rows[level] if level else self._loose
             for width in sorted({due, *self.tiles.partial_widths(level, index)} - {0}):
                 self._check_partial_tile(row[:width], level, index, width)
-        for width in self.tiles.partial_widths(ENTRIES, checkpoint.size // TILE_WIDTH):
-            self._check_partial_bundle(checkpoint.size // TILE_WIDTH, width)
+        for width in self.tiles.partial_widths(ENTRIES, size // TILE_WIDTH):
+            self._check_partial_bundle(size // TILE_WIDTH, width)
 
     def _check_partial_tile(self, row: list[bytes], level: int, index: int, width: int) -> None:
         try:
@@ -187,7 +201,7 @@ class TreeCheck:
                 self._found(Finding(FindingCode.ENTRIES_MISSING, self.size, place))
             elif self._roots.get(size) == checkpoint.root:
                 good = max(good, size)
-            elif self._unknown_from is None:
+            elif self._unknown_from is None and (own_true or not self._entry_faults):
                 code = FindingCode.FORKED if own_true and own and size < own.size else FindingCode.REWRITTEN
                 self._found(Finding(code, good, f"entries from {good} up to {size - 1}"))
 

@@ -1,24 +1,31 @@
 """Offline verification of a ledger: every entry is there, unaltered, in its order, as the checkpoints say.
 
-Needs the log's directory and the public key of its checkpoints; trusts nothing else. Tiles and bundles are
+Needs the log's directory and the public keys of its checkpoints; trusts nothing else. Tiles and bundles are
 compared with each other, the root over the entries with the checkpoint and with checkpoints kept elsewhere,
-and the numbers of every source with each other. What differs is reported with its place.
+the numbers of every source with each other, and every tenant's log with the installation's. What differs is
+reported with its place.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from postkeep.base.errors import IntegrityError
 from postkeep.crypto.cosignature import open_both
 from postkeep.crypto.note import Checkpoint, open_checkpoint, parse_checkpoint, peek_note
 from postkeep.services.ledger.finding import Finding, FindingCode
 from postkeep.services.ledger.numbers import NumberCheck
+from postkeep.services.ledger.reading import read_entry
+from postkeep.services.ledger.tenant_check import AnchorCheck, IndexCheck
 from postkeep.services.ledger.tree_check import TreeCheck
 from postkeep.stores.ledger_log import CHECKPOINT, LOG, SEGMENTS
 from postkeep.stores.ledger_segments import scan_segments
+from postkeep.stores.ledger_tenants import TENANTS, signed_size, tenant_origin
 from postkeep.stores.ledger_tiles import ENTRIES, TILE_WIDTH, TileFiles, tile_name
+
+_TENANT_ORIGIN: Final = re.compile(r"(.+)/tenant/([0-9a-f]{32})\Z", re.ASCII)
 
 
 class LogKeys(NamedTuple):
@@ -46,18 +53,46 @@ class Report:
     findings: list[Finding] = field(default_factory=list)
     lost: list[Finding] = field(default_factory=list)
     """Gaps in a source's numbers that the ledger itself has recorded: lost events, but no tampering."""
+    silent: list[Finding] = field(default_factory=list)
+    """Sources that stopped without a farewell: killed, or kept from speaking."""
     torn_bytes: int = 0
     """Octets of an unfinished last write, as a kill leaves it: never acknowledged, and no fault."""
+    tenants: "dict[str, Report]" = field(default_factory=dict)
+    """Tenants' logs that stand beside the installation's, by identifier; indexes count in each by itself."""
 
     @property
     def first_bad_index(self) -> int | None:
         """Return the first entry that something is wrong with; None where no finding has an index."""
         return min((f.index for f in self.findings if f.index is not None), default=None)
 
+    @property
+    def good(self) -> bool:
+        """Whether nothing was found, in this log and in those of tenants beside it."""
+        return not self.findings and all(report.good for report in self.tenants.values())
+
     def raise_if_bad(self) -> None:
         """Raise IntegrityError with the first finding, if there is one."""
-        if self.findings:
-            raise IntegrityError(str(self.findings[0]))
+        for report in (self, *self.tenants.values()):
+            if report.findings:
+                raise IntegrityError(str(report.findings[0]))
+
+
+class _Checks:
+    """The checks that follow the entries one by one: of the installation's log, or of a tenant's."""
+
+    def __init__(self, report: Report, tenant: str) -> None:
+        self.numbers = NumberCheck(report.findings.append, report.lost.append)
+        self.anchors = AnchorCheck(report.findings.append)
+        self._indexes = IndexCheck(tenant, report.findings.append) if tenant else None
+
+    def take(self, start: int, entries: Sequence[bytes] | None) -> None:
+        """Check entries from index `start` on; None: they could not be read."""
+        if self._indexes is not None:
+            self._indexes.take(start, entries)
+            return
+        read = [read_entry(data) for data in entries or ()]
+        self.numbers.take(start, None if entries is None else read)
+        self.anchors.take(start, entries, read)
 
 
 def verify_directory(
@@ -68,7 +103,7 @@ def verify_directory(
     known_checkpoints: Sequence[bytes] = (),
     origin: str | None = None,
 ) -> Report:
-    """Verify a log directory, or a ledger's whole directory with its segments.
+    """Verify a log directory, or a ledger's whole directory with its segments and its tenants' logs.
 
     `key` is the raw Ed25519 public key of checkpoints, `mldsa_key` the ML-DSA-44 one; where that is given,
     the log's own checkpoint needs both signatures. `known_checkpoints` are notes kept elsewhere: those from
@@ -76,34 +111,71 @@ def verify_directory(
     the report.
     """
     keys = LogKeys(key, mldsa_key)
-    log = path / LOG if (path / LOG).is_dir() else path
     report = Report()
-    found = report.findings.append
-    checkpoint = _read_checkpoint(log, keys, origin, report)
     known = _open_known(known_checkpoints, keys, report)
-    tree = TreeCheck(TileFiles(log), found)
-    numbers = NumberCheck(found, report.lost.append)
+    checks = _verify_log(path, keys, known, origin, report)
+    tenants = path / TENANTS
+    if tenants.is_dir() and report.origin:
+        anchored = checks.anchors.anchors()
+        for tenant in sorted({p.name for p in tenants.iterdir() if p.is_dir()} | anchored.keys()):
+            heads = [
+                Checkpoint(tenant_origin(report.origin, tenant), size, root)
+                for size, root in anchored.get(tenant, [])
+            ]
+            report.tenants[tenant] = _verify_tenant(tenants / tenant, keys, heads)
+    return report
+
+
+def verify_anchored(path: Path, keys: LogKeys, anchored: Iterable[Checkpoint]) -> Report:
+    """Verify the log of one tenant, with heads of it that are known from elsewhere."""
+    report = Report()
+    _verify_log(path, keys, sorted(anchored, key=lambda head: head.size), None, report)
+    return report
+
+
+def _verify_tenant(path: Path, keys: LogKeys, anchored: list[Checkpoint]) -> Report:
+    """Verify a tenant's log in its place; one that kms has not signed yet needs no checkpoint."""
+    report = verify_anchored(path, keys, anchored)
+    if report.findings:
+        report = verify_anchored(path, keys, anchored)  # a running node may have settled it meanwhile
+    if anchored and signed_size(path) == 0:
+        report.findings = [f for f in report.findings if f.code is not FindingCode.NO_CHECKPOINT]
+    return report
+
+
+def _verify_log(
+    path: Path, keys: LogKeys, known: list[Checkpoint], origin: str | None, report: Report
+) -> _Checks:
+    log = path / LOG if (path / LOG).is_dir() else path
+    checkpoint = _read_checkpoint(log, keys, origin, report)
+    tree = TreeCheck(TileFiles(log), report.findings.append)
     tree.watch(k.size for k in known)
     if checkpoint is not None:
         report.origin, report.checkpoint_size = checkpoint.origin, checkpoint.size
         tree.watch([checkpoint.size])
-    _walk_bundles(tree, numbers, checkpoint)
-    if log != path and (path / SEGMENTS).is_dir():
-        report.torn_bytes = _walk_segments(path / SEGMENTS, tree, numbers)
-    elif checkpoint is not None:
-        _walk_partial(tree, numbers, checkpoint)
-    report.entries, report.sources = tree.size, numbers.count
+    named = _TENANT_ORIGIN.match(report.origin or (known[0].origin if known else ""))
+    checks = _Checks(report, named[2] if named else "")
+    _walk_bundles(tree, checks, checkpoint)
+    segments = log != path and (path / SEGMENTS).is_dir()
+    if segments:
+        report.torn_bytes = _walk_segments(path / SEGMENTS, tree, checks)
+    else:
+        _walk_partial(tree, checks, checkpoint)
+    report.entries, report.sources = tree.size, checks.numbers.count
     if checkpoint is not None:
-        tree.check_partial_files(checkpoint)
+        tree.check_partial_files(checkpoint.size, required=True)
+    if not segments and tree.size // TILE_WIDTH > report.checkpoint_size // TILE_WIDTH:
+        tree.check_partial_files(tree.size, required=False)  # entries that wait for their checkpoint
     tree.check_checkpoint(checkpoint, known)
     tree.check_known(known, checkpoint)
     report.findings.sort(key=_rank)
-    return report
+    report.silent = checks.numbers.silent()
+    return checks
 
 
 def _rank(finding: Finding) -> tuple[bool, int, bool]:
     """Order by place; at one place the tree's word comes before that of the numbers."""
-    follows = finding.code in {FindingCode.NUMBER_GAP, FindingCode.NUMBER_REPEATED}
+    follows = finding.code in {FindingCode.NUMBER_GAP, FindingCode.NUMBER_REPEATED, FindingCode.BAD_ANCHOR}
     return finding.index is None, finding.index or 0, follows
 
 
@@ -132,7 +204,7 @@ def _open_known(notes: Sequence[bytes], keys: LogKeys, report: Report) -> list[C
     return sorted(known, key=lambda k: k.size)
 
 
-def _walk_bundles(tree: TreeCheck, numbers: NumberCheck, checkpoint: Checkpoint | None) -> None:
+def _walk_bundles(tree: TreeCheck, checks: _Checks, checkpoint: Checkpoint | None) -> None:
     """Read full bundles as long as there are any, or the checkpoint says that there must be."""
     due = checkpoint.size // TILE_WIDTH if checkpoint else 0
     index = 0
@@ -145,21 +217,20 @@ def _walk_bundles(tree: TreeCheck, numbers: NumberCheck, checkpoint: Checkpoint 
             tree.skip_bundle(index)
         else:
             return
-        numbers.take(index * TILE_WIDTH, entries)
+        checks.take(index * TILE_WIDTH, entries)
         index += 1
 
 
-def _walk_partial(tree: TreeCheck, numbers: NumberCheck, checkpoint: Checkpoint) -> None:
-    width = checkpoint.size - tree.size
+def _walk_partial(tree: TreeCheck, checks: _Checks, checkpoint: Checkpoint | None) -> None:
+    """Read the last, incomplete bundle: the checkpoint's, or a longer one that waits for its signature."""
+    index = tree.size // TILE_WIDTH
+    due = checkpoint.size - tree.size if checkpoint is not None else 0
+    width = max([due, *tree.tiles.partial_widths(ENTRIES, index)])
     if 0 < width < TILE_WIDTH:
-        start = tree.size
-        entries = tree.read_bundle(start // TILE_WIDTH, width)
-        if entries is not None:
-            tree.take_loose(entries)
-            numbers.take(start, entries)
+        checks.take(index * TILE_WIDTH, tree.take_partial(index, width))
 
 
-def _walk_segments(directory: Path, tree: TreeCheck, numbers: NumberCheck) -> int:
+def _walk_segments(directory: Path, tree: TreeCheck, checks: _Checks) -> int:
     """Compare the entries that lie in segments too, and go on with those that lie nowhere else.
 
     Returns the octets of a torn last write: it was never acknowledged, and the next start cuts it off.
@@ -174,7 +245,7 @@ def _walk_segments(directory: Path, tree: TreeCheck, numbers: NumberCheck) -> in
             return 0
         at = tree.size
         tree.take_loose(fresh)
-        numbers.take(at, fresh)
+        checks.take(at, fresh)
         if fault:
             tree.note_damage(start + len(entries), fault)
             return 0
