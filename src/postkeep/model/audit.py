@@ -47,6 +47,8 @@ class EventName(StrEnum):
     HEARTBEAT = "heartbeat"
     """A module instance lives; with the code `farewell` it stops in order."""
     STAFF = "staff"
+    MEDIA = "media"
+    """An act in the life of a medium that holds data; `digest` is that of its record's newest entry."""
     DUAL_CONTROL = "dual_control"
     REQUEST_OPEN = "request.open"
     REQUEST_DECIDE = "request.decide"

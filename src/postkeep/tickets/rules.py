@@ -284,6 +284,11 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("steward.key_rotate_ticket",     (CLI,), STAFF, _OPERATE, OPERATIONS),
     Rule("steward.ledger_head",           (CLI,), STAFF, _LOOK, AUDIT),
     Rule("steward.ledger_read",           (CLI,), STAFF, _LOOK, AUDIT),
+    Rule("steward.media_add",             (CLI,), STAFF, _OPERATE, OPERATIONS),
+    Rule("steward.media_list",            (CLI,), STAFF, _LOOK, OPERATIONS),
+    Rule("steward.media_show",            (CLI,), STAFF, _LOOK, OPERATIONS),
+    Rule("steward.media_act",             (CLI,), STAFF, _OPERATE, OPERATIONS),
+    Rule("steward.media_record",          (CLI,), STAFF, _LOOK, OPERATIONS),
     Rule("steward.store_check",           (CLI,), STAFF, _LOOK, OPERATIONS),
 )
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from postkeep.base.clock import SystemClock
 from postkeep.model.audit import EventName
 from postkeep.node.context import ModuleContext
-from postkeep.services.authority.client import AuthorityClient
+from postkeep.services.authority.client import AuthorityClient, OperationTickets
 from postkeep.services.kms.client import KmsClient
 from postkeep.services.ledger.client import LedgerClient
 from postkeep.services.ledger.trail import Trail, refusal_fields
@@ -15,12 +15,14 @@ from postkeep.services.steward.approvals import Approvals
 from postkeep.services.steward.control import Control
 from postkeep.services.steward.custody import CustodyDesk
 from postkeep.services.steward.desk import handlers
+from postkeep.services.steward.media_desk import MediaDesk
 from postkeep.services.steward.pending import Pending
 from postkeep.services.steward.rounds import make_rounds
 from postkeep.services.steward.service import StewardService
 from postkeep.services.steward.ticket_keys import TicketKeyDesk
 from postkeep.services.vault.client import VaultClient
 from postkeep.stores.postgres import Pool, load_migrations, migrate, open_pool
+from postkeep.stores.steward_media import MediaRows
 from postkeep.stores.steward_orders import MIGRATIONS, OrderRows
 from postkeep.tickets.channel import Link, Server
 from postkeep.tickets.follow import follow_feed
@@ -30,10 +32,10 @@ from postkeep.tickets.revocations import RevocationView
 async def run(context: ModuleContext) -> None:
     """Serve the operator until told to stop."""
     async with _database(context) as pool:
-        await _serve(context, OrderRows(pool))
+        await _serve(context, OrderRows(pool), MediaRows(pool))
 
 
-async def _serve(context: ModuleContext, rows: OrderRows) -> None:
+async def _serve(context: ModuleContext, rows: OrderRows, media_rows: MediaRows) -> None:
     links = {
         keeper: Link(context.identity, context.anchors, keeper, context.run_dir / f"{keeper}.sock")
         for keeper in ("authority", "kms", "vault", "ledger")
@@ -43,9 +45,11 @@ async def _serve(context: ModuleContext, rows: OrderRows) -> None:
     vault = VaultClient(links["vault"])
     ledger = LedgerClient(links["ledger"])
     trail = Trail(context.instance, links["ledger"], clock)
+    trail.start_heartbeat(context.config.ledger.heartbeat_seconds)
     control = Control(
         authority, KmsClient(links["kms"]), vault, trail, Pending(context.state_dir / "pending")
     )
+    maintain = OperationTickets(authority, "maintain")
     context.on_database_refusal(lambda name: _note_database(trail, name))
     view = RevocationView()
     server = Server(
@@ -56,6 +60,7 @@ async def _serve(context: ModuleContext, rows: OrderRows) -> None:
             (
                 StewardService(control, authority, vault, ledger),
                 TicketKeyDesk(control, authority),
+                MediaDesk(media_rows, trail, clock, KmsClient(links["kms"]), maintain, rows.certificate),
                 CustodyDesk(control, Approvals(authority), KmsClient(links["kms"])),
             )
         ),
@@ -77,6 +82,7 @@ async def _serve(context: ModuleContext, rows: OrderRows) -> None:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+        await maintain.close()
         await trail.close()
         for link in links.values():
             await link.close()
