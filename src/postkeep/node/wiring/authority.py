@@ -65,6 +65,7 @@ async def run(context: ModuleContext) -> None:
         ledger_link = _link(context, "ledger")
         stack.push_async_callback(ledger_link.close)
         trail = Trail(context.instance, ledger_link, clock)
+        trail.start_heartbeat(context.config.ledger.heartbeat_seconds)
         stack.push_async_callback(trail.close)
         # The whole key, so that an old ticket can still be checked in an investigation.
         trail.note(

@@ -33,6 +33,7 @@ async def run(context: ModuleContext) -> None:
         for keeper in _KEEPERS
     }
     trail = Trail(context.instance, links["ledger"], clock)
+    trail.start_heartbeat(context.config.ledger.heartbeat_seconds)
     settings = context.config.backup
     schedule = Schedule(settings.every_seconds, settings.keep, settings.tombstone_seconds)
     service = BackupService(_place(context, links, clock), schedule, trail, clock)

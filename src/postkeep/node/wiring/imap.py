@@ -11,6 +11,7 @@ from postkeep.node.wiring.patience import patiently
 from postkeep.services.authority.client import AuthorityClient
 from postkeep.services.kms.api import ReleaseSecret
 from postkeep.services.kms.client import KmsClient
+from postkeep.services.ledger.trail import Trail
 from postkeep.services.vault.client import VaultClient
 from postkeep.tickets.channel import Link
 
@@ -19,11 +20,15 @@ async def run(context: ModuleContext) -> None:
     """Serve IMAP until told to stop."""
     async with contextlib.AsyncExitStack() as stack:
         links = {}
-        for keeper in ("authority", "vault", "kms"):
+        for keeper in ("authority", "vault", "kms", "ledger"):
             links[keeper] = Link(
                 context.identity, context.anchors, keeper, context.run_dir / f"{keeper}.sock"
             )
             stack.push_async_callback(links[keeper].close)
+        # What IMAP does is told by the keepers; it tells of itself only that it lives.
+        trail = Trail(context.instance, links["ledger"], SystemClock())
+        stack.push_async_callback(trail.close)
+        trail.start_heartbeat(context.config.ledger.heartbeat_seconds)
         keepers = Keepers(
             AuthorityClient(links["authority"]),
             VaultClient(links["vault"]),

@@ -36,6 +36,7 @@ async def run(context: ModuleContext) -> None:
         ledger_link = _link(context, "ledger")
         stack.push_async_callback(ledger_link.close)
         trail = Trail(context.instance, ledger_link, clock)
+        trail.start_heartbeat(context.config.ledger.heartbeat_seconds)
         stack.push_async_callback(trail.close)
         kms = await stack.enter_async_context(_opened(context, ledger_link, trail, clock))
         context.publish("directory", kms.signing.directory.public_key)

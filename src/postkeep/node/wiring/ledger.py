@@ -19,7 +19,7 @@ from postkeep.node.context import ModuleContext
 from postkeep.services.ledger.journal import Journal
 from postkeep.services.ledger.service import LedgerService
 from postkeep.services.ledger.tenants import TenantBook
-from postkeep.services.ledger.trail import refusal_fields
+from postkeep.services.ledger.trail import FAREWELL, refusal_fields
 from postkeep.stores.ledger_log import LedgerLog
 from postkeep.tickets.channel import Refusal, Server
 from postkeep.tickets.revocations import RevocationView
@@ -87,6 +87,7 @@ async def run(context: ModuleContext) -> None:
     server = Server(
         context.identity, context.anchors, "ledger", service.handlers(), RevocationView(), refusals, clock
     )
+    beating = asyncio.create_task(_beat(journal, context.config.ledger.heartbeat_seconds))
     following = asyncio.create_task(tenants.run(), name="ledger tenants")
     following.add_done_callback(lambda done: None if done.cancelled() else context.stop.set())
     try:
@@ -96,8 +97,25 @@ async def run(context: ModuleContext) -> None:
     finally:
         await server.close()
         await refusals.close()
-        following.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await following
+        for task in (following, beating):
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
         await tenants.close()
+        if context.config.ledger.heartbeat_seconds > 0:
+            await _tell(journal, FAREWELL)
         await journal.close()
+
+
+async def _beat(journal: Journal, seconds: float) -> None:
+    """Have the ledger show that it lives, as the modules do."""
+    while seconds > 0:
+        await _tell(journal, "")
+        await asyncio.sleep(seconds)
+
+
+async def _tell(journal: Journal, code: str) -> None:
+    try:
+        await journal.append_own(AuditEvent(EventName.HEARTBEAT, 0, "", 0, code=code))
+    except PostkeepError as error:
+        _log.warning("ledger_heartbeat_not_recorded", code=error.code)

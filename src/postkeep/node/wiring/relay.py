@@ -37,6 +37,7 @@ async def run(context: ModuleContext) -> None:
         for link in (authority_link, vault_link, kms_link, ledger_link):
             stack.push_async_callback(link.close)
         trail = Trail(context.instance, ledger_link, clock)
+        trail.start_heartbeat(context.config.ledger.heartbeat_seconds)
         stack.push_async_callback(trail.close)
         authority, vault = AuthorityClient(authority_link), VaultClient(vault_link)
         tickets = OperationTickets(authority, "relay", clock)

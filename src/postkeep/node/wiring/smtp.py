@@ -67,6 +67,7 @@ async def open_delivery(context: ModuleContext) -> AsyncIterator[Delivery]:
             links[keeper] = Link(context.identity, context.anchors, keeper, socket_path)
             stack.push_async_callback(links[keeper].close)
         trail = Trail(context.instance, links["ledger"], clock)
+        trail.start_heartbeat(context.config.ledger.heartbeat_seconds)
         stack.push_async_callback(trail.close)
         authority, vault = AuthorityClient(links["authority"]), VaultClient(links["vault"])
         revocations = RevocationView()

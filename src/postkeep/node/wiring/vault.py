@@ -42,6 +42,7 @@ async def run(context: ModuleContext) -> None:
         ledger_link = _link(context, "ledger")
         stack.push_async_callback(ledger_link.close)
         trail = Trail(context.instance, ledger_link, clock)
+        trail.start_heartbeat(context.config.ledger.heartbeat_seconds)
         stack.push_async_callback(trail.close)
         stores = await stack.enter_async_context(
             open_stores(context.dsn.reveal(), packs_directory(context), slots_path(context))

@@ -1,4 +1,5 @@
 """The owner's view of the ledger: texts, in English and in Chinese."""
+# ruff: noqa: RUF001 - Chinese has punctuation of its own
 
 from typing import Final
 
