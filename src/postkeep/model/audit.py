@@ -44,6 +44,8 @@ class EventName(StrEnum):
     AUTHORITY_KEY = "authority.key"
     LEDGER_ANCHOR = "ledger.anchor"
     """The ledger's own: a tenant's log had this size (`count`) and this root (`digest`)."""
+    WITNESS = "ledger.witness"
+    """What a witness of the ledger has said that is news: `note` is its name, `count` what it has signed."""
     HEARTBEAT = "heartbeat"
     """A module instance lives; with the code `farewell` it stops in order."""
     STAFF = "staff"

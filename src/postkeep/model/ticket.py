@@ -27,6 +27,7 @@ class Action(StrEnum):
     QUEUE_WORK = "queue.work"
     STORE_MAINTAIN = "store.maintain"
     BACKUP = "backup"
+    LEDGER_WITNESS = "ledger.witness"
     KEY_PROVISION = "key.provision"
     KEY_SHRED = "key.shred"
     ADMIN_READ = "admin.read"

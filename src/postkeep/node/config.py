@@ -101,6 +101,15 @@ class CategoryConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A directory for its files (on a disk of its own, if you like); empty: under the data directory."""
 
 
+class WitnessConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A witness that signs the ledger's heads, as `postkeep witness key` on its machine tells it."""
+
+    url: str
+    """The prefix of its `add-checkpoint`: `http://` or `https://`."""
+    keys: tuple[str, ...]
+    """Its verifier keys, all of one name; each must have signed."""
+
+
 class LedgerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The ledger."""
 
@@ -108,6 +117,8 @@ class LedgerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How often each module tells the ledger that it lives; 0: never."""
     anchor_seconds: float = 30.0
     """How long a tenant's log that has grown may wait until its head is anchored and signed."""
+    witnesses: tuple[WitnessConfig, ...] = ()
+    """Who signs its heads besides us: other people, on other machines."""
 
 
 class BackupConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

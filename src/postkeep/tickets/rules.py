@@ -193,6 +193,10 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("ledger.checkpoint",             (STEWARD,), STAFF, _LOOK, AUDIT),
     Rule("ledger.add_cosignatures",       (STEWARD,), STAFF, _OPERATE, AUDIT),
     Rule("ledger.entries",                (STEWARD,), STAFF, _LOOK, AUDIT),
+    # the newest head goes to witnesses elsewhere, and their signatures come back
+    Rule("ledger.checkpoint",             (STEWARD,), OPERATION, Action.LEDGER_WITNESS, AUDIT),
+    Rule("ledger.consistency",            (STEWARD,), OPERATION, Action.LEDGER_WITNESS, AUDIT),
+    Rule("ledger.add_cosignatures",       (STEWARD,), OPERATION, Action.LEDGER_WITNESS, AUDIT),
     # --- vault: writing. Who may deposit may not read ---
     Rule("vault.deposit",                 (MX, SUBMISSION, RELAY), OPERATION, _DEPOSIT, MAIL,
                                           counts="deposits"),
@@ -284,6 +288,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("steward.key_rotate_ticket",     (CLI,), STAFF, _OPERATE, OPERATIONS),
     Rule("steward.ledger_head",           (CLI,), STAFF, _LOOK, AUDIT),
     Rule("steward.ledger_read",           (CLI,), STAFF, _LOOK, AUDIT),
+    Rule("steward.witness_status",        (CLI,), STAFF, _LOOK, AUDIT),
     Rule("steward.media_add",             (CLI,), STAFF, _OPERATE, OPERATIONS),
     Rule("steward.media_list",            (CLI,), STAFF, _LOOK, OPERATIONS),
     Rule("steward.media_show",            (CLI,), STAFF, _LOOK, OPERATIONS),
@@ -304,6 +309,7 @@ PURPOSES: Final[tuple[Purpose, ...]] = (
     Purpose("backup",   (BACKUP,), (Action.BACKUP,), (*MAIL, Category.SECRET, Category.AUDIT),
                         (VAULT, KMS, LEDGER), budget=5_000_000),
     Purpose("maintain", (STEWARD,), (_MAINTAIN,), OPERATIONS, (VAULT,), budget=100_000),
+    Purpose("witness",  (STEWARD,), (Action.LEDGER_WITNESS,), AUDIT, (LEDGER,), budget=100_000),
 )
 # fmt: on
 

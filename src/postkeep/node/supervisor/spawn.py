@@ -71,7 +71,8 @@ def spawn(
         may_connect=slot.module.may_connect
         or token.connects
         or (external and bool(slot.module.database))
-        or (backup and config.backup.remote),
+        or (backup and config.backup.remote)
+        or (slot.module.name == "steward" and bool(config.ledger.witnesses)),
     )
     birth = Birth(
         slot=slot,
