@@ -20,6 +20,8 @@ from postkeep.services.steward.pending import Pending
 from postkeep.services.steward.rounds import make_rounds
 from postkeep.services.steward.service import StewardService
 from postkeep.services.steward.ticket_keys import TicketKeyDesk
+from postkeep.services.steward.witness_http import WitnessHttp
+from postkeep.services.steward.witnesses import Witnesses, peer_of
 from postkeep.services.vault.client import VaultClient
 from postkeep.stores.postgres import Pool, load_migrations, migrate, open_pool
 from postkeep.stores.steward_media import MediaRows
@@ -51,6 +53,16 @@ async def _serve(context: ModuleContext, rows: OrderRows, media_rows: MediaRows)
     )
     maintain = OperationTickets(authority, "maintain")
     context.on_database_refusal(lambda name: _note_database(trail, name))
+    tickets = OperationTickets(authority, "witness")
+    witnesses = Witnesses(
+        [peer_of(witness.url, witness.keys) for witness in context.config.ledger.witnesses],
+        ledger=ledger,
+        tickets=tickets,
+        sender=WitnessHttp(),
+        trail=trail,
+        clock=clock,
+        directory=context.state_dir,
+    )
     view = RevocationView()
     server = Server(
         context.identity,
@@ -60,6 +72,7 @@ async def _serve(context: ModuleContext, rows: OrderRows, media_rows: MediaRows)
             (
                 StewardService(control, authority, vault, ledger),
                 TicketKeyDesk(control, authority),
+                witnesses,
                 MediaDesk(media_rows, trail, clock, KmsClient(links["kms"]), maintain, rows.certificate),
                 CustodyDesk(control, Approvals(authority), KmsClient(links["kms"])),
             )
@@ -71,6 +84,7 @@ async def _serve(context: ModuleContext, rows: OrderRows, media_rows: MediaRows)
     tasks = [
         asyncio.create_task(follow_feed(authority, view), name="feed"),
         asyncio.create_task(make_rounds(authority, vault), name="rounds"),
+        asyncio.create_task(witnesses.run(), name="witnesses"),
     ]
     try:
         await server.serve_unix(context.run_dir / "steward.sock")
@@ -83,6 +97,7 @@ async def _serve(context: ModuleContext, rows: OrderRows, media_rows: MediaRows)
             with contextlib.suppress(asyncio.CancelledError):
                 await task
         await maintain.close()
+        await tickets.close()
         await trail.close()
         for link in links.values():
             await link.close()

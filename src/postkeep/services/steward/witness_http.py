@@ -8,11 +8,18 @@ from urllib.parse import urlsplit
 
 from postkeep.base.errors import InvalidInputError, PostkeepError, UnavailableError
 from postkeep.protocols.http.head import END, HEAD_BYTES_MAX, read_response, write_head
-from postkeep.services.steward.witnesses import Answer
 
 POST_SECONDS_MAX: Final = 20.0  # seconds for connecting, asking and the whole answer
 ANSWER_BYTES_MAX: Final = 65_536  # octets: 16 signature lines of some 3.3 kB
 _PORTS: Final = {"http": 80, "https": 443}
+
+
+class Answer(NamedTuple):
+    """A witness's answer."""
+
+    status: int
+    content_type: str
+    body: bytes
 
 
 class Place(NamedTuple):

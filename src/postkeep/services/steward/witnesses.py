@@ -16,8 +16,8 @@ import structlog
 
 from postkeep.base.clock import Clock
 from postkeep.base.errors import IntegrityError, InvalidInputError, PostkeepError, UnavailableError
-from postkeep.crypto.note import Checkpoint, add_lines, parse_checkpoint, peek_note
-from postkeep.crypto.verifier_key import VerifierKey
+from postkeep.crypto.note import ED25519, Checkpoint, add_lines, parse_checkpoint, peek_note
+from postkeep.crypto.verifier_key import VerifierKey, parse_verifier_key
 from postkeep.model.audit import EventName
 from postkeep.services.ledger.api import AddCosignatures, Consistency
 from postkeep.services.ledger.client import LedgerClient
@@ -25,6 +25,7 @@ from postkeep.services.ledger.trail import Trail
 from postkeep.services.steward import metrics
 from postkeep.services.steward.control import Operator
 from postkeep.services.steward.desk import Methods
+from postkeep.services.steward.witness_http import Answer, parse_url
 from postkeep.services.steward.witnesses_api import WitnessState, WitnessStates, WitnessStatus
 from postkeep.services.witness.submission import format_submission
 from postkeep.stores.ledger_tiles import sync_directory, write_durably
@@ -46,16 +47,8 @@ class Tickets(Protocol):
 class Sender(Protocol):
     """Posts to a witness."""
 
-    async def post(self, url: str, body: bytes) -> "Answer":
+    async def post(self, url: str, body: bytes) -> Answer:
         """Return what it answers; UnavailableError where it does not."""
-
-
-class Answer(msgspec.Struct, frozen=True):
-    """A witness's answer, as HTTP has it."""
-
-    status: int
-    content_type: str
-    body: bytes
 
 
 class WitnessPeer(msgspec.Struct, frozen=True):
@@ -68,6 +61,17 @@ class WitnessPeer(msgspec.Struct, frozen=True):
     def name(self) -> str:
         """The name that it signs with."""
         return self.keys[0].name
+
+
+def peer_of(url: str, keys: Sequence[str]) -> WitnessPeer:
+    """Read a witness from its configuration; raises InvalidInputError."""
+    parse_url(url)
+    parsed = tuple(parse_verifier_key(key) for key in keys)
+    if len({key.name for key in parsed}) != 1 or any(key.kind == ED25519 for key in parsed):
+        raise InvalidInputError(
+            public_text=f"The witness at {url} needs its own keys, as `postkeep witness key` prints them."
+        )
+    return WitnessPeer(url, parsed)
 
 
 class Witnesses:
