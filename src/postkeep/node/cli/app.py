@@ -5,7 +5,19 @@ from typing import Annotated
 
 import typer
 
-from postkeep.node.cli import addresses, asking, keys, ledger, local, people, queue, requests, staff, tenants
+from postkeep.node.cli import (
+    addresses,
+    asking,
+    keys,
+    ledger,
+    local,
+    media,
+    people,
+    queue,
+    requests,
+    staff,
+    tenants,
+)
 from postkeep.node.cli.output import CommandError, Exit
 from postkeep.node.cli.scene import Scene
 from postkeep.node.cli.texts import text
@@ -36,6 +48,6 @@ def build() -> typer.Typer:
         password = asking.staff_password(staff, from_stdin=True) if password_stdin else None
         context.obj = Scene(data, as_json=as_json, staff=staff, password=password)
 
-    for commands in (local, tenants, people, addresses, queue, keys, ledger, staff, requests):
+    for commands in (local, tenants, people, addresses, queue, keys, ledger, staff, requests, media):
         commands.add(app)
     return app
