@@ -308,7 +308,7 @@ PURPOSES: Final[tuple[Purpose, ...]] = (
     Purpose("relay",    (RELAY,), (_QUEUE,), MAIL, (VAULT, KMS), budget=5_000_000),
     Purpose("backup",   (BACKUP,), (Action.BACKUP,), (*MAIL, Category.SECRET, Category.AUDIT),
                         (VAULT, KMS, LEDGER), budget=5_000_000),
-    Purpose("maintain", (STEWARD,), (_MAINTAIN,), OPERATIONS, (VAULT,), budget=100_000),
+    Purpose("maintain", (STEWARD,), (_MAINTAIN,), OPERATIONS, (VAULT, KMS), budget=100_000),
     Purpose("witness",  (STEWARD,), (Action.LEDGER_WITNESS,), AUDIT, (LEDGER,), budget=100_000),
 )
 # fmt: on
