@@ -2,7 +2,7 @@
 
 `witness.json` (0600): name and seeds. `logs/<id>/log.json`: a log's origin and keys; `logs/<id>/checkpoint`:
 the signed note of the last head cosigned; `logs/<id>/forks/`: heads that contradict it, as evidence. A head
-is replaced in one step and durable before its cosignature is given: whatever happens, none is ever rolled back.
+is replaced in one step and durable before its cosignature is given: whatever happens, none is rolled back.
 """
 
 import fcntl

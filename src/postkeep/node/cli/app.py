@@ -17,6 +17,7 @@ from postkeep.node.cli import (
     requests,
     staff,
     tenants,
+    witness,
 )
 from postkeep.node.cli.output import CommandError, Exit
 from postkeep.node.cli.scene import Scene
@@ -48,6 +49,6 @@ def build() -> typer.Typer:
         password = asking.staff_password(staff, from_stdin=True) if password_stdin else None
         context.obj = Scene(data, as_json=as_json, staff=staff, password=password)
 
-    for commands in (local, tenants, people, addresses, queue, keys, ledger, staff, requests, media):
+    for commands in (local, tenants, people, addresses, queue, keys, ledger, staff, requests, media, witness):
         commands.add(app)
     return app

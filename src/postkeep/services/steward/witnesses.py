@@ -122,6 +122,8 @@ class Witnesses:
                 await self.show(peer)
             except PostkeepError as error:  # the ledger or the authority is away: the next look comes soon
                 _log.info("witness_postponed", witness=peer.name, code=error.code, detail=error.detail)
+            except OSError as error:
+                _log.error("witness_state_unwritten", witness=peer.name, reason=str(error))
             await asyncio.sleep(EVERY_SECONDS)
 
     async def show(self, peer: WitnessPeer) -> None:
