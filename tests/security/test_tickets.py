@@ -2,6 +2,8 @@
 
 import asyncio
 import hashlib
+import importlib
+import pkgutil
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
@@ -16,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from postkeep import services
 from postkeep.base.clock import FixedClock
 from postkeep.base.errors import RefusedError
 from postkeep.base.ids import new_id
@@ -24,7 +27,6 @@ from postkeep.model.categories import Category
 from postkeep.model.ticket import Action, Ticket, TicketKind
 from postkeep.services.authority.api import Revocation
 from postkeep.services.kms import api as kms
-from postkeep.services.queue import api as queue
 from postkeep.services.vault import api as vault
 from postkeep.tickets import token as tokens
 from postkeep.tickets.channel import Link, Refusal, Server, TlsTarget
@@ -105,10 +107,13 @@ class Keeper:
 
 def request_of(method: str) -> type[msgspec.Struct]:
     """The request type of a wire method, found by the name in its docstring."""
-    for module in (vault, queue, kms):
-        for value in vars(module).values():
-            if isinstance(value, type) and f"`{method}`" in (value.__doc__ or "").split(":")[0]:
-                return value
+    for package in (services.vault, services.queue, services.kms):
+        for name in (found.name for found in pkgutil.iter_modules(package.__path__)):
+            if not name.endswith("api"):
+                continue
+            for value in vars(importlib.import_module(f"{package.__name__}.{name}")).values():
+                if isinstance(value, type) and f"`{method}`" in (value.__doc__ or "").split(":")[0]:
+                    return value
     raise LookupError(method)
 
 

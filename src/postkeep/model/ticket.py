@@ -30,6 +30,7 @@ class Action(StrEnum):
     LEDGER_WITNESS = "ledger.witness"
     KEY_PROVISION = "key.provision"
     KEY_SHRED = "key.shred"
+    KEY_RESEAL = "key.reseal"
     ADMIN_READ = "admin.read"
     ADMIN_WRITE = "admin.write"
     OPERATE = "operate"

@@ -232,6 +232,33 @@ class DirectoryRows:
             "", ("UPDATE principals SET quota_bytes = $2 WHERE principal = $1", (principal, quota_bytes))
         )
 
+    async def set_key(self, principal: bytes, generation: int, public_key: bytes, signature: bytes) -> int:
+        """Publish a newer key of a user, or of a tenant's queue; an older one changes nothing."""
+        values = (principal, generation, public_key, signature)
+        return await self._change(
+            "",
+            (
+                "UPDATE principals SET generation = $2, public_key = $3, signature = $4"
+                " WHERE principal = $1 AND generation < $2",
+                values,
+            ),
+            (
+                "UPDATE tenants SET queue_generation = $2, queue_key = $3, queue_signature = $4"
+                " WHERE queue_principal = $1 AND queue_generation < $2",
+                values,
+            ),
+        )
+
+    async def key_generation(self, tenant: bytes, principal: bytes) -> int | None:
+        """Return the generation of the key that is published for a user or a tenant's queue."""
+        rows = await self._fetch(
+            "SELECT generation FROM principals WHERE tenant = $1 AND principal = $2"
+            " UNION ALL SELECT queue_generation FROM tenants WHERE tenant = $1 AND queue_principal = $2",
+            tenant,
+            principal,
+        )
+        return rows[0][0] if rows else None
+
     async def remove_principal(self, principal: bytes) -> int:
         """Remove a principal with its addresses, members, credentials and sessions."""
         return await self._change("", ("DELETE FROM principals WHERE principal = $1", (principal,)))

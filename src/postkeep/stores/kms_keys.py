@@ -144,16 +144,16 @@ class KmsKeyRows(KmsRows):
             *row,
         )
 
-    async def principals_older(self, before_ms: int, limit: int) -> list[bytes]:
-        """Return principals whose newest key pair was made before a moment, the oldest first."""
+    async def principals_older(self, before_ms: int, limit: int) -> list[tuple[bytes, bytes]]:
+        """Return (tenant, principal) whose newest key pair was made before a moment, the oldest first."""
         rows = await self._all(
-            "SELECT k.principal FROM principal_keys k WHERE k.created_ms < $1 AND NOT EXISTS"
+            "SELECT k.tenant, k.principal FROM principal_keys k WHERE k.created_ms < $1 AND NOT EXISTS"
             " (SELECT FROM principal_keys n WHERE n.principal = k.principal AND n.generation > k.generation)"
             " ORDER BY k.created_ms LIMIT $2",
             before_ms,
             limit,
         )
-        return [row[0] for row in rows]
+        return [(row[0], row[1]) for row in rows]
 
     async def was_shredded(self, tenant: bytes, principal: bytes) -> bool:
         """Whether the keys of this principal, or of its whole tenant, were destroyed."""

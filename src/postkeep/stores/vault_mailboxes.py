@@ -47,7 +47,9 @@ _REPLACE_EPOCHS: Final = """
 UPDATE epochs e SET sealed = r.sealed
 FROM unnest($3::bytea[], $4::bytea[]) AS r (epoch, sealed)
 WHERE e.tenant = $1 AND e.principal = $2 AND e.epoch = r.epoch
+  AND substring(e.sealed FROM 2 FOR 4) <= substring(r.sealed FROM 2 FOR 4)
 """
+"""The octets compared are the generation, big-endian: what was sealed to a newer key in the meantime stays."""
 
 
 class MailboxFields(NamedTuple):
@@ -159,3 +161,19 @@ async def replace_epochs(
     await pool.execute(
         _REPLACE_EPOCHS, tenant, principal, [item[0] for item in epochs], [item[1] for item in epochs]
     )
+
+
+async def read_old_epochs(
+    pool: Pool, tenant: bytes, principal: bytes, generation: int, limit: int
+) -> tuple[list[Record], int]:
+    """Return epochs sealed to a generation before this one, and how many there are in all."""
+    below = generation.to_bytes(4, "big")
+    rows = await pool.fetch(_OLD_EPOCHS, tenant, principal, below, limit)
+    return rows, len(rows) if len(rows) < limit else int(
+        await pool.fetchval(_COUNT_OLD_EPOCHS, tenant, principal, below)
+    )
+
+
+_OLD: Final = "epochs WHERE tenant = $1 AND principal = $2 AND substring(sealed FROM 2 FOR 4) < $3::bytea"
+_OLD_EPOCHS: Final = f"SELECT epoch, sealed FROM {_OLD} LIMIT $4"
+_COUNT_OLD_EPOCHS: Final = f"SELECT count(*) FROM {_OLD}"

@@ -50,6 +50,7 @@ async def run(context: ModuleContext) -> None:
         feed = follow_feed(AuthorityClient(authority_link), view)
         await stack.enter_async_context(_background(feed, context.stop))
         await stack.enter_async_context(_background(kms.checkpointer.run(), context.stop))
+        await stack.enter_async_context(_background(kms.rotations.run(), context.stop))
         server = Server(
             context.identity,
             context.anchors,
@@ -90,6 +91,7 @@ async def _opened(
             ledger=LedgerClient(ledger_link),
             trail=trail,
             clock=clock,
+            retire_seconds=config.keys.retire_seconds,
             backup_terms=Terms(config.backup.key_use_seconds, config.backup.key_life_seconds),
         )
         try:

@@ -9,6 +9,7 @@ from postkeep.model.audit import EventName
 from postkeep.node.context import ModuleContext
 from postkeep.services.authority.client import AuthorityClient, OperationTickets
 from postkeep.services.kms.client import KmsClient
+from postkeep.services.kms.rotation_client import RotationClient
 from postkeep.services.ledger.client import LedgerClient
 from postkeep.services.ledger.trail import Trail, refusal_fields
 from postkeep.services.steward.approvals import Approvals
@@ -17,6 +18,8 @@ from postkeep.services.steward.custody import CustodyDesk
 from postkeep.services.steward.desk import handlers
 from postkeep.services.steward.media_desk import MediaDesk
 from postkeep.services.steward.pending import Pending
+from postkeep.services.steward.resealing import Resealing
+from postkeep.services.steward.rotation import RotationDesk
 from postkeep.services.steward.rounds import make_rounds
 from postkeep.services.steward.service import StewardService
 from postkeep.services.steward.ticket_keys import TicketKeyDesk
@@ -51,6 +54,8 @@ async def _serve(context: ModuleContext, rows: OrderRows, media_rows: MediaRows)
     control = Control(
         authority, KmsClient(links["kms"]), vault, trail, Pending(context.state_dir / "pending")
     )
+    rotation = RotationClient(links["kms"])
+    resealing = Resealing(authority, rotation, vault, clock, context.config.keys.principal_days)
     maintain = OperationTickets(authority, "maintain")
     context.on_database_refusal(lambda name: _note_database(trail, name))
     tickets = OperationTickets(authority, "witness")
@@ -72,6 +77,7 @@ async def _serve(context: ModuleContext, rows: OrderRows, media_rows: MediaRows)
             (
                 StewardService(control, authority, vault, ledger),
                 TicketKeyDesk(control, authority),
+                RotationDesk(control, authority, rotation, resealing),
                 witnesses,
                 MediaDesk(media_rows, trail, clock, KmsClient(links["kms"]), maintain, rows.certificate),
                 CustodyDesk(control, Approvals(authority), KmsClient(links["kms"])),
@@ -84,6 +90,7 @@ async def _serve(context: ModuleContext, rows: OrderRows, media_rows: MediaRows)
     tasks = [
         asyncio.create_task(follow_feed(authority, view), name="feed"),
         asyncio.create_task(make_rounds(authority, vault), name="rounds"),
+        asyncio.create_task(resealing.run(), name="resealing"),
         asyncio.create_task(witnesses.run(), name="witnesses"),
     ]
     try:

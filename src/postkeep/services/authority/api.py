@@ -48,6 +48,12 @@ class OperationTicket(msgspec.Struct, frozen=True):
     expires: int
 
 
+class PublishKey(msgspec.Struct, frozen=True):
+    """`authority.publish_key`: writers seal to this generation of a user's or a queue's key from now on."""
+
+    key: SignedPublicKey
+
+
 class RotateTicketKey(msgspec.Struct, frozen=True):
     """`authority.rotate_ticket_key`: have kms make the next key that tickets are signed with, and use it."""
 
@@ -74,6 +80,8 @@ class SignIn(msgspec.Struct, frozen=True):
     """The client's IP address, for throttling."""
     protocol: str
     """`imap` or `submission`."""
+    program: str = ""
+    """What the client's program calls itself (IMAP ID, EHLO); it goes into the ledger sealed."""
 
 
 class ScramStart(msgspec.Struct, frozen=True):
@@ -82,6 +90,7 @@ class ScramStart(msgspec.Struct, frozen=True):
     client_first: bytes
     network: str
     protocol: str
+    program: str = ""
 
 
 class ScramChallenge(msgspec.Struct, frozen=True):

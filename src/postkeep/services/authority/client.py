@@ -77,6 +77,10 @@ class AuthorityClient:
         """Get the public key of a tenant's queue."""
         return await self._link.call("authority.queue_key", request, SignedPublicKey)
 
+    async def publish_key(self, request: api.PublishKey, *, ticket: bytes) -> api.Done:
+        """Publish a new generation of a public key."""
+        return await self._link.call("authority.publish_key", request, api.Done, ticket=ticket)
+
     async def rotate_ticket_key(self, request: api.RotateTicketKey, *, ticket: bytes) -> api.TicketKeyInfo:
         """Exchange the key that tickets are signed with; ConflictError if it is too soon."""
         return await self._link.call("authority.rotate_ticket_key", request, api.TicketKeyInfo, ticket=ticket)

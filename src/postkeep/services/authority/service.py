@@ -18,6 +18,7 @@ from postkeep.services.authority.enrolment import Enrolments, ModuleDesk
 from postkeep.services.authority.governance import Governance
 from postkeep.services.authority.passwords import Passwords
 from postkeep.services.authority.policy import PolicyRefusedError
+from postkeep.services.authority.publishing import KeyPublisher
 from postkeep.services.authority.requests_desk import RequestDesk
 from postkeep.services.authority.routes import Router
 from postkeep.services.authority.sessions import Sessions
@@ -108,6 +109,7 @@ class AuthorityService:
             "authority.issue_operation": (api.IssueOperation, self._told(self._modules.issue_operation)),
             "authority.feed": (api.Feed, self._feed),
             "authority.rotate_ticket_key": (api.RotateTicketKey, self._rotate_ticket_key),
+            "authority.publish_key": (api.PublishKey, KeyPublisher(self._state).publish_key),
             "authority.sign_in": (api.SignIn, self._people.sign_in),
             "authority.scram_start": (api.ScramStart, self._people.scram_start),
             "authority.scram_finish": (api.ScramFinish, self._people.scram_finish),

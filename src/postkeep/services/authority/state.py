@@ -1,7 +1,7 @@
 """What the parts of the authority share: its rows, its mint, its feed, its trail; and the wait for kms."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol, Unpack
 
@@ -12,6 +12,7 @@ from postkeep.model.ticket import Ticket
 from postkeep.services.authority.api import Revoke
 from postkeep.services.authority.feed import FeedLog
 from postkeep.services.authority.keyring import Keyring
+from postkeep.services.authority.personal import PersonKeys
 from postkeep.services.authority.sealing import AccountSeal
 from postkeep.services.kms.api import SignedPublicKey
 from postkeep.services.ledger.trail import EventFields
@@ -25,8 +26,13 @@ from postkeep.tickets.mint import Mint
 class Events(Protocol):
     """Where events go: a `Trail`."""
 
-    def note(self, event: EventName, **fields: Unpack[EventFields]) -> None:
-        """Queue an event."""
+    def note(
+        self,
+        event: EventName,
+        personal: Callable[[str, int], str] | None = None,
+        **fields: Unpack[EventFields],
+    ) -> None:
+        """Queue an event; `personal` seals values for it."""
 
     async def record(self, event: EventName, **fields: Unpack[EventFields]) -> int:
         """Return once an event is durable; UnavailableError if it can't be made so."""
@@ -43,6 +49,7 @@ class AuthorityState:
     directory: DirectoryRows
     access: AccessRows
     governance: GovernanceRows
+    persons: PersonKeys = field(default_factory=PersonKeys)
     _seal: AccountSeal | None = None
     _queue_key: SignedPublicKey | None = None
     _keyring: Keyring | None = None
@@ -54,6 +61,10 @@ class AuthorityState:
         self._seal = AccountSeal(account_key)
         self._queue_key = queue_key
         self.unlocked.set()
+
+    def publish_queue_key(self, queue_key: SignedPublicKey) -> None:
+        """Take a new generation of the installation's queue key."""
+        self._queue_key = queue_key
 
     def use_keyring(self, keyring: Keyring) -> None:
         """Take the ticket keys."""

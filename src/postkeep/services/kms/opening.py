@@ -17,6 +17,9 @@ from postkeep.services.kms.root import RootSeal, unseal_root
 from postkeep.services.kms.root_change import Hold, RootCustody, RootSeals, settle
 from postkeep.services.kms.root_desk import RootDesk
 from postkeep.services.kms.root_generations import open_root_keys
+from postkeep.services.kms.rotation import Rotations
+from postkeep.services.kms.rotation_parts import RotationParts
+from postkeep.services.kms.rotation_service import RotationDesk
 from postkeep.services.kms.service import KmsService
 from postkeep.services.kms.signing import NamedKeys, SigningKeys, open_signing_keys
 from postkeep.services.kms.tenants import NoCustodians, TenantKeys
@@ -27,6 +30,7 @@ from postkeep.services.ledger.trail import Trail
 from postkeep.stores.kept_checkpoint import keep_checkpoint
 from postkeep.stores.kms_installation import KmsInstallationRows
 from postkeep.stores.kms_keys import KmsKeyRows
+from postkeep.stores.kms_rotations import KmsRotationRows
 from postkeep.stores.postgres import Pool
 from postkeep.stores.slots import ErasableSlots
 
@@ -46,6 +50,7 @@ class OpenKms:
     custody: RootCustody
     backups: BackupKeys
     certificates: CertificateKeys
+    rotations: Rotations
 
     def close(self) -> None:
         """Let go of the slots; the pool belongs to the caller."""
@@ -67,13 +72,14 @@ async def open_kms(
     trail: Trail,
     clock: Clock,
     state_dir: Path | None = None,
+    retire_seconds: int = 0,
     backup_terms: Terms = Terms(),  # noqa: B008 - an immutable value
 ) -> OpenKms:
     """Unseal the root key and open what hangs on it, made at the first start.
 
     `seals`: how the root key may be sealed, opened by one of `held`; `hold` hears of a change. `seal`: another
     than the one that counts there. `state_dir`: where the sealed root key and the witness of the key store's age
-    lie; None: beside the slots.
+    lie; None: beside the slots. `retire_seconds`: how long a person's old private key outlives its publication.
     RefusedError (`wrong_passphrase`), IntegrityError (`root_key`, `key_store`) or InvalidInputError
     (`bad_configuration`) with a text for the operator where that can't be.
     """
@@ -102,7 +108,7 @@ async def open_kms(
     tenants = TenantKeys(roots, rows, slots, NoCustodians(), clock)
     hierarchy = Hierarchy(tenants, rows, slots, signing, witness=witness, clock=clock)
     backups = BackupKeys(
-        root,
+        lambda: custody.root,
         named,
         signing,
         rows,
@@ -114,6 +120,20 @@ async def open_kms(
         clock=clock,
     )
     certificates = await open_certificate_keys(named)
+    parts = RotationParts(
+        custody,
+        roots,
+        named,
+        installation,
+        tenants,
+        hierarchy,
+        rows,
+        KmsRotationRows(pool),
+        slots,
+        witness,
+        clock,
+    )
+    rotations = Rotations(parts, trail, retire_seconds)
     service = KmsService(
         hierarchy,
         signing,
@@ -123,6 +143,7 @@ async def open_kms(
         ticket_keys=TicketKeys(named, checkpointer, trail, clock),
         root_desk=RootDesk(custody, trail),
         backups=backups,
+        rotation_desk=RotationDesk(rotations, rows, trail),
         ending=Ending(hierarchy, rows=rows, slots=slots, keys=certificates, trail=trail, clock=clock),
     )
-    return OpenKms(service, hierarchy, signing, tls, checkpointer, slots, custody, backups, certificates)
+    return OpenKms(service, hierarchy, signing, tls, checkpointer, slots, custody, backups, certificates, rotations)

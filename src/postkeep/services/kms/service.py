@@ -25,6 +25,7 @@ from postkeep.services.kms.epochs import EPOCHS_PER_CALL_MAX, EpochOpener
 from postkeep.services.kms.hierarchy import Hierarchy
 from postkeep.services.kms.principals import PrincipalKeys
 from postkeep.services.kms.root_desk import RootDesk
+from postkeep.services.kms.rotation_service import RotationDesk
 from postkeep.services.kms.signing import SigningKeys
 from postkeep.services.kms.ticket_keys import TicketKeys
 from postkeep.services.kms.tls import TlsIdentity
@@ -61,6 +62,7 @@ class KmsService:
         ticket_keys: TicketKeys,
         root_desk: RootDesk,
         backups: BackupKeys,
+        rotation_desk: RotationDesk,
         ending: Ending,
     ) -> None:
         self._hierarchy = hierarchy
@@ -71,6 +73,7 @@ class KmsService:
         self._ticket_keys = ticket_keys
         self._root_desk = root_desk
         self._backups = backups
+        self._rotation_desk = rotation_desk
         self._ending = ending
 
     def handlers(self) -> Mapping[str, tuple[type[msgspec.Struct], Handler]]:
@@ -87,6 +90,7 @@ class KmsService:
             **self._ticket_keys.handlers(),
             **self._root_desk.handlers(),
             **self._backups.handlers(),
+            **self._rotation_desk.handlers(),
             **self._ending.handlers(),
         }
 

@@ -363,6 +363,30 @@ class ReplaceEpochs(msgspec.Struct, frozen=True):
     epochs: list[EpochRow]
 
 
+class OldEpochs(msgspec.Struct, frozen=True):
+    """`vault.old_epochs`: sealed epochs of a principal under keys older than a generation."""
+
+    tenant: bytes
+    principal: bytes
+    generation: int
+    limit: int
+
+
+class OldEpochList(msgspec.Struct, frozen=True):
+    """Some of them, and how many there are in all."""
+
+    epochs: list[EpochRow]
+    left: int
+
+
+class ResealEpochs(msgspec.Struct, frozen=True):
+    """`vault.reseal_epochs`: store epochs that kms has sealed to a principal's newer key."""
+
+    tenant: bytes
+    principal: bytes
+    epochs: list[EpochRow]
+
+
 class GetQuota(msgspec.Struct, frozen=True):
     """`vault.quota`."""
 

@@ -71,6 +71,14 @@ class VaultClient:
         """Store epochs in the form that kms handed back."""
         return await self._link.call("vault.replace_epochs", request, api.Done, ticket=ticket)
 
+    async def old_epochs(self, request: api.OldEpochs, *, ticket: bytes = b"") -> api.OldEpochList:
+        """Return sealed epochs under older keys."""
+        return await self._link.call("vault.old_epochs", request, api.OldEpochList, ticket=ticket)
+
+    async def reseal_epochs(self, request: api.ResealEpochs, *, ticket: bytes = b"") -> api.Done:
+        """Store epochs that are sealed to a newer key."""
+        return await self._link.call("vault.reseal_epochs", request, api.Done, ticket=ticket)
+
     async def quota(self, request: api.GetQuota, *, ticket: bytes = b"") -> api.Quota:
         """Return use and limit."""
         return await self._link.call("vault.quota", request, api.Quota, ticket=ticket)

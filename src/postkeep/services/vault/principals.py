@@ -8,10 +8,11 @@ from postkeep.services.vault import api
 from postkeep.services.vault.groups import Stores
 from postkeep.services.vault.validation import EPOCH_SEALED_BYTES_MAX, check_id
 from postkeep.stores.postgres import database_errors
-from postkeep.stores.vault_mailboxes import read_epochs, read_quota, replace_epochs, set_quota
+from postkeep.stores.vault_mailboxes import read_epochs, read_old_epochs, read_quota, replace_epochs, set_quota
 from postkeep.tickets.clear import Grant
 
 EPOCHS_ASKED_MAX: Final = 100_000  # epochs named in one call: a mailbox of many years
+RESEALED_MAX: Final = 2_048  # epochs on their way to a newer key in one call: 2.5 MB
 EPOCH_BYTES_MAX: Final = 48 * 1024 * 1024  # octets of epochs in one answer: below the channel's frame
 
 
@@ -41,6 +42,28 @@ class Principals:
         pairs = sorted({item.epoch: item.sealed for item in request.epochs}.items())
         with database_errors():
             await replace_epochs(self._stores.pool, grant.tenant, request.principal, pairs)
+        return api.Done()
+
+    async def old_epochs(self, _grant: Grant, request: api.OldEpochs) -> api.OldEpochList:
+        """Answer `vault.old_epochs`: what is to be sealed to a newer key. Sealed they come, sealed they go."""
+        if not 0 < request.limit <= RESEALED_MAX or not 0 < request.generation < 2**31:
+            raise LimitError(f"at most {RESEALED_MAX} epochs in one answer")
+        with database_errors():
+            rows, left = await read_old_epochs(
+                self._stores.pool, request.tenant, request.principal, request.generation, request.limit
+            )
+        return api.OldEpochList([api.EpochRow(epoch, sealed) for epoch, sealed in rows], left)
+
+    async def reseal_epochs(self, _grant: Grant, request: api.ResealEpochs) -> api.Done:
+        """Answer `vault.reseal_epochs`; an epoch that is under a newer key already stays."""
+        if len(request.epochs) > RESEALED_MAX:
+            raise LimitError(f"{len(request.epochs)} epochs to seal anew")
+        for item in request.epochs:
+            if not 0 < len(item.sealed) <= EPOCH_SEALED_BYTES_MAX:
+                raise InvalidInputError("a sealed epoch of an impossible size")
+        pairs = sorted({item.epoch: item.sealed for item in request.epochs}.items())
+        with database_errors():
+            await replace_epochs(self._stores.pool, request.tenant, request.principal, pairs)
         return api.Done()
 
     async def quota(self, grant: Grant, request: api.GetQuota) -> api.Quota:

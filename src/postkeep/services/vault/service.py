@@ -128,6 +128,8 @@ class VaultService:
             "vault.expunge": (api.Expunge, self._expunging.expunge),
             "vault.epochs": (api.FetchEpochs, self._principals.epochs),
             "vault.replace_epochs": (api.ReplaceEpochs, self._principals.replace_epochs),
+            "vault.old_epochs": (api.OldEpochs, self._principals.old_epochs),
+            "vault.reseal_epochs": (api.ResealEpochs, self._principals.reseal_epochs),
             "vault.quota": (api.GetQuota, self._principals.quota),
             "vault.set_quota": (api.SetQuota, self._principals.set_quota),
             "vault.watch": (api.Watch, self.watch),
