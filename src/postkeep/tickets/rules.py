@@ -322,7 +322,6 @@ PURPOSES: Final[tuple[Purpose, ...]] = (
     Purpose("backup",   (BACKUP,), (Action.BACKUP,), (*MAIL, Category.SECRET, Category.AUDIT),
                         (VAULT, KMS, LEDGER), budget=5_000_000),
     Purpose("reseal",   (STEWARD,), (Action.KEY_RESEAL,), NONE, (KMS, VAULT, AUTHORITY), budget=5_000_000),
-    Purpose("maintain", (STEWARD,), (_MAINTAIN,), OPERATIONS, (VAULT,), budget=100_000),
     Purpose("maintain", (STEWARD,), (_MAINTAIN,), OPERATIONS, (VAULT, KMS), budget=100_000),
     Purpose("witness",  (STEWARD,), (Action.LEDGER_WITNESS,), AUDIT, (LEDGER,), budget=100_000),
 )
