@@ -5,12 +5,12 @@ from typing import Any
 
 import msgspec
 
-from postkeep.node.config import Config, TlsConfig
+from postkeep.node.config import BackupConfig, Config, TlsConfig
 
 
 def portable_config(config: Config) -> str:
     """Return what of a configuration another machine can use: no passwords, no paths of this one."""
-    kept = msgspec.structs.replace(config, categories={}, tls=TlsConfig())
+    kept = msgspec.structs.replace(config, categories={}, tls=TlsConfig(), backup=BackupConfig())
     return write_toml(msgspec.to_builtins(kept), msgspec.to_builtins(Config()))
 
 

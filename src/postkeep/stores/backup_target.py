@@ -12,11 +12,14 @@ import os
 import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 import msgspec
 
 from postkeep.base.errors import InvalidInputError, NotFoundError, UnavailableError
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig, S3Store
 
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*(/[A-Za-z0-9][A-Za-z0-9.-]*)*\Z", re.ASCII)
 NAME_CHARS_MAX: Final = 200
@@ -213,7 +216,7 @@ class S3Target:
         self._store: S3Store = S3Store(
             bucket,
             prefix=prefix or None,
-            client_options=client,
+            client_options=cast("ClientConfig", client),
             retry_config={"max_retries": 4, "retry_timeout": _seconds(30)},
             **options,
         )

@@ -8,6 +8,7 @@ import typer
 from postkeep.node.cli import (
     addresses,
     asking,
+    backup,
     keys,
     ledger,
     local,
@@ -49,6 +50,19 @@ def build() -> typer.Typer:
         password = asking.staff_password(staff, from_stdin=True) if password_stdin else None
         context.obj = Scene(data, as_json=as_json, staff=staff, password=password)
 
-    for commands in (local, tenants, people, addresses, queue, keys, ledger, staff, requests, media, witness):
+    for commands in (
+        local,
+        tenants,
+        people,
+        addresses,
+        queue,
+        keys,
+        ledger,
+        staff,
+        requests,
+        media,
+        witness,
+        backup,
+    ):
         commands.add(app)
     return app

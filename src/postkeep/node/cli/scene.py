@@ -47,6 +47,12 @@ class Scene:
 
         return call(self.data, f"kms.{method}", request, reply, self._login())
 
+    def ask_backup(self, method: str, request: msgspec.Struct, reply: type[T]) -> T:
+        """Ask the backup worker of the running node."""
+        from postkeep.node.cli.operator import call
+
+        return call(self.data, f"backup.{method}", request, reply, self._login())
+
     def _login(self) -> "StaffLogin | None":
         from postkeep.node.cli.operator import StaffLogin
 

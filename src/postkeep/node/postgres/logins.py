@@ -52,10 +52,10 @@ async def give_passwords(socket_directory: Path, keepers: Iterable[str]) -> dict
 
 
 async def connect_as_administrator(
-    socket_directory: Path, database: str = "postgres"
+    socket_directory: Path, database: str = "postgres", patience_seconds: float = _START_SECONDS_MAX
 ) -> "asyncpg.Connection":
     """Connect as the cluster's superuser, once the server answers; only the supervisor's user can."""
-    deadline = time.monotonic() + _START_SECONDS_MAX
+    deadline = time.monotonic() + patience_seconds
     while True:
         try:
             return await asyncpg.connect(

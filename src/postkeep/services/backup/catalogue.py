@@ -3,6 +3,8 @@
 import hashlib
 from typing import Final, NamedTuple
 
+from cryptography.exceptions import InvalidSignature
+
 from postkeep.base.errors import IntegrityError, NotFoundError
 from postkeep.base.ids import parse_id
 from postkeep.crypto.backup import manifest_statement, open_object, tombstone_statement
@@ -23,11 +25,11 @@ from postkeep.model.backup import (
     backup_name,
     decode,
     tombstone_path,
+)
+from postkeep.model.backup import (
     week_path as week_object_name,
 )
 from postkeep.stores.backup_target import BackupTarget
-
-from cryptography.exceptions import InvalidSignature
 
 
 class Listed(NamedTuple):

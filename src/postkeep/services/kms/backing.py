@@ -10,6 +10,7 @@ the root key itself.
 """
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -84,7 +85,7 @@ class BackupKeys:
 
     def __init__(
         self,
-        root: Secret[bytes],
+        root: Callable[[], Secret[bytes]],
         named: NamedKeys,
         signing: SigningKeys,
         rows: KmsKeyRows,
@@ -96,7 +97,7 @@ class BackupKeys:
         trail: Trail,
         clock: Clock,
     ) -> None:
-        self._ring = ring_wrapper(root.reveal())
+        self._root = root
         self._named = named
         self._signing = signing
         self._rows = rows
@@ -129,8 +130,9 @@ class BackupKeys:
             week.wrapped, week_path(week.week, week.created_ms)
         )
         signer = await self._signer()
-        ring = [RingKey(name, self._ring.wrap(key, ring_path(name, b""))) for name, key in parents.items()]
-        seal = self._ring.wrap(b"", ring_path(SIGNING_KEY, signer.public_key))
+        wrapper = ring_wrapper(self._root().reveal())  # as the seal keeps it now: a fresh machine has no more
+        ring = [RingKey(name, wrapper.wrap(key, ring_path(name, b""))) for name, key in parents.items()]
+        seal = wrapper.wrap(b"", ring_path(SIGNING_KEY, signer.public_key))
         keyring = Keyring(VERSION, self._seal_kind(), [*ring, RingKey(SIGNING_KEY, seal, signer.public_key)])
         await self._trail.record(
             EventName.KEY_RELEASE,

@@ -1,5 +1,155 @@
 """Backups: texts, in English and in Chinese."""
+# ruff: noqa: RUF001 - Chinese has punctuation of its own
 
 from typing import Final
 
-TEXTS: Final[dict[str, tuple[str, str]]] = {}
+TEXTS: Final[dict[str, tuple[str, str]]] = {
+    "help.backup": ("Backups: make, check and restore them.", "备份：创建、验证和恢复。"),
+    "help.backup.create": (
+        "Make a backup of the running node; only what is new is sent.",
+        "备份运行中的节点；只传输新增内容。",
+    ),
+    "help.backup.full": ("Send everything again, whatever the target has.", "重新传输全部内容。"),
+    "help.backup.rekey": (
+        "Make a backup under a new weekly key, and destroy the older keys at once.",
+        "以新的周密钥备份，并立即销毁旧密钥。",
+    ),
+    "help.backup.prune": ("Remove old backups, and what only they needed.", "删除旧备份及其独占的内容。"),
+    "help.backup.keep": (
+        "How many of the newest stay (default: as configured).",
+        "保留最新备份的数量（默认按配置）。",
+    ),
+    "help.backup.list": ("List the backups of a target.", "列出目标中的备份。"),
+    "help.backup.from": (
+        "The target: a directory or s3://bucket/prefix (default: as configured).",
+        "备份目标：目录或 s3://bucket/prefix（默认按配置）。",
+    ),
+    "help.backup.id": ("Which backup (default: the newest).", "选择备份（默认最新）。"),
+    "help.backup.verify": (
+        "Open every object and random messages of a backup, end to end; nothing is shown.",
+        "逐一打开备份对象，并随机抽取邮件端到端验证；不显示内容。",
+    ),
+    "help.backup.samples": ("How many messages are opened.", "抽样邮件数量。"),
+    "help.backup.root_key": (
+        "Your copy of the root key, where it lay in a file (no backup holds it).",
+        "根密钥文件的副本（适用于以文件保存根密钥的节点；备份中不含此文件）。",
+    ),
+    "help.backup.restore": (
+        "Restore a node into a new directory; what was destroyed since is destroyed again.",
+        "将节点恢复到新目录；此后已销毁的内容会再次销毁。",
+    ),
+    "help.backup.to": (
+        "The moment to restore to, as 2026-11-24T06:00:00Z; there must be a backup before and one after it.",
+        "恢复到的时间点，如 2026-11-24T06:00:00Z；其前后须各有一份备份。",
+    ),
+    "help.backup.accept_missing": (
+        "Restore although the list of what was destroyed is not whole: some of it may come back.",
+        "即使销毁记录不完整也恢复：部分已销毁内容可能重现。",
+    ),
+    "error.no_backup_target": (
+        "Name the target with --from, or set target in the section [backup] of postkeep.toml.",
+        "请用 --from 指定目标，或在 postkeep.toml 的 [backup] 中设置 target。",
+    ),
+    "error.backup_from": (
+        "Name the target to restore from with --from.",
+        "请用 --from 指定恢复来源。",
+    ),
+    "error.backup_both": (
+        "Give --id or --to, not both.",
+        "--id 与 --to 只能使用其一。",
+    ),
+    "error.backup_time": (
+        "{given} is not a moment; write it as 2026-11-24T06:00:00Z.",
+        "{given} 不是有效时间；格式如 2026-11-24T06:00:00Z。",
+    ),
+    "backup.created": (
+        "Backup {id}: {total} looked at, {shipped} in {objects} new objects sent, {seconds} s.",
+        "备份 {id}：检查 {total}，新传输 {objects} 个对象共 {shipped}，用时 {seconds} 秒。",
+    ),
+    "backup.created_full": (
+        "Backup {id}, the first of this node or a full one: {total} looked at, {shipped} in {objects} objects "
+        "sent, {seconds} s.",
+        "备份 {id}（首次或完整备份）：检查 {total}，传输 {objects} 个对象共 {shipped}，用时 {seconds} 秒。",
+    ),
+    "backup.rekeyed": (
+        "Backup {id} is under a new weekly key; {count} older weekly keys are destroyed.",
+        "备份 {id} 使用新的周密钥；已销毁 {count} 个旧周密钥。",
+    ),
+    "backup.pruned": ("{count} objects removed.", "已删除 {count} 个对象。"),
+    "backup.failed": ("The backup has failed: {why}", "备份失败：{why}"),
+    "backup.no_keys": ("keys destroyed", "密钥已销毁"),
+    "backup.step.begin": ("begin", "开始"),
+    "backup.step.database": ("database", "数据库"),
+    "backup.step.packs": ("bodies", "正文"),
+    "backup.step.wraps": ("message keys", "邮件密钥"),
+    "backup.step.keys": ("keys", "密钥"),
+    "backup.step.ledger": ("ledger", "账本"),
+    "backup.step.log": ("database log", "数据库日志"),
+    "backup.step.prune": ("removing", "清理"),
+    "backup.step.weeks": ("old keys", "旧密钥"),
+    "backup.step.done": ("done", "完成"),
+    "col.backup": ("backup", "备份"),
+    "col.finished": ("finished (UTC)", "完成时间 (UTC)"),
+    "col.keys_until": ("keys until (UTC)", "密钥保留至 (UTC)"),
+    "verify.backup": ("Backup {id}, finished {time} UTC.", "备份 {id}，完成于 {time} UTC。"),
+    "verify.objects": ("{count} objects opened and compared.", "已打开并核对 {count} 个对象。"),
+    "verify.samples": (
+        "Of {messages} messages, random ones tried end to end: {opened} opened, {erased} destroyed since (as it "
+        "should be), {failed} failed.",
+        "共 {messages} 封邮件，随机抽样端到端验证：打开 {opened}，已销毁 {erased}（正常），失败 {failed}。",
+    ),
+    "verify.keys_until": (
+        "Its key stream ends at {time} UTC; restored later, it takes its keys from a newer backup.",
+        "其密钥流保留至 {time} UTC；此后恢复将使用较新备份的密钥。",
+    ),
+    "verify.no_keys": (
+        "Its key stream has ended, so no message was opened; verify a newer backup too.",
+        "其密钥流已到期，未打开邮件；请同时验证较新的备份。",
+    ),
+    "verify.destroyed_until": (
+        "What has been destroyed is known up to {time} UTC.",
+        "销毁记录截至 {time} UTC。",
+    ),
+    "verify.versions": (
+        "WARNING: the target keeps versions of overwritten objects: weekly keys can't be destroyed there. Turn "
+        "versioning off for this bucket, and delete the old versions.",
+        "警告：该目标保留旧版本，周密钥无法真正销毁。请关闭此存储桶的版本控制并删除旧版本。",
+    ),
+    "verify.good": ("The backup is good.", "备份完好。"),
+    "verify.bad": ("The backup is NOT good:", "备份有问题："),
+    "restore.step.keys": ("keys …", "密钥……"),
+    "restore.step.database": ("database …", "数据库……"),
+    "restore.step.packs": ("bodies …", "正文……"),
+    "restore.step.ledger": ("ledger …", "账本……"),
+    "restore.step.log": ("replaying the database's log …", "重放数据库日志……"),
+    "restore.step.replay": (
+        "destroying again what was destroyed since …",
+        "再次销毁此后已销毁的内容……",
+    ),
+    "restore.step.done": ("done", "完成"),
+    "restore.done": (
+        "Backup {id} is restored to {data}; its rows are of {time} UTC.",
+        "备份 {id} 已恢复到 {data}；数据时间点为 {time} UTC。",
+    ),
+    "restore.again": (
+        "{messages} messages and {accounts} accounts that were destroyed since are destroyed again.",
+        "此后已销毁的 {messages} 封邮件和 {accounts} 个账户已再次销毁。",
+    ),
+    "restore.until": (
+        "What was destroyed after {time} UTC is not known here.",
+        "{time} UTC 之后的销毁记录未知。",
+    ),
+    "restore.missing": (
+        "WARNING: the list of what was destroyed is not whole ({why}): some of it may have come back.",
+        "警告：销毁记录不完整（{why}）：部分已销毁内容可能重现。",
+    ),
+    "restore.other_keys": (
+        "Its own key stream has ended; the keys are from backup {id}.",
+        "其密钥流已到期；密钥取自备份 {id}。",
+    ),
+    "restore.next": (
+        "Look at {data}/postkeep.toml (places of data, TLS and backups are not taken over), then: "
+        "postkeep serve --data {data}",
+        "请检查 {data}/postkeep.toml（数据位置、TLS 和备份设置未沿用），然后运行：postkeep serve --data {data}",
+    ),
+}
