@@ -37,6 +37,9 @@ START_SECONDS_MAX: Final = 90.0
 """Until a process is ready: a database that replays its log after a crash takes its time."""
 EARLY_FAILURES_MAX: Final = 4
 """A node on which one module fails this often before it was ever ready gives up and says why."""
+_FINAL: Final = frozenset({"token_pin", "token_locked", "wrong_passphrase", "wrong_shares", "no_pin"})
+"""What a person gave is wrong: another try with the same is no use, and a token locks itself after a few.
+A node that served before goes on without this process: mail is accepted, and the operator starts it again."""
 ANCHOR_OVERLAP_SECONDS: Final = 900.0
 """How long the start key of a former authority is believed: longer than any module ticket it signed lives."""
 _STOP_SECONDS: Final = {
@@ -260,6 +263,7 @@ class Supervisor:
                 self._scan(process, frame)
             case frames.Failed(code, text, temporary):
                 process.failure = f"{code}: {text}"
+                process.failure_is_final = code in _FINAL
                 process.failed_for_now = temporary
             case frames.HoldRootSecret(step, value):
                 self._hold_root_secret(process, step, value)
@@ -438,8 +442,11 @@ class Supervisor:
             failure=process.failure,
             restart_seconds=delay,
         )
+        if process.failure_is_final and record.was_ready:
+            self._log.error("process_not_restarted", instance_ended=process.instance)
+            return
         hopeless = not process.failed_for_now and not record.was_ready
-        if hopeless and record.failures >= EARLY_FAILURES_MAX:
+        if hopeless and (process.failure_is_final or record.failures >= EARLY_FAILURES_MAX):
             self.failure = f"{process.slot.module.name}: {process.failure or 'it ends right after its start'}"
             self.stop()
             return

@@ -35,6 +35,8 @@ class Process:
     stopping: bool = False
     failure: str = ""
     """What the process said of its end."""
+    failure_is_final: bool = False
+    """Trying again with what it was given can't help, and may do harm."""
     failed_for_now: bool = False
     """It also said that trying again may help."""
 
