@@ -75,7 +75,7 @@ class Witness:
             raise InvalidInputError("the old size is above the new one")
         with self._locks[origin]:  # from the comparison until the head is durable: nothing comes between
             self._accept(origin, submission)
-            now = self._clock.now_ms() // 1000
+            now = self._clock.now_seconds()
             return self._cosigner.sign(peek_note(submission.note), submission.checkpoint, now)
 
     def _accept(self, origin: str, submission: Submission) -> None:
