@@ -4,6 +4,7 @@ Under dual control nobody gets the approver's or the operator's role, or a new p
 on one person's word: those are requests, with approvals, decided and carried out in here.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
@@ -91,7 +92,10 @@ class StaffDesk:
         def admit() -> None:
             self._throttle.check(key, network, known=known)
 
-        admit()
+        delay = self._throttle.check(key, network, known=known)
+        if delay:
+            await asyncio.sleep(delay)
+            admit()
         credential = Credential(account.verifier, b"", b"", 0) if account else None
         if not self._passwords.remembers(credential, password):
             await self._passwords.check(credential, password, network, admit)
