@@ -94,6 +94,17 @@ def open_target(
     return S3Target(match[1], (match[2] or "").strip("/"), endpoint, region, known)
 
 
+def sync_file_system(directory: Path) -> None:
+    """Have everything durable that was written to a directory's file system, with one call (syncfs(2))."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        if _libc.syncfs(descriptor):
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+    finally:
+        os.close(descriptor)
+
+
 class DirectoryTarget:
     """Objects as files below a directory, on a disk of its own if it is to survive this one."""
 
@@ -175,15 +186,9 @@ class DirectoryTarget:
 
     def _settle(self) -> None:
         try:
-            descriptor = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY)
+            sync_file_system(self._directory)
         except OSError as exc:
             raise self._away(exc) from exc
-        try:
-            if _libc.syncfs(descriptor):
-                number = ctypes.get_errno()
-                raise self._away(OSError(number, os.strerror(number)))
-        finally:
-            os.close(descriptor)
 
     def _away(self, exc: OSError) -> UnavailableError:
         return UnavailableError(

@@ -45,7 +45,7 @@ from postkeep.services.backup.replaying import (
     replay_vault,
     slots_erased,
 )
-from postkeep.stores.backup_target import BackupTarget
+from postkeep.stores.backup_target import BackupTarget, sync_file_system
 from postkeep.stores.kms_keys import KmsKeyRows
 from postkeep.stores.slots import ErasableSlots
 
@@ -230,9 +230,9 @@ class _Restoring:
         )
         for name in ("kms", "vault", "ledger", "backup"):
             _give(layout, _MODULES[name])
-        os.sync()
+        sync_file_system(layout.data)
         (layout.data / "initialised").touch(mode=0o600)
-        os.sync()
+        sync_file_system(layout.data)
 
 
 async def write_kms_slots(opened: Opened, manifest: Manifest, path: Path) -> None:

@@ -67,6 +67,16 @@ def _add_making(backup: typer.Typer) -> None:
         job = _follow(scene, "rekey", api.Rekey())
         scene.out.say(job, text("backup.rekeyed", id=job.backup, count=job.removed))
 
+    @backup.command("status", help=text("help.backup.status"))
+    def status(context: typer.Context) -> None:
+        from postkeep.services.backup import api
+
+        scene = scene_of(context)
+        job = scene.ask_backup("status", api.Status(), api.Job)
+        step = text(f"backup.step.{job.step}") if job.step else ""
+        values = {"act": job.act, "state": text(f"backup.state.{job.state}"), "step": step, "why": job.text}
+        scene.out.say(job, " ".join(value for value in values.values() if value))
+
     @backup.command("prune", help=text("help.backup.prune"))
     def prune(
         context: typer.Context,
@@ -272,8 +282,12 @@ def _place(scene: Scene, place: str, file: Path | None) -> "tuple[Config, str]":
 
 
 def _asker(config: "Config", passphrase: int | None, shares: int | None, pin: int | None) -> "AskRoot":
+    from postkeep.node import logs
     from postkeep.node.cli.unsealing import Descriptors, root_secret
+    from postkeep.node.config import LogConfig
 
+    # The seal of a development key warns in the log, which a command sends to standard error.
+    logs.configure(LogConfig(level="error"), "backup", "backup")
     unbound = msgspec.structs.replace(config, keys=msgspec.structs.replace(config.keys, root=""))
     return lambda state: root_secret(state.parent.parent, unbound, Descriptors(passphrase, shares, pin))[1]
 

@@ -1,6 +1,7 @@
 """Checking a backup: that every object is there and opens, and that random messages open end to end."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import asyncpg
@@ -33,7 +34,8 @@ PROBLEMS_MAX = 100
 """Problems named in one report: more say nothing new."""
 
 
-class Samples(NamedTuple):
+@dataclass(frozen=True)
+class Samples:
     """What became of the messages that were tried."""
 
     opened: int

@@ -10,7 +10,7 @@ from typing import Final
 from postkeep.base.errors import IntegrityError, NotFoundError
 from postkeep.crypto.backup import open_piece
 from postkeep.model.backup import Extent, File, Tree
-from postkeep.stores.backup_target import BackupTarget
+from postkeep.stores.backup_target import BackupTarget, sync_file_system
 
 GETS_AT_ONCE: Final = 6
 """Pieces under way from the target: hides an S3 server's latency."""
@@ -66,7 +66,7 @@ class Fetcher:
                 if parent.is_relative_to(directory) and not parent.exists():
                     _make(parent, owner)
             await self._write_file(file, path, owner)
-        await asyncio.to_thread(os.sync)
+        await asyncio.to_thread(sync_file_system, directory)
 
     async def _write_file(self, file: File, path: Path, owner: int | None) -> None:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)

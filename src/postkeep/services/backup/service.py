@@ -285,6 +285,7 @@ class BackupService:
         place = self._configured()
         async with self._turn:
             await place.keepers.expire([])
+            await write_parents(place.target, await place.keepers.open())  # the root key may be another by now
             for week in await end_weeks(place.target, self._clock, set()):
                 _log.info("backup_week_ended", week=week)
 

@@ -14,6 +14,11 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
         "Make a backup under a new weekly key, and destroy the older keys at once.",
         "以新的周密钥备份，并立即销毁旧密钥。",
     ),
+    "help.backup.status": ("Say how the last or present job does.", "显示最近或当前任务的状态。"),
+    "backup.state.none": ("nothing done since the start", "启动以来无任务"),
+    "backup.state.running": ("under way", "进行中"),
+    "backup.state.done": ("done", "完成"),
+    "backup.state.failed": ("failed", "失败"),
     "help.backup.prune": ("Remove old backups, and what only they needed.", "删除旧备份及其独占的内容。"),
     "help.backup.keep": (
         "How many of the newest stay (default: as configured).",
@@ -67,8 +72,10 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
         "备份 {id}：检查 {total}，新传输 {objects} 个对象共 {shipped}，用时 {seconds} 秒。",
     ),
     "backup.created_full": (
-        "Backup {id}, the first of this node or a full one: {total} looked at, {shipped} in {objects} objects "
-        "sent, {seconds} s.",
+        (
+            "Backup {id}, the first of this node or a full one: {total} looked at, {shipped} in {objects} "
+            "objects sent, {seconds} s."
+        ),
         "备份 {id}（首次或完整备份）：检查 {total}，传输 {objects} 个对象共 {shipped}，用时 {seconds} 秒。",
     ),
     "backup.rekeyed": (
@@ -94,8 +101,10 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     "verify.backup": ("Backup {id}, finished {time} UTC.", "备份 {id}，完成于 {time} UTC。"),
     "verify.objects": ("{count} objects opened and compared.", "已打开并核对 {count} 个对象。"),
     "verify.samples": (
-        "Of {messages} messages, random ones tried end to end: {opened} opened, {erased} destroyed since (as it "
-        "should be), {failed} failed.",
+        (
+            "Of {messages} messages, random ones tried end to end: {opened} opened, {erased} destroyed since "
+            "(as it should be), {failed} failed."
+        ),
         "共 {messages} 封邮件，随机抽样端到端验证：打开 {opened}，已销毁 {erased}（正常），失败 {failed}。",
     ),
     "verify.keys_until": (
@@ -111,8 +120,10 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
         "销毁记录截至 {time} UTC。",
     ),
     "verify.versions": (
-        "WARNING: the target keeps versions of overwritten objects: weekly keys can't be destroyed there. Turn "
-        "versioning off for this bucket, and delete the old versions.",
+        (
+            "WARNING: the target keeps versions of overwritten objects: weekly keys can't be destroyed there. "
+            "Turn versioning off for this bucket, and delete the old versions."
+        ),
         "警告：该目标保留旧版本，周密钥无法真正销毁。请关闭此存储桶的版本控制并删除旧版本。",
     ),
     "verify.good": ("The backup is good.", "备份完好。"),
@@ -148,8 +159,13 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
         "其密钥流已到期；密钥取自备份 {id}。",
     ),
     "restore.next": (
-        "Look at {data}/postkeep.toml (places of data, TLS and backups are not taken over), then: "
-        "postkeep serve --data {data}",
-        "请检查 {data}/postkeep.toml（数据位置、TLS 和备份设置未沿用），然后运行：postkeep serve --data {data}",
+        (
+            "Look at {data}/postkeep.toml (places of data, TLS and backups are not taken over), then: "
+            "postkeep serve --data {data}"
+        ),
+        (
+            "请检查 {data}/postkeep.toml（数据位置、TLS 和备份设置未沿用），"
+            "然后运行：postkeep serve --data {data}"
+        ),
     ),
 }
