@@ -11,6 +11,7 @@ from postkeep.node.doctor.finding import Finding, Verdict, bad, ok
 from postkeep.node.doctor.living import check_node
 from postkeep.node.doctor.machine import check_machine
 from postkeep.node.doctor.memory import check_memory
+from postkeep.node.doctor.witnessing import check_witnesses
 from postkeep.node.supervisor.layout import open_layout
 
 __all__ = ["Finding", "Verdict", "examine"]
@@ -37,3 +38,4 @@ def _examine(data: Path, base_port: int | None) -> Iterator[Finding]:
         return
     yield from check_directory(layout, config)
     yield from check_node(layout, config)
+    yield from check_witnesses(layout, config)

@@ -14,6 +14,7 @@ CHECKS: Final[dict[str, str]] = {
     "entropy": "随机数",
     "erasing": "就地擦除",
     "ledger": "账本",
+    "witnesses": "见证方",
     "module state": "模块状态目录",
     "node": "节点",
     "open files": "打开文件数",
@@ -216,6 +217,28 @@ TEXTS: Final[dict[str, tuple[Said, Said]]] = {
             "Look at the node's log; the supervisor starts a module again by itself.",
         ),
         ("运行中（进程 {pid}），但以下模块没有应答：{modules}", "请查看节点日志；监管进程会自动重启模块。"),
+    ),
+    "witnesses.none": (
+        (
+            "nobody else vouches for the ledger",
+            "Ask others to run `postkeep witness` on a machine of theirs: docs/runbooks/witness.md.",
+        ),
+        ("没有第三方为账本作证", "请他人在其机器上运行 postkeep witness：见 docs/runbooks/witness.md。"),
+    ),
+    "witnesses.ok": (
+        ("all {count} sign; the ledger's first {size} entries are vouched for", ""),
+        ("{count} 个见证方均正常签名；账本前 {size} 条记录已有见证", ""),
+    ),
+    "witnesses.away": (
+        ("not signing: {urls}", "See `postkeep witness status` and docs/runbooks/witness.md."),
+        ("未签名：{urls}", "请查看 postkeep witness status 和 docs/runbooks/witness.md。"),
+    ),
+    "witnesses.conflict": (
+        (
+            "ANOTHER HISTORY of this ledger was seen by: {names}",
+            "It was rolled back or forked. Keep copies, change nothing: docs/runbooks/witness.md.",
+        ),
+        ("{names} 见过本账本的另一段历史", "账本被回退或分叉。请保留副本、不要改动：docs/runbooks/witness.md。"),
     ),
     "ledger.ok": (
         ("whole: {entries} entries, checkpoint at {size}", ""),

@@ -30,6 +30,8 @@ from postkeep.services.steward.witnesses_api import WitnessState, WitnessStates,
 from postkeep.services.witness.submission import format_submission
 from postkeep.stores.ledger_tiles import sync_directory, write_durably
 
+STATE_FILE: Final = "witnesses.json"
+"""Below the steward's own directory; `doctor` reads it."""
 EVERY_SECONDS: Final = 5.0  # between looks at the ledger's head: a fork is an alarm within a minute
 SILENT_SECONDS: Final = 600.0  # a witness whose last signature is older does not answer: a restart is shorter
 ANSWER_LINES_MAX: Final = 16  # signature lines of one witness: it has a key or two
@@ -94,7 +96,7 @@ class Witnesses:
         self._sender = sender
         self._trail = trail
         self._clock = clock
-        self._file = directory / "witnesses.json"
+        self._file = directory / STATE_FILE
         known = {state.name: state for state in _load(self._file)}
         self._states = {
             peer.name: known.get(peer.name, WitnessState(peer.name, peer.url, signed_ms=0)) for peer in peers
