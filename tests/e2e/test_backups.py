@@ -39,7 +39,9 @@ def directory() -> Iterator[Path]:
 
 
 def send(node: Node, to: str, name: str, text: str = "") -> bytes:
-    message = f"From: s@other.example\r\nMessage-ID: <{name}@other.example>\r\nSubject: {name}\r\n\r\n{text}\r\n"
+    message = (
+        f"From: s@other.example\r\nMessage-ID: <{name}@other.example>\r\nSubject: {name}\r\n\r\n{text}\r\n"
+    )
     with smtplib.SMTP("127.0.0.1", node.ports["smtp"], timeout=20) as client:
         client.sendmail("s@other.example", [to], message.encode())
     return message.encode()
@@ -179,7 +181,9 @@ def test_a_changed_object_is_found_and_named() -> None:
         node.user(ALICE, PASSWORD)
         send(node, ALICE, "one", "x" * 5000)
         made = node.json("backup", "create")
-        piece = max((target / "data").rglob("*"), key=lambda path: path.stat().st_size if path.is_file() else 0)
+        piece = max(
+            (target / "data").rglob("*"), key=lambda path: path.stat().st_size if path.is_file() else 0
+        )
         octets = bytearray(piece.read_bytes())
         octets[len(octets) // 2] ^= 1
         piece.write_bytes(octets)

@@ -1,10 +1,10 @@
 """What a backup looks like from outside: every object sealed under a key of its own, bound to its name.
 
-A *data key* and, for a week, a *weekly key* are the parents; the key of an object is derived from its parent and
-from kind and name of the object, which are bound as context too: an object that was moved, swapped with
-another one or cut short does not open. Pieces of files are named by a keyed hash of their content: equal pieces are
-shipped once, whoever holds the target learns nothing from the names, and what opens can be compared with its
-name.
+A *data key* and, for a week, a *weekly key* are the parents; the key of an object is derived from its
+parent and from kind and name of the object, which are bound as context too: an object that was moved,
+swapped with another one or cut short does not open. Pieces of files are named by a keyed hash of their
+content: equal pieces are shipped once, whoever holds the target learns nothing from the names, and what
+opens can be compared with its name.
 """
 
 import hmac
@@ -77,5 +77,6 @@ def manifest_statement(backup: str, sealed_digest: bytes) -> bytes:
 
 
 def tombstone_statement(line: bytes, number: int, sealed_digest: bytes) -> bytes:
-    """Return what kms signs of a tombstone: which line, which number, and the SHA-256 of the sealed object."""
+    """Return what kms signs of a tombstone: which line, which number, and the SHA-256 of the sealed
+    object."""
     return context("backup tombstone", line, number, sealed_digest)

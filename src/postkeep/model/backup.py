@@ -96,7 +96,8 @@ class Manifest(msgspec.Struct, frozen=True):
     version: int
     id: str
     line: str
-    """One life of a node: a restored node begins another. Slot numbers mean something within one line only."""
+    """One life of a node: a restored node begins another. Slot numbers mean something within one line
+    only."""
     created_ms: int
     finished_ms: int
     incremental: bool

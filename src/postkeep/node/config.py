@@ -59,8 +59,8 @@ class KeyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     principal_days: float = 365.0
     """How old a person's key pair may grow before the next generation takes its place; 0: by hand only."""
     retire_seconds: int = 2 * 86_400
-    """How long a person's old private key stays after the new one is published: longer than writers go on with
-    an epoch (a day) and with what they know of the directory (minutes)."""
+    """How long a person's old private key stays after the new one is published: longer than writers go on
+    with an epoch (a day) and with what they know of the directory (minutes)."""
     ticket_days: float = 30.0
     """How old the key that tickets are signed with may grow before the next one takes its place."""
 

@@ -18,7 +18,8 @@ UPDATE bodies b SET refs = c.refs, gone_ms = CASE WHEN c.refs = 0 THEN $1::bigin
 FROM (
     SELECT b.tenant, b.body, count(u.body) AS refs
     FROM bodies b
-    LEFT JOIN (SELECT tenant, body FROM messages UNION ALL SELECT tenant, body FROM queue) u USING (tenant, body)
+    LEFT JOIN (SELECT tenant, body FROM messages UNION ALL SELECT tenant, body FROM queue) u
+        USING (tenant, body)
     GROUP BY b.tenant, b.body
 ) c
 WHERE b.tenant = c.tenant AND b.body = c.body AND b.refs <> c.refs
@@ -48,8 +49,8 @@ WHERE p.tenant = c.tenant AND p.principal = c.principal
 _RENEW_UIDS: Final = """
 WITH numbered AS (
     SELECT m.tenant, m.mailbox, m.principal,
-           greatest(p.uid_validity_last, $1) + row_number() OVER (PARTITION BY m.tenant, m.principal ORDER BY m.mailbox)
-           AS validity
+           greatest(p.uid_validity_last, $1)
+               + row_number() OVER (PARTITION BY m.tenant, m.principal ORDER BY m.mailbox) AS validity
     FROM mailboxes m JOIN principals p USING (tenant, principal)
 ), renewed AS (
     UPDATE mailboxes m SET uid_validity = n.validity, vanished_since = m.highest_modseq
@@ -114,7 +115,8 @@ async def recount(connection: Connection, now_ms: int) -> None:
 
 
 async def drop_accounts(connection: Connection, owners: Sequence[tuple[bytes, bytes]]) -> int:
-    """Drop principals, and (empty principal) tenants, of the authority; end every session. Return how many."""
+    """Drop principals, and (empty principal) tenants, of the authority; end every session. Return how
+    many."""
     dropped = 0
     async with connection.transaction():
         for tenant, principal in owners:

@@ -1,8 +1,8 @@
 """A tree of files on its way over a socket: from the errand that reads them to the one who ships them.
 
-Frames: 4 octets big-endian length, then one MessagePack value. A file is `Begin`, any number of `Data`, `End`;
-it may have another size than it had when it was begun. `Finished` is the last frame: without it the tree
-is not whole.
+Frames: 4 octets big-endian length, then one MessagePack value. A file is `Begin`, any number of `Data`,
+`End`; it may have another size than it had when it was begun. `Finished` is the last frame: without it the
+tree is not whole.
 """
 
 import asyncio

@@ -1,8 +1,8 @@
 """Where backups go: objects by name, in a directory or in a bucket.
 
-Names are ours alone (letters, digits, `-`, `.`, `/`), so that a name never leaves the directory. `put` replaces
-as a whole; what has been put is durable after `settle`. `destroy` overwrites before it deletes: on a
-disk that writes in place the old octets are gone; a target that keeps versions of deleted objects keeps
+Names are ours alone (letters, digits, `-`, `.`, `/`), so that a name never leaves the directory. `put`
+replaces as a whole; what has been put is durable after `settle`. `destroy` overwrites before it deletes: on
+a disk that writes in place the old octets are gone; a target that keeps versions of deleted objects keeps
 them, and `keeps_versions` says so.
 """
 
@@ -19,7 +19,7 @@ import msgspec
 from postkeep.base.errors import InvalidInputError, NotFoundError, UnavailableError
 
 if TYPE_CHECKING:
-    from obstore.store import ClientConfig, S3Store
+    from obstore.store import ClientConfig
 
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*(/[A-Za-z0-9][A-Za-z0-9.-]*)*\Z", re.ASCII)
 NAME_CHARS_MAX: Final = 200

@@ -57,8 +57,8 @@ def target_of(config: Config, place: str) -> BackupTarget:
 
 async def lay_out_root(target: BackupTarget, state: Path, root_key: Path | None) -> None:
     """Put the root key as it is sealed, from the target or from the operator's own file, into a directory."""
-    state.mkdir(mode=0o700, parents=True, exist_ok=True)
     ring = await read_keyring(target)
+    make_directory(state)
     if root_key is not None:
         with root_key.open("rb") as file:
             octets = file.read(ROOT_KEY_BYTES_MAX)
@@ -97,6 +97,11 @@ async def open_backups(target: BackupTarget, state: Path, config: Config, ask: A
     return Opened(target, root, parents, manifests, weeks, unreadable)
 
 
+def make_directory(path: Path) -> None:
+    """Make a directory that is its owner's alone."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
 def write_secret(path: Path, octets: bytes) -> None:
     """Write a file that is its owner's alone."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
@@ -106,7 +111,7 @@ def write_secret(path: Path, octets: bytes) -> None:
 
 def copy_sealed(source: Path, state: Path) -> None:
     """Copy the root key as a node here has it sealed, for a verification."""
-    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_directory(state)
     found = [source / name for name in FILE_NAMES.values() if (source / name).is_file()]
     for path in found:
         shutil.copyfile(path, state / path.name)

@@ -1,7 +1,8 @@
-"""`postkeep backup restore`: a node from a target, onto a machine that has nothing but the root key's holders.
+"""`postkeep backup restore`: a node from a target, onto a machine that has nothing but the root key's
+holders.
 
-Nothing is served before it is done: what has been destroyed since the backup is destroyed again first, in files
-that only this command has open.
+Nothing is served before it is done: what has been destroyed since the backup is destroyed again first, in
+files that only this command has open.
 """
 
 import contextlib
@@ -126,7 +127,10 @@ class _Restoring:
         wish.tell("log")
         log = layout.data / "restore-log"
         ends = (choice.rows.database.start_segment, choice.until.database.end_segment)
-        await fetch_log(wish.target, choice.rows.line, opened.parents.data, ends, log, layout.postgres_uid)
+        data_key = opened.parents.data
+        await fetch_log(
+            wish.target, choice.rows.line, data_key, ends, directory=log, owner=layout.postgres_uid
+        )
         cluster = Cluster(layout.postgres, layout.postgres_run, layout.postgres_uid)
         recovery = Recovery(cluster, log, choice.rows.database, choice.until.database, wish.to_ms)
         async with recovery.run():
@@ -150,7 +154,8 @@ class _Restoring:
         return outcome
 
     async def _tombstones(self, opened: Opened) -> tuple[list[Tombstone], str]:
-        """Return what has been destroyed in any life of this installation, and what is missing of that list."""
+        """Return what has been destroyed in any life of this installation, and what is missing of that
+        list."""
         found: list[Tombstone] = []
         missing = ""
         for line in sorted({manifest.line for manifest in opened.manifests}):
@@ -171,8 +176,8 @@ class _Restoring:
             raise IntegrityError(
                 missing,
                 code="tombstones",
-                public_text=f"The list of what has been destroyed is not whole: {missing}. What was destroyed "
-                "would come back. To restore nevertheless: --accept-missing-tombstones.",
+                public_text=f"The list of what has been destroyed is not whole: {missing}. What was "
+                "destroyed would come back. To restore nevertheless: --accept-missing-tombstones.",
             )
         return found, missing
 
@@ -238,8 +243,7 @@ class _Restoring:
 async def write_kms_slots(opened: Opened, manifest: Manifest, path: Path) -> None:
     """Write the slots of kms of one backup."""
     parent = slots_parent(opened.weeks[manifest.keys.week])
-    with path.open("xb") as file:
-        path.chmod(0o600)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "wb") as file:
         for part in range(manifest.keys.kms_parts):
             sealed = await opened.target.get(kms_path(manifest.keys.week, manifest.id, part))
             file.write(open_object(parent, "kms slots", f"{manifest.id}.{part}", sealed))
@@ -261,6 +265,7 @@ async def _readable_tombstones(opened: Opened, line: str) -> list[Tombstone]:
 
 @contextlib.asynccontextmanager
 async def administrator(socket_directory: Path, database: str) -> AsyncIterator[asyncpg.Connection]:
+    """Connect to one database of a restored cluster."""
     connection = await connect_as_administrator(socket_directory, database)
     try:
         yield connection
@@ -270,6 +275,7 @@ async def administrator(socket_directory: Path, database: str) -> AsyncIterator[
 
 @contextlib.asynccontextmanager
 async def administrators_pool(socket_directory: Path, database: str) -> AsyncIterator[asyncpg.Pool]:
+    """Connect as keepers do."""
     pool = await asyncpg.create_pool(
         host=str(socket_directory), port=PORT, user=ADMINISTRATOR, database=database, min_size=1, max_size=2
     )

@@ -1,8 +1,8 @@
 """`postkeep backup verify`: the proof that a backup comes back, by bringing a part of it back.
 
-The database is restored into a temporary directory and brought to its moment; then random messages are opened
-from the objects in the target: the owner's keys from the key stream, the wrapped message key, the sealed body.
-Nothing of what they say is shown or kept. What was checked and what was not is in the report.
+The database is restored into a temporary directory and brought to its moment; then random messages are
+opened from the objects in the target: the owner's keys from the key stream, the wrapped message key, the
+sealed body. Nothing of what they say is shown or kept. What was checked and what was not is in the report.
 """
 
 import os
@@ -67,8 +67,7 @@ class Report:
 async def verify(inquiry: Inquiry) -> Report:
     """Check one backup, the newest if none is named; raise only where nothing can be checked at all."""
     started = time.monotonic()
-    work = Path(tempfile.mkdtemp(prefix="postkeep-verify-"))
-    work.chmod(0o711)
+    work = _make_work()
     try:
         inquiry.tell("keys")
         state = work / "state" / "kms"
@@ -111,11 +110,18 @@ async def _check(inquiry: Inquiry, opened: Opened, work: Path, started: float) -
     )
 
 
+def _make_work() -> Path:
+    work = Path(tempfile.mkdtemp(prefix="postkeep-verify-"))
+    work.chmod(0o711)
+    return work
+
+
 def _chosen(opened: Opened, backup: str) -> Manifest:
     for manifest in reversed(opened.manifests):
         if not backup or manifest.id == backup:
             return manifest
-    raise NotFoundError(code="no_such_backup", public_text=f"There is no backup {backup} here that can be read.")
+    text = f"There is no backup {backup} here that can be read."
+    raise NotFoundError(code="no_such_backup", public_text=text)
 
 
 async def _tombstones(opened: Opened, manifest: Manifest) -> tuple[int, str]:
@@ -136,7 +142,9 @@ async def _samples(
     data = Fetcher(opened.target, opened.parents.data, piece_path)
     await data.write(manifest.tree("postgres"), work / "postgres", uid)
     ends = (manifest.database.start_segment, manifest.database.end_segment)
-    await fetch_log(opened.target, manifest.line, opened.parents.data, ends, work / "log", uid)
+    await fetch_log(
+        opened.target, manifest.line, opened.parents.data, ends, directory=work / "log", owner=uid
+    )
     sockets = work / "pg"
     sockets.mkdir(mode=0o711)
     if uid is not None:

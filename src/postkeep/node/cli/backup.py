@@ -1,9 +1,11 @@
-"""`postkeep backup`: made by the running node's worker; listed, verified and restored by this command itself."""
+"""`postkeep backup`: made by the running node's worker; listed, verified and restored by this command
+itself."""
 
 import asyncio
 import datetime as dt
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -151,6 +153,7 @@ def _add_verify(backup: typer.Typer) -> None:
         context: typer.Context,
         place: From = "",
         backup_id: Annotated[str, typer.Option("--id", help=text("help.backup.id"))] = "",
+        *,
         samples: Annotated[
             int, typer.Option("--samples", min=1, max=10_000, help=text("help.backup.samples"))
         ] = 20,
@@ -209,13 +212,13 @@ def _add_restore(backup: typer.Typer) -> None:
         context: typer.Context,
         place: From = "",
         backup_id: Annotated[str, typer.Option("--id", help=text("help.backup.id"))] = "",
+        *,
         to: Annotated[str, typer.Option("--to", help=text("help.backup.to"))] = "",
         config: ConfigFile = None,
         root_key: RootKey = None,
         passphrase_fd: PassphraseFd = None,
         shares_fd: SharesFd = None,
         pin_fd: PinFd = None,
-        *,
         accept_missing: Annotated[
             bool, typer.Option("--accept-missing-tombstones", help=text("help.backup.accept_missing"))
         ] = False,
@@ -240,9 +243,7 @@ def _add_restore(backup: typer.Typer) -> None:
             backup=backup_id,
             to_ms=_instant(to),
             accept_missing=accept_missing,
-            tell=lambda step: (
-                None if scene.out.as_json else print(text(f"restore.step.{step}"), file=sys.stderr)
-            ),
+            tell=_teller(scene),
         )
         outcome = asyncio.run(bring_back(wish))
         value = {
@@ -268,6 +269,16 @@ def _add_restore(backup: typer.Typer) -> None:
             lines.append(text("restore.other_keys", id=outcome.keys_from))
         lines.append(text("restore.next", data=scene.data))
         scene.out.lines(value, lines)
+
+
+def _teller(scene: Scene) -> Callable[[str], None]:
+    """Return what says the steps, where people read."""
+
+    def tell(step: str) -> None:
+        if not scene.out.as_json:
+            sys.stderr.write(text(f"restore.step.{step}") + "\n")
+
+    return tell
 
 
 def _place(scene: Scene, place: str, file: Path | None) -> "tuple[Config, str]":

@@ -1,8 +1,8 @@
 """Copying the running cluster, file by file, onto a socket: an errand with the rights for that and no others.
 
-Source: PostgreSQL 15, "Making a base backup using the low level API". The files are read while the server writes
-them; the write-ahead log from the start segment on makes them whole. What is left out is what that chapter
-says may be left out.
+Source: PostgreSQL 15, "Making a base backup using the low level API". The files are read while the server
+writes them; the write-ahead log from the start segment on makes them whole. What is left out is what that
+chapter says may be left out.
 """
 
 import asyncio

@@ -98,7 +98,7 @@ def check_signed(signer: bytes, signature: bytes, statement: bytes, what: str) -
         raise IntegrityError(
             f"{what} is not signed by this installation",
             code="backup_signature",
-            public_text=f"{what[0].upper()}{what[1:]} is not signed by this installation: it has been changed.",
+            public_text=f"Not signed by this installation, so it has been changed: {what}.",
         ) from exc
 
 

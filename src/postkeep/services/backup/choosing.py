@@ -1,9 +1,9 @@
 """Which parts of which backups make up a restored node. Pure decisions.
 
-Rows come from one backup, and with a point in time from the one before it and the log from there. Bodies come
-from the backups on both sides of that moment. Keys: the slots of kms from the same backup while its weekly key
-lives, for its rows and slots belong together, else the newest that can be opened; the wraps from the newest,
-for what has been destroyed since is missing there and nothing else is.
+Rows come from one backup, and with a point in time from the one before it and the log from there. Bodies
+come from the backups on both sides of that moment. Keys: the slots of kms from the same backup while its
+weekly key lives, for its rows and slots belong together, else the newest that can be opened; the wraps from
+the newest, for what has been destroyed since is missing there and nothing else is.
 """
 
 from collections.abc import Sequence
@@ -46,7 +46,7 @@ def choose(manifests: Sequence[Manifest], live: set[str], backup: str = "", to_m
         if not before or not after:
             raise NotFoundError(
                 code="no_point",
-                public_text="The backups do not reach this moment: there must be one before and one after it.",
+                public_text="The backups do not reach this moment: one must be before it, and one after.",
             )
         rows, until = before[-1], after[0]
     else:

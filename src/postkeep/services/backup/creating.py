@@ -1,10 +1,10 @@
 """Making a backup of a running node.
 
-The order makes what is restored fit together: no pack is removed from the beginning on; the database is copied up
-to a named moment; then the packs, which have every body that a row of that moment names; then the wrapped
-keys of messages and the slots of kms, which have all that those rows refer to but what was destroyed meanwhile; then
-the ledger, which is at least as long as the head that kms remembers. The manifest comes last: without it nothing
-has been made, and the pieces that are there serve the next attempt.
+The order makes what is restored fit together: no pack is removed from the beginning on; the database is
+copied up to a named moment; then the packs, which have every body that a row of that moment names; then the
+wrapped keys of messages and the slots of kms, which have all that those rows refer to but what was
+destroyed meanwhile; then the ledger, which is at least as long as the head that kms remembers. The manifest
+comes last: without it nothing has been made, and the pieces that are there serve the next attempt.
 """
 
 import asyncio

@@ -1,5 +1,6 @@
 """The database's write-ahead log in the target: which files a copy needs, and fetching them."""
 
+import asyncio
 import os
 from pathlib import Path
 from typing import Final
@@ -40,14 +41,13 @@ async def fetch_log(
     line: str,
     data_key: bytes,
     ends: tuple[str, str],
+    *,
     directory: Path,
     owner: int | None,
 ) -> None:
     """Write the log from the first to the last segment into a directory of the server's user."""
     wanted = set(segments(*ends))
-    directory.mkdir(mode=0o700)
-    if owner is not None:
-        os.chown(directory, owner, owner)
+    await asyncio.to_thread(_make, directory, owner)
     async for name, _ in target.list(f"wal/{line}"):
         segment = name.rpartition("/")[2]
         if not NAME.match(segment) or not (segment in wanted or segment.endswith(".history")):
@@ -64,6 +64,12 @@ async def fetch_log(
             code="backup_wal",
             public_text=f"The backup is not whole: {len(wanted)} files of the database's log are missing.",
         )
+
+
+def _make(directory: Path, owner: int | None) -> None:
+    directory.mkdir(mode=0o700)
+    if owner is not None:
+        os.chown(directory, owner, owner)
 
 
 def _number(segment: str) -> int:

@@ -10,7 +10,8 @@ from postkeep.stores.postgres import Connection
 from postkeep.stores.slots import ErasableSlots
 
 STATE_LEAP: Final = 1_000_000
-"""What the key store's count of changes goes up by: no number that it had after the copy was made comes again."""
+"""What the key store's count of changes goes up by: no number that it had after the copy was made comes
+again."""
 SLOTS_AT_ONCE: Final = 100_000
 
 
@@ -46,7 +47,8 @@ async def replay_vault(
     owners: Sequence[tuple[bytes, bytes]],
     now_ms: int,
 ) -> int:
-    """Overwrite wraps, drop the rows of all messages that have none, and count anew; return how many messages.
+    """Overwrite wraps, drop the rows of all messages that have none, and count anew; return how many
+    messages.
 
     `erased`: ranges (first, count).
     """

@@ -1,4 +1,5 @@
-"""The backup worker's methods, and what it does by itself: ship the log, tell tombstones, end keys, back up."""
+"""The backup worker's methods, and what it does by itself: ship the log, tell tombstones, end keys, back
+up."""
 
 import asyncio
 import contextlib
@@ -164,7 +165,7 @@ class BackupService:
         except PostkeepError as error:
             _log.error("backup_failed", act=act, code=error.code, detail=error.detail)
             self._state = self._seen(api.Job("failed", act, code=error.code, text=error.public_text))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the end of the job, whatever it was
             _log.exception("backup_failed", act=act)
             self._state = self._seen(api.Job("failed", act, code="internal", text=type(error).__name__))
         else:
@@ -285,7 +286,7 @@ class BackupService:
         place = self._configured()
         async with self._turn:
             await place.keepers.expire([])
-            await write_parents(place.target, await place.keepers.open())  # the root key may be another by now
+            await write_parents(place.target, await place.keepers.open())  # the root key may be another
             for week in await end_weeks(place.target, self._clock, set()):
                 _log.info("backup_week_ended", week=week)
 

@@ -1,7 +1,8 @@
-"""Tombstones: what has been destroyed, told to the target as it happens, so that no restored copy brings it back.
+"""Tombstones: what has been destroyed, told to the target as it happens, so that no restored copy brings it
+back.
 
-Each is sealed, signed by kms and names the one before. One is written when something was destroyed, and every hour
-anyway, so that the last one's time says how far the list is known to reach.
+Each is sealed, signed by kms and names the one before. One is written when something was destroyed, and
+every hour anyway, so that the last one's time says how far the list is known to reach.
 """
 
 from typing import Final

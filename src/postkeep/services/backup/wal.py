@@ -1,4 +1,5 @@
-"""The database's write-ahead log on its way to the target: the server leaves each file in a directory of ours."""
+"""The database's write-ahead log on its way to the target: the server leaves each file in a directory of
+ours."""
 
 import asyncio
 import re

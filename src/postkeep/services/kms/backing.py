@@ -1,12 +1,13 @@
 """Keys of backups: one that lasts for data, and one for each week of key backups, which is destroyed.
 
-The data key seals what opens nothing: sealed bodies, rows, wrapped keys whose slots lie elsewhere. What does open
-something when it comes back, the slots, is sealed under a weekly key. That key has a slot of its own here and one copy
-in the target, wrapped under the key-encryption key of backups; both are destroyed at its end, 30 days after it
-was made at the latest. From then on no copy of those slots opens, wherever it lies.
+The data key seals what opens nothing: sealed bodies, rows, wrapped keys whose slots lie elsewhere. What
+does open something when it comes back, the slots, is sealed under a weekly key. That key has a slot of its
+own here and one copy in the target, wrapped under the key-encryption key of backups; both are destroyed at
+its end, 30 days after it was made at the latest. From then on no copy of those slots opens, wherever it
+lies.
 
-The keyring is what a fresh machine needs beside the seal of the root key: the parents of all this, wrapped under
-the root key itself.
+The keyring is what a fresh machine needs beside the seal of the root key: the parents of all this, wrapped
+under the root key itself.
 """
 
 import os

@@ -18,7 +18,8 @@ class BackupOpened(msgspec.Struct, frozen=True):
     data_key: bytes
     """Parent of the keys of the data stream."""
     wraps_key: bytes
-    """Parent of the keys of the vault's wraps: derived from the weekly key, and good for nothing else of it."""
+    """Parent of the keys of the vault's wraps: derived from the weekly key, and good for nothing else of
+    it."""
     week: bytes
     week_object: bytes
     week_expires_ms: int

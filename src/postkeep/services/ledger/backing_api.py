@@ -1,4 +1,5 @@
-"""What the ledger does for backups, as values on the wire. Both need an operation ticket of purpose `backup`."""
+"""What the ledger does for backups, as values on the wire. Both need an operation ticket of purpose
+`backup`."""
 
 import msgspec
 

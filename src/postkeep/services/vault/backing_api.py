@@ -1,4 +1,5 @@
-"""What the vault does for backups, as values on the wire. All need an operation ticket of purpose `backup`."""
+"""What the vault does for backups, as values on the wire. All need an operation ticket of purpose
+`backup`."""
 
 import msgspec
 
@@ -35,7 +36,8 @@ class BackupOctets(msgspec.Struct, frozen=True):
 
 
 class BackupErased(msgspec.Struct, frozen=True):
-    """`vault.backup_erased`: which slots were overwritten since a position, or all of them from `begin` on."""
+    """`vault.backup_erased`: which slots were overwritten since a position, or all of them from `begin`
+    on."""
 
     incarnation: bytes
     """Of the answer before; empty, or of a vault that has been restarted since: all are told."""

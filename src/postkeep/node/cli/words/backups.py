@@ -102,8 +102,8 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     "verify.objects": ("{count} objects opened and compared.", "已打开并核对 {count} 个对象。"),
     "verify.samples": (
         (
-            "Of {messages} messages, random ones tried end to end: {opened} opened, {erased} destroyed since "
-            "(as it should be), {failed} failed."
+            "Of {messages} messages, random ones tried end to end: {opened} opened, {erased} destroyed "
+            "since (as it should be), {failed} failed."
         ),
         "共 {messages} 封邮件，随机抽样端到端验证：打开 {opened}，已销毁 {erased}（正常），失败 {failed}。",
     ),
@@ -121,8 +121,8 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     ),
     "verify.versions": (
         (
-            "WARNING: the target keeps versions of overwritten objects: weekly keys can't be destroyed there. "
-            "Turn versioning off for this bucket, and delete the old versions."
+            "WARNING: the target keeps versions of overwritten objects: weekly keys can't be destroyed "
+            "there. Turn versioning off for this bucket, and delete the old versions."
         ),
         "警告：该目标保留旧版本，周密钥无法真正销毁。请关闭此存储桶的版本控制并删除旧版本。",
     ),

@@ -1,0 +1,123 @@
+"""D3: what was destroyed stays destroyed, whatever backup is restored. Backups lie on a real S3 server.
+
+* A backup whose own keys still live: the tombstones destroy again before anything is served.
+* The control: without the end of the list it comes back, so it is the list that keeps it away. Only a newer
+  backup can know of such a cut; with one the restore is refused.
+* A backup whose weekly key is over (as after 30 days): even without the list it stays unreadable.
+"""
+
+import asyncio
+import imaplib
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+
+import pytest
+from tests.e2e.test_backups import (
+    ALICE,
+    PASSWORD,
+    contains_once,
+    directory,
+    inbox,
+    login,
+    restore,
+    restored,
+    send,
+)
+from tests.node_process import Node, new_node
+from tests.s3_server import BUCKET, Bucket, s3_bucket
+
+from postkeep.stores.backup_target import BackupTarget, open_target
+
+BOB = "bob@backup.example"
+PLACE = f"s3://{BUCKET}/node"
+DESTROYED_SECONDS = 30.0
+
+
+def on_target(bucket: Bucket, work: Callable[[BackupTarget], AsyncIterator[str]]) -> list[str]:
+    target = open_target(PLACE, endpoint=bucket.endpoint, credentials=bucket.credentials.read_bytes())
+
+    async def collect() -> list[str]:
+        return [item async for item in work(target)]
+
+    return asyncio.run(collect())
+
+
+async def tombstones(target: BackupTarget) -> AsyncIterator[str]:
+    async for name, _ in target.list("tombstones"):
+        yield name
+
+
+def destroyed_until(node: Node) -> int:
+    until = node.json("backup", "verify", "--samples", "1")["destroyed_until_ms"]
+    assert isinstance(until, int)
+    return until
+
+
+@pytest.mark.e2e
+def test_what_was_destroyed_since_a_backup_does_not_come_back_with_it() -> None:
+    with (
+        s3_bucket() as bucket,
+        directory() as place,
+        new_node(config=bucket.section + "tombstone_seconds = 1\n") as node,
+    ):
+        config = place / "restore.toml"
+        config.write_text(bucket.section)
+        root_key = node.data / "state/kms/root.key"
+        node.tenant("backup.example")
+        for address in (ALICE, BOB):
+            node.user(address, PASSWORD)
+        gone, kept = send(node, ALICE, "gone"), send(node, ALICE, "kept")
+        of_bob = send(node, BOB, "bobs")
+        first = node.json("backup", "create")["backup"]
+        known = len(on_target(bucket, tombstones))
+
+        client = login(node, ALICE)
+        client.store("1", "+FLAGS", "(\\Deleted)")
+        client.expunge()
+        client.logout()
+        node.cli("user", "delete", BOB, "--yes")
+        deleted_ms = int(time.time() * 1000)
+        deadline = time.monotonic() + DESTROYED_SECONDS
+        while destroyed_until(node) < deleted_ms:
+            assert time.monotonic() < deadline
+
+        options = ("--id", first, "--config", str(config))
+        with restored(PLACE, root_key, *options) as (copy, said):
+            assert said["accounts_destroyed_again"] == 1
+            assert said["messages_destroyed_again"] >= 1
+            found = inbox(copy, ALICE)
+            assert contains_once(found, kept)
+            assert not any(part.endswith(gone) for part in found)
+            with pytest.raises(imaplib.IMAP4.error):
+                login(copy, BOB)
+            assert copy.cli("user", "show", BOB, check=False).returncode == 1
+            again = send(copy, ALICE, "again")
+            assert contains_once(inbox(copy, ALICE), again)
+
+        for name in on_target(bucket, tombstones)[known:]:
+            on_target(bucket, partial(delete, name=name))
+        with restored(PLACE, root_key, *options) as (copy, said):
+            assert contains_once(inbox(copy, ALICE), gone)
+            assert contains_once(inbox(copy, BOB), of_bob)
+
+        node.json("backup", "create")
+        with directory() as into:
+            refused = restore(PLACE, into, root_key, *options)
+        assert refused.returncode == 1
+        assert json.loads(refused.stderr)["error"]["code"] == "tombstones"
+
+        assert node.json("backup", "rekey")["removed"] == 1
+        with restored(PLACE, root_key, *options, "--accept-missing-tombstones") as (copy, said):
+            assert said["missing"]
+            assert said["keys_from"] != first
+            found = inbox(copy, ALICE)
+            assert contains_once(found, kept)
+            assert not any(part.endswith(gone) for part in found)
+            assert inbox(copy, BOB) == []
+
+
+async def delete(target: BackupTarget, name: str) -> AsyncIterator[str]:
+    await target.delete(name)
+    yield name
