@@ -59,7 +59,8 @@ class Events:
 
     seen: list[tuple[EventName, dict[str, Any]]] = field(default_factory=list)
 
-    def note(self, event: EventName, **fields: Any) -> None:
+    def note(self, event: EventName, personal: object = None, **fields: Any) -> None:
+        del personal
         self.seen.append((event, fields))
 
     async def record(self, event: EventName, **fields: Any) -> int:

@@ -9,12 +9,16 @@ from tests.ledger_sample import World, events
 
 from postkeep.base.errors import RefusedError
 from postkeep.model.audit import AuditEvent, EventName
-from postkeep.node.config import CategoryConfig, Config
+from postkeep.node.config import CategoryConfig, Config, LedgerConfig
 from postkeep.node.context import ModuleContext
 from postkeep.node.wiring import ledger
 from postkeep.services.ledger import api
 from postkeep.services.ledger.client import LedgerClient
 from postkeep.stores.ledger_log import LedgerLog
+
+
+QUIET = Config(ledger=LedgerConfig(heartbeat_seconds=0.0))
+"""No signs of life among the entries that are counted here."""
 
 
 def context_of(world: World, directory: Path, config: Config) -> tuple[ModuleContext, asyncio.Event]:
@@ -38,10 +42,10 @@ def context_of(world: World, directory: Path, config: Config) -> tuple[ModuleCon
 
 @pytest.mark.parametrize("place", ["state", "elsewhere"])
 def test_the_module_serves_and_records_what_it_refuses(tmp_path: Path, place: str) -> None:
-    config = Config()
+    config = QUIET
     if place == "elsewhere":
         category = CategoryConfig(directory=str(tmp_path / "elsewhere"))
-        config = Config(categories={"audit": category})
+        config = msgspec.structs.replace(QUIET, categories={"audit": category})
 
     async def scenario() -> None:
         world = World(tmp_path)
@@ -86,7 +90,7 @@ def test_two_logs_never_share_a_name_and_a_name_fits_into_a_checkpoint() -> None
 def test_a_ticket_of_a_stranger_authority_is_worth_nothing(tmp_path: Path) -> None:
     async def scenario() -> None:
         world, stranger = World(tmp_path), World(tmp_path)
-        context, ready = context_of(world, tmp_path, Config())
+        context, ready = context_of(world, tmp_path, QUIET)
         task = asyncio.create_task(ledger.run(context))
         await asyncio.wait_for(ready.wait(), 10)
         stranger.anchors.authority.update(world.anchors.authority)

@@ -100,3 +100,12 @@ class AuditEvent(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown
     sealed: str = ""
     """Values that name a person or a place (client address, program), under a key of that person's own:
     base64url of `version || nonce || AES-256-GCM`. Destroying the key ends them; the entry stays."""
+
+
+class PersonalValues(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What `sealed` holds, as JSON: where a person came from, and with which program."""
+
+    address: str = ""
+    """The client's IP address."""
+    program: str = ""
+    """What the program calls itself (IMAP ID, EHLO); anybody may say anything there."""

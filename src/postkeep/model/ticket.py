@@ -34,6 +34,8 @@ class Action(StrEnum):
     ADMIN_READ = "admin.read"
     ADMIN_WRITE = "admin.write"
     OPERATE = "operate"
+    LEDGER_OWN = "ledger.own"
+    """To see the ledger's entries about oneself."""
     REQUEST_DECIDE = "request.decide"
 
 

@@ -5,7 +5,7 @@ checkpoint. A start reads the segments, at most some megabytes, and the last row
 Not for several threads at once: the service gives the log a thread of its own.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -124,6 +124,24 @@ class LedgerLog:
     def read(self, start: int, count: int) -> list[bytes]:
         """Read entries from `start` on: `count`, or fewer at the end of the log or of the limits."""
         return self._tree.read(start, count)
+
+    def pick(self, indexes: Sequence[int]) -> list[bytes]:
+        """Read single entries, in the order given; neighbours cost one read together."""
+        bundles: dict[int, list[bytes]] = {}
+        picked = []
+        for index in indexes:
+            number = index // TILE_WIDTH
+            if number not in bundles:
+                bundles = {number: self._bundle(number)}
+            picked.append(bundles[number][index % TILE_WIDTH])
+        return picked
+
+    def _bundle(self, number: int) -> list[bytes]:
+        start = number * TILE_WIDTH
+        entries: list[bytes] = []
+        while len(entries) < TILE_WIDTH and start + len(entries) < self.size:
+            entries += self._tree.read(start + len(entries), TILE_WIDTH - len(entries))
+        return entries
 
     def publish(self, checkpoint: Checkpoint, note: bytes) -> None:
         """Store a checkpoint that fits the log, with everything that its readers need before it."""

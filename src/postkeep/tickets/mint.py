@@ -8,7 +8,6 @@ import msgspec
 from postkeep.base.clock import Clock, SystemClock
 from postkeep.base.errors import UnavailableError
 from postkeep.base.ids import ID_BYTES, NOBODY, new_id
-from postkeep.model.categories import Category
 from postkeep.model.ticket import Ticket, TicketKind
 from postkeep.tickets import rules
 from postkeep.tickets import token as tokens
@@ -106,7 +105,7 @@ class Mint:
             session=session.hex(),
             level=level,
             actions=rules.SESSION_ACTIONS[module],
-            categories=(Category.CONTENT, Category.METADATA),
+            categories=rules.SESSION_CATEGORIES[module],
         )
         return self._issue(ticket)
 

@@ -84,11 +84,13 @@ class Purpose:
 
 MX, SUBMISSION, IMAP = "mx", "submission", "imap"
 RELAY, STEWARD, BACKUP, CLI = "relay", "steward", "backup", "cli"
+OWNER: Final = "owner"
+"""A person at the command line, to look at their own ledger."""
 AUTHORITY, KMS, VAULT, LEDGER = "authority", "kms", "vault", "ledger"
 KEEPERS: Final = (LEDGER, AUTHORITY, KMS, VAULT)
 MODULES: Final = (*KEEPERS, MX, SUBMISSION, IMAP, RELAY, STEWARD, BACKUP)
 FACES: Final = (MX, SUBMISSION, IMAP)
-EVERYBODY: Final = (*MODULES, CLI)
+EVERYBODY: Final = (*MODULES, CLI, OWNER)
 
 _READ, _WRITE, _SEND = Action.MAIL_READ, Action.MAIL_WRITE, Action.MAIL_SEND
 _DEPOSIT, _QUEUE, _MAINTAIN = Action.MAIL_DEPOSIT, Action.QUEUE_WORK, Action.STORE_MAINTAIN
@@ -107,10 +109,11 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("authority.rotate_ticket_key",   (STEWARD,), STAFF, _OPERATE, OPERATIONS),
     # --- authority: people. The session's row names the one key that may renew or end it ---
     Rule("authority.sign_in",             (IMAP, SUBMISSION)),
+    Rule("authority.owner_sign_in",       (NEWCOMER,)),
     Rule("authority.scram_start",         (IMAP, SUBMISSION)),
     Rule("authority.scram_finish",        (IMAP, SUBMISSION)),
     Rule("authority.renew_user",          (IMAP, SUBMISSION)),
-    Rule("authority.sign_out",            (IMAP, SUBMISSION)),
+    Rule("authority.sign_out",            (IMAP, SUBMISSION, OWNER)),
     # --- authority: where mail goes ---
     Rule("authority.resolve",             (MX, SUBMISSION, RELAY)),
     Rule("authority.queue_key",           (MX, SUBMISSION, RELAY)),
@@ -163,6 +166,8 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("kms.category_key",              (AUTHORITY,)),
     Rule("kms.ticket_keys",               (AUTHORITY,)),
     Rule("kms.rotate_ticket_key",         (AUTHORITY,)),
+    Rule("kms.person_key",                (AUTHORITY,)),
+    Rule("kms.person_key",                (OWNER,), USER, Action.LEDGER_OWN, AUDIT, fresh=True),
     Rule("kms.release_secret",            FACES),
     Rule("kms.provision_tenant",          (AUTHORITY,)),   # the installation itself, at the first start
     Rule("kms.provision_principal",       (AUTHORITY,)),   # the installation's queue, at the first start
@@ -193,6 +198,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("ledger.head",                   (KMS,)),
     Rule("ledger.consistency",            (KMS,)),
     Rule("ledger.publish_checkpoint",     (KMS,)),
+    Rule("ledger.own",                    (OWNER,), USER, Action.LEDGER_OWN, AUDIT),
     Rule("ledger.last_key_state",         (KMS,)),
     Rule("ledger.tenant_heads",           (KMS,)),
     Rule("ledger.publish_tenant_checkpoints", (KMS,)),
@@ -312,6 +318,7 @@ RULES: Final[tuple[Rule, ...]] = (
 
 DELEGATIONS: Final[tuple[Delegation, ...]] = (
     Delegation((IMAP,),       (VAULT, KMS)),   # reads and changes mail: bodies from one, keys from the other
+    Delegation((OWNER,),      (LEDGER, KMS)),  # looks at the own ledger, opens what is sealed in it
     Delegation((SUBMISSION,), (VAULT,)),       # hands mail in, and never needs a key of the user's
 )
 
@@ -360,10 +367,12 @@ GRANT_ACTIONS: Final = {
 GRANT_AUDIENCE: Final = (AUTHORITY, KMS, VAULT, LEDGER)
 STAFF_AUDIENCE: Final = (STEWARD, BACKUP, AUTHORITY, KMS, VAULT, LEDGER)
 
-SESSION_ACTIONS: Final = {IMAP: (_READ, _WRITE), SUBMISSION: (_SEND,)}
+SESSION_ACTIONS: Final = {IMAP: (_READ, _WRITE), SUBMISSION: (_SEND,), OWNER: (Action.LEDGER_OWN,)}
 """What a user's ticket allows, by the protocol that the user signed in with."""
 
-SESSION_AUDIENCE: Final = {IMAP: (VAULT, KMS), SUBMISSION: (VAULT,)}
+SESSION_AUDIENCE: Final = {IMAP: (VAULT, KMS), SUBMISSION: (VAULT,), OWNER: (LEDGER, KMS)}
+
+SESSION_CATEGORIES: Final = {IMAP: MAIL, SUBMISSION: MAIL, OWNER: AUDIT}
 
 
 def methods_of(module: str, rules: Iterable[Rule] = RULES) -> tuple[str, ...]:

@@ -130,6 +130,8 @@ class Session:
         self.condstore = False
         self.idling = b""
         """The tag of the IDLE that runs."""
+        self.program = ""
+        """What the client calls itself (ID); it goes into the ledger sealed, with a sign-in after it."""
         self.sign_in_failures = 0
         self._table = table
         self._bad = 0

@@ -15,6 +15,9 @@ from postkeep.protocols.imap.commands import Authenticate, Enable, Id, Login
 from postkeep.protocols.sasl.plain import read_plain
 from postkeep.services.authority.api import ScramFinish, ScramStart, SignedIn, SignIn
 
+PROGRAM_CHARS_MAX: Final = 100
+"""Of a program's name and version: more is no name."""
+
 _BASE: Final = ("IMAP4rev1", "IMAP4rev2", "LITERAL+", "SASL-IR", "ENABLE", "ID", "IDLE")
 _MECHANISMS: Final = ("AUTH=PLAIN", "AUTH=SCRAM-SHA-256")
 _SIGNED_IN: Final = (
@@ -114,7 +117,9 @@ async def authenticate(session: Session, tag: bytes, command: Authenticate) -> C
 async def _scram(session: Session, first: bytes) -> Completion:
     authority = session.keepers.authority
     try:
-        challenge = await authority.scram_start(ScramStart(first, session.wire.network, "imap"))
+        challenge = await authority.scram_start(
+            ScramStart(first, session.wire.network, "imap", session.program)
+        )
         final = await _answer(session, challenge.server_first)
         signed_in = await authority.scram_finish(ScramFinish(challenge.exchange, final))
     except (RefusedError, InvalidInputError) as exc:
@@ -125,7 +130,7 @@ async def _scram(session: Session, first: bytes) -> Completion:
 
 
 async def _sign_in(session: Session, user: str, password: str) -> Completion:
-    request = SignIn(user, password, session.wire.network, "imap")
+    request = SignIn(user, password, session.wire.network, "imap", session.program)
     try:
         signed_in = await session.keepers.authority.sign_in(request)
     except (RefusedError, InvalidInputError, ThrottledError) as exc:
@@ -189,7 +194,16 @@ async def enable(session: Session, tag: bytes, command: Enable) -> Completion:
 
 
 async def identify(session: Session, tag: bytes, command: Id) -> Completion:
-    """Answer ID (RFC 2971). What the client says of itself is neither logged nor kept."""
-    del tag, command
+    """Answer ID (RFC 2971). What the client says of itself is told to the person it signs in, sealed."""
+    del tag
+    session.program = _program(command)
     await session.send(responses.identity({"name": "Postkeep"}))
     return Completion(completed("ID"))
+
+
+def _program(command: Id) -> str:
+    """Return a client's name and version from what it says of itself, printable and cut to length."""
+    said = {name.lower(): value or b"" for name, value in command.fields or ()}
+    words = [said.get(field, b"").decode("utf-8", "replace") for field in (b"name", b"version")]
+    whole = " ".join(word for word in words if word)
+    return "".join(letter for letter in whole if letter.isprintable())[:PROGRAM_CHARS_MAX]

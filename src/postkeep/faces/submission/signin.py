@@ -4,7 +4,7 @@ A step gives the next challenge, or the session. What is wrong with a client rai
 more than that it did not work.
 """
 
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from postkeep.base.errors import PostkeepError, ThrottledError
 from postkeep.faces.smtp import replies
@@ -34,6 +34,15 @@ class SignInService(Protocol):
         """Check the proof and open a session."""
 
 
+class Client(NamedTuple):
+    """Who is at the other end, by their own word and the network's."""
+
+    network: str
+    """The IP address."""
+    program: str
+    """What it said in EHLO."""
+
+
 class Exchange(Protocol):
     """One exchange: feed it the client's messages."""
 
@@ -44,23 +53,23 @@ class Exchange(Protocol):
 class PlainExchange:
     """PLAIN (RFC 4616)."""
 
-    def __init__(self, authority: SignInService, network: str) -> None:
+    def __init__(self, authority: SignInService, client: Client) -> None:
         self._authority = authority
-        self._network = network
+        self._client = client
 
     async def step(self, message: bytes | None) -> bytes | SignedIn:
         """One message with everything in it."""
         if message is None:
             return b""
-        return await check_password(self._authority, read_plain(message), self._network)
+        return await check_password(self._authority, read_plain(message), self._client)
 
 
 class LoginExchange:
     """LOGIN: name, then password."""
 
-    def __init__(self, authority: SignInService, network: str) -> None:
+    def __init__(self, authority: SignInService, client: Client) -> None:
         self._authority = authority
-        self._network = network
+        self._client = client
         self._sasl = LoginServer()
 
     async def step(self, message: bytes | None) -> bytes | SignedIn:
@@ -68,15 +77,15 @@ class LoginExchange:
         credentials = None if message is None else self._sasl.receive(message)
         if credentials is None:
             return self._sasl.challenge
-        return await check_password(self._authority, credentials, self._network)
+        return await check_password(self._authority, credentials, self._client)
 
 
 class ScramExchange:
     """SCRAM-SHA-256 (RFC 7677): the password does not cross, and the server proves that it knows it too."""
 
-    def __init__(self, authority: SignInService, network: str) -> None:
+    def __init__(self, authority: SignInService, client: Client) -> None:
         self._authority = authority
-        self._network = network
+        self._client = client
         self._exchange = b""
         self._signed_in: SignedIn | None = None
 
@@ -89,7 +98,7 @@ class ScramExchange:
                 raise SaslError("an answer to the last challenge")
             return self._signed_in
         if not self._exchange:
-            start = ScramStart(message, self._network, _PROTOCOL)
+            start = ScramStart(message, self._client.network, _PROTOCOL, self._client.program)
             challenge = await self._authority.scram_start(start)
             self._exchange = challenge.exchange
             return challenge.server_first
@@ -97,20 +106,21 @@ class ScramExchange:
         return self._signed_in.server_final
 
 
-async def check_password(authority: SignInService, credentials: PlainCredentials, network: str) -> SignedIn:
+async def check_password(authority: SignInService, credentials: PlainCredentials, client: Client) -> SignedIn:
     """Sign in with a password. Acting as somebody else is not offered (RFC 4616 section 2)."""
     if credentials.authorize not in ("", credentials.name):
         raise SaslError("another authorization identity", code=_WRONG_PROOF)
-    return await authority.sign_in(SignIn(credentials.name, credentials.password, network, _PROTOCOL))
+    request = SignIn(credentials.name, credentials.password, client.network, _PROTOCOL, client.program)
+    return await authority.sign_in(request)
 
 
-def new_exchange(mechanism: str, authority: SignInService, network: str) -> Exchange:
+def new_exchange(mechanism: str, authority: SignInService, client: Client) -> Exchange:
     """Begin an exchange of one of `MECHANISMS`."""
     if mechanism == "PLAIN":
-        return PlainExchange(authority, network)
+        return PlainExchange(authority, client)
     if mechanism == "LOGIN":
-        return LoginExchange(authority, network)
-    return ScramExchange(authority, network)
+        return LoginExchange(authority, client)
+    return ScramExchange(authority, client)
 
 
 def reply_for_failure(error: PostkeepError) -> Reply:

@@ -84,6 +84,7 @@ async def run(context: ModuleContext) -> None:
         passwords = Passwords()
         stack.callback(passwords.close)
         service = AuthorityService(state, enrolments, passwords, context.data_dir.stat().st_uid)
+        stack.push_async_callback(service.close)
         server = Server(
             context.identity,
             context.anchors,
@@ -98,6 +99,7 @@ async def run(context: ModuleContext) -> None:
         kms_link = _link(context, "kms")
         stack.push_async_callback(kms_link.close)
         kms = KmsClient(kms_link)
+        state.persons.use(kms)
         keyring = Keyring(
             kms,
             mint,

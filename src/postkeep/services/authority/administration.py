@@ -72,6 +72,7 @@ class Administration:
         await self._state.revoke(grant, api.Revoke("tenant", _identifier(request.tenant).hex()))
         version = await self._state.directory.remove_tenant(request.tenant)
         await self._state.revoke(grant, api.Revoke("tenant", request.tenant.hex()))  # who came in meanwhile
+        self._state.persons.forget(request.tenant)
         self._changed(version, grant, "tenant.delete", tenant=request.tenant)
         return api.Done()
 
@@ -208,6 +209,7 @@ class Administration:
         await self._state.directory.set_status(principal, "disabled")
         await self._state.revoke(grant, api.Revoke("user", principal.hex()))
         version = await self._state.directory.remove_principal(principal)
+        self._state.persons.forget(row.tenant, principal)
         self._changed(version, grant, f"{row.kind}.delete", tenant=row.tenant, principal=principal)
         return api.Done()
 

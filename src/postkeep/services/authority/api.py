@@ -84,6 +84,23 @@ class SignIn(msgspec.Struct, frozen=True):
     """What the client's program calls itself (IMAP ID, EHLO); it goes into the ledger sealed."""
 
 
+class OwnerSignIn(msgspec.Struct, frozen=True):
+    """`authority.owner_sign_in`: a person at this machine's command line, to look at their own ledger.
+
+    The socket is the node's own, so the caller has no module ticket: one is part of the answer.
+    """
+
+    address: str
+    password: str
+
+
+class OwnerSignedIn(msgspec.Struct, frozen=True):
+    """A module ticket for the caller's key, and the person's: it allows the own ledger and nothing else."""
+
+    module_ticket: bytes
+    signed_in: "SignedIn"
+
+
 class ScramStart(msgspec.Struct, frozen=True):
     """`authority.scram_start`: client-first-message of SCRAM-SHA-256 (RFC 7677)."""
 

@@ -53,6 +53,10 @@ class AuthorityClient:
         """Check a password; RefusedError if it is wrong, ThrottledError if too many were."""
         return await self._link.call("authority.sign_in", request, api.SignedIn)
 
+    async def owner_sign_in(self, request: api.OwnerSignIn) -> api.OwnerSignedIn:
+        """Sign in at the command line for the own ledger; refused and throttled like any sign-in."""
+        return await self._link.call("authority.owner_sign_in", request, api.OwnerSignedIn)
+
     async def scram_start(self, request: api.ScramStart) -> api.ScramChallenge:
         """Begin a SCRAM exchange."""
         return await self._link.call("authority.scram_start", request, api.ScramChallenge)

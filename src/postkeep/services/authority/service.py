@@ -111,6 +111,7 @@ class AuthorityService:
             "authority.rotate_ticket_key": (api.RotateTicketKey, self._rotate_ticket_key),
             "authority.publish_key": (api.PublishKey, KeyPublisher(self._state).publish_key),
             "authority.sign_in": (api.SignIn, self._people.sign_in),
+            "authority.owner_sign_in": (api.OwnerSignIn, self._people.owner_sign_in),
             "authority.scram_start": (api.ScramStart, self._people.scram_start),
             "authority.scram_finish": (api.ScramFinish, self._people.scram_finish),
             "authority.renew_user": (api.RenewUser, self._told(self.sessions.renew)),
@@ -125,6 +126,10 @@ class AuthorityService:
         for name, request in _STAFF.items():
             table[f"authority.{name}"] = (request, getattr(self._staff, name))
         return table
+
+    async def close(self) -> None:
+        """Wait until what was refused has been told to the ledger's trail."""
+        await self._people.settle()
 
     def on_refusal(self, refusal: Refusal) -> None:
         """Record what the channel turned away before it came here."""

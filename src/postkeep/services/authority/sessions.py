@@ -11,6 +11,7 @@ from postkeep.base.ids import new_id
 from postkeep.model.audit import EventName
 from postkeep.model.ticket import Ticket
 from postkeep.services.authority import api
+from postkeep.services.authority.personal import Sealer
 from postkeep.services.authority.policy import PolicyRefusedError
 from postkeep.services.authority.sealing import PrincipalNames, SealedText
 from postkeep.services.authority.state import AuthorityState
@@ -38,6 +39,8 @@ class SignIn(NamedTuple):
     credential: bytes
     network: bytes | None
     """The network to remember; None: known already."""
+    personal: Sealer | None = None
+    """Seals where it came from for the ledger."""
 
 
 class Sessions:
@@ -74,6 +77,7 @@ class Sessions:
         state.note_issue(ticket)
         state.trail.note(
             EventName.SIGN_IN,
+            sign_in.personal,
             tenant=row.tenant.hex(),
             principal=row.principal.hex(),
             module=grant.peer_module,

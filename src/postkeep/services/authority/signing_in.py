@@ -9,7 +9,7 @@ import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 import msgspec
@@ -17,20 +17,28 @@ import msgspec
 from postkeep.base.address import parse_address
 from postkeep.base.errors import InvalidInputError, RefusedError, ThrottledError
 from postkeep.base.ids import ID_BYTES, new_id
-from postkeep.model.audit import EventName
+from postkeep.model.audit import EventName, PersonalValues
 from postkeep.protocols.sasl import SaslError
 from postkeep.protocols.sasl.scram import SALT_BYTES, ScramServer, read_client_first
 from postkeep.services.authority import api
 from postkeep.services.authority.passwords import Credential, Passwords, app_verifier
+from postkeep.services.authority.personal import Sealer
 from postkeep.services.authority.sealing import LOOKUP_BYTES, PrincipalNames
 from postkeep.services.authority.sessions import Sessions, SignIn
 from postkeep.services.authority.state import AuthorityState
 from postkeep.services.authority.throttle import Throttle, network_of
 from postkeep.stores.authority_directory import PrincipalRow
 from postkeep.tickets.clear import Grant
+from postkeep.tickets.rules import OWNER
 
 EXCHANGES_MAX: Final = 4096
 """SCRAM exchanges under way, about 2 KB each; the oldest gives way."""
+
+LOCAL_ADDRESS: Final = "127.0.0.1"
+"""Where somebody at this machine's own command line comes from."""
+
+TELLING_MAX: Final = 1_024
+"""Refusals whose personal values are being sealed; what comes beyond is recorded without them."""
 
 EXCHANGE_SECONDS: Final = 60.0
 """Between the two messages of a client: a program answers in milliseconds."""
@@ -51,12 +59,26 @@ class Account:
     apps: list[tuple[bytes, Credential]]
 
 
+@dataclass(frozen=True, slots=True)
+class Door:
+    """How somebody came: over which protocol, from where, with which program."""
+
+    protocol: str
+    address: str
+    program: str
+
+    @property
+    def values(self) -> PersonalValues:
+        """What of it goes into the ledger sealed."""
+        return PersonalValues(self.address, self.program)
+
+
 class Exchange(NamedTuple):
     """A SCRAM exchange between its two messages."""
 
     server: ScramServer
     network: str
-    protocol: str
+    door: Door
     holder: str
     until: float
 
@@ -78,15 +100,29 @@ class SignInDesk:
         self._throttle = throttle
         self._monotonic = monotonic
         self._exchanges: OrderedDict[bytes, Exchange] = OrderedDict()
+        self._telling: set[asyncio.Task[None]] = set()
 
     async def sign_in(self, grant: Grant, request: api.SignIn) -> api.SignedIn:
         """Check a password and open a session."""
         _check_protocol(grant, request.protocol)
         network = network_of(request.network)
+        door = Door(request.protocol, request.network, request.program)
         account = await self._find(request.address, request.protocol, network)
-        async with self._attempt(grant, account, request.protocol):
+        async with self._attempt(grant, account, door):
             credential = await self._check_password(account, request.password)
-            return await self._open(grant, account, credential, request.protocol)
+            return await self._open(grant, account, credential, door)
+
+    async def owner_sign_in(self, grant: Grant, request: api.OwnerSignIn) -> api.OwnerSignedIn:
+        """Check a password and open a session that sees the person's own ledger, and nothing else."""
+        connection = grant.connection
+        instance = f"{OWNER}-{new_id().hex()[-8:]}"
+        grant = replace(grant, peer_module=OWNER, peer_instance=instance)
+        door = Door(OWNER, LOCAL_ADDRESS, "")
+        account = await self._find(request.address, OWNER, LOCAL_ADDRESS)
+        async with self._attempt(grant, account, door):
+            credential = await self._check_password(account, request.password)
+            _, module_ticket = self._state.mint.module(OWNER, instance, connection.thumbprint)
+            return api.OwnerSignedIn(module_ticket, await self._open(grant, account, credential, door))
 
     async def scram_start(self, grant: Grant, request: api.ScramStart) -> api.ScramChallenge:
         """Answer a client-first-message. An account that does not exist has a salt too."""
@@ -102,8 +138,9 @@ class SignInDesk:
             len(self._exchanges) >= EXCHANGES_MAX or next(iter(self._exchanges.values())).until <= now
         ):
             self._exchanges.popitem(last=False)
+        door = Door(request.protocol, request.network, request.program)
         self._exchanges[handle] = Exchange(
-            server, network, request.protocol, grant.connection.thumbprint, now + EXCHANGE_SECONDS
+            server, network, door, grant.connection.thumbprint, now + EXCHANGE_SECONDS
         )
         return api.ScramChallenge(handle, server.server_first)
 
@@ -116,8 +153,8 @@ class SignInDesk:
             or exchange.holder != grant.connection.thumbprint
         ):
             raise RefusedError("no such exchange", code="refused.credentials")
-        account = await self._find(exchange.server.first.name, exchange.protocol, exchange.network)
-        async with self._attempt(grant, account, exchange.protocol):
+        account = await self._find(exchange.server.first.name, exchange.door.protocol, exchange.network)
+        async with self._attempt(grant, account, exchange.door):
             delay = self._throttle.check(account.key, account.network, known=account.known)
             if delay:
                 await asyncio.sleep(delay)
@@ -130,7 +167,7 @@ class SignInDesk:
                 if error.code == SaslError.code:
                     raise
                 raise RefusedError("the proof is wrong", code="refused.credentials") from error
-            answer = await self._open(grant, account, usable[index][0], exchange.protocol)
+            answer = await self._open(grant, account, usable[index][0], exchange.door)
             return msgspec.structs.replace(answer, server_final=final)
 
     async def _find(self, name: str, protocol: str, network: str) -> Account:
@@ -181,38 +218,62 @@ class SignInDesk:
         assert account.password is not None
         return account.password[0]
 
-    async def _open(self, grant: Grant, account: Account, credential: bytes, protocol: str) -> api.SignedIn:
+    async def _open(self, grant: Grant, account: Account, credential: bytes, door: Door) -> api.SignedIn:
         row = account.row
         if row is None or row.status != "active":
             raise RefusedError("the account is disabled", code="refused.credentials")
         network = None if account.known else self._state.seal.network(account.network)
-        return await self._sessions.open(grant, protocol, SignIn(row, account.names, credential, network))
+        personal = await self._state.persons.sealer(row.tenant, row.principal, door.values)
+        found = SignIn(row, account.names, credential, network, personal)
+        return await self._sessions.open(grant, door.protocol, found)
 
     @asynccontextmanager
-    async def _attempt(self, grant: Grant, account: Account, protocol: str) -> AsyncIterator[None]:
+    async def _attempt(self, grant: Grant, account: Account, door: Door) -> AsyncIterator[None]:
         """Settle an attempt by how it ends: count it, forgive, and tell the ledger of a refusal."""
         try:
             yield
         except (RefusedError, SaslError) as error:
             self._throttle.fail(account.key, account.network)
-            self._note(grant, account, protocol, error.code)
+            self._tell_later(grant, account, door, error.code)
             raise
         except ThrottledError as error:
-            self._note(grant, account, protocol, error.code)
+            self._tell_later(grant, account, door, error.code)
             raise
         self._throttle.succeed(account.key, account.network)
 
-    def _note(self, grant: Grant, account: Account, protocol: str, code: str) -> None:
+    def _tell_later(self, grant: Grant, account: Account, door: Door, code: str) -> None:
+        """Record a refusal without making its answer wait: the wait for a key would tell that the account
+        exists."""
+        row = account.row
+        if row is None or len(self._telling) >= TELLING_MAX:
+            self._note(grant, account, door, code, None)
+            return
+        telling = asyncio.create_task(self._tell(grant, account, row, door, code))
+        self._telling.add(telling)
+        telling.add_done_callback(self._telling.discard)
+
+    async def _tell(self, grant: Grant, account: Account, row: PrincipalRow, door: Door, code: str) -> None:
+        personal = await self._state.persons.sealer(row.tenant, row.principal, door.values)
+        self._note(grant, account, door, code, personal)
+
+    async def settle(self) -> None:
+        """Wait until every refusal has been told to the trail."""
+        if self._telling:
+            await asyncio.wait(self._telling)
+
+    def _note(self, grant: Grant, account: Account, door: Door, code: str, personal: Sealer | None) -> None:
         row = account.row
         self._state.trail.note(
             EventName.SIGN_IN,
+            personal,
             outcome="refused",
             code=code,
             tenant=row.tenant.hex() if row else "",
             principal=row.principal.hex() if row else "",
             module=grant.peer_module,
             instance=grant.peer_instance,
-            method=protocol,
+            method=door.protocol,
+            rule=grant.rule,
             digest="" if row else account.key.hex(),
         )
 

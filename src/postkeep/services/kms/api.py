@@ -72,6 +72,13 @@ class CategoryKey(msgspec.Struct, frozen=True):
     category: Category
 
 
+class PersonKey(msgspec.Struct, frozen=True):
+    """`kms.person_key`: a person's own key, that seals what the ledger says of where they came from."""
+
+    tenant: bytes
+    principal: bytes
+
+
 class ReleasedKey(msgspec.Struct, frozen=True):
     """A key of 32 bytes."""
 

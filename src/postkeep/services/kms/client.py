@@ -60,6 +60,10 @@ class KmsClient:
         """Make the next key that signs tickets (the authority only); ConflictError if it is too soon."""
         return await self._link.call("kms.rotate_ticket_key", api.RotateTicketKey(), api.TicketKeys)
 
+    async def person_key(self, request: api.PersonKey, *, ticket: bytes = b"") -> api.ReleasedKey:
+        """Return a person's own key, for personal values in the ledger."""
+        return await self._link.call("kms.person_key", request, api.ReleasedKey, ticket=ticket)
+
     async def sign(self, request: api.Sign, *, ticket: bytes) -> api.Signature:
         """Sign with a key that never leaves kms."""
         return await self._link.call("kms.sign", request, api.Signature, ticket=ticket)

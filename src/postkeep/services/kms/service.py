@@ -41,7 +41,14 @@ DKIM_PREFIX: Final = "dkim/"
 READABLE: Final = (Category.CONTENT, Category.METADATA)
 """Categories that hang on a principal's epochs."""
 KEY_METHODS: Final = frozenset(
-    {"kms.open_epochs", "kms.category_key", "kms.release_secret", "kms.sign", "kms.ticket_keys"}
+    {
+        "kms.open_epochs",
+        "kms.category_key",
+        "kms.person_key",
+        "kms.release_secret",
+        "kms.sign",
+        "kms.ticket_keys",
+    }
 )
 """Methods whose refusal is the refusal of a key."""
 
@@ -84,6 +91,7 @@ class KmsService:
             "kms.provision_principal": (api.ProvisionPrincipal, self.provision_principal),
             "kms.open_epochs": (api.OpenEpochs, self.open_epochs),
             "kms.category_key": (api.CategoryKey, self.category_key),
+            "kms.person_key": (api.PersonKey, self.person_key),
             "kms.release_secret": (api.ReleaseSecret, self.release_secret),
             "kms.sign": (api.Sign, self.sign),
             "kms.shred": (api.Shred, self.shred),
@@ -191,6 +199,21 @@ class KmsService:
             self._checkpointer.check_sound()
             key = await self._hierarchy.data_key(request.tenant, request.category)
             release = _with(fields, category=request.category.value, count=1, note="category")
+            await self._trail.record(EventName.KEY_RELEASE, **release)
+        return api.ReleasedKey(key)
+
+    async def person_key(self, grant: Grant, request: api.PersonKey) -> api.ReleasedKey:
+        """Return a person's own key: to the authority, that seals with it, and to the person, who opens."""
+        _check_id(request.tenant)
+        _check_id(request.principal)
+        fields = _fields(grant, request.tenant, request.principal)
+        async with self._refusals_recorded(fields):
+            own = (grant.tenant, grant.principal) == (request.tenant, request.principal)
+            if not (grant.peer_module == "authority" or (grant.kind is TicketKind.USER and own)):
+                raise RefusedError("the ticket is not for this person's key", code="refused.principal")
+            self._checkpointer.check_sound()
+            key = await self._hierarchy.person_key(request.tenant, request.principal)
+            release = _with(fields, category="audit", count=1, note="person", state=self._hierarchy.state)
             await self._trail.record(EventName.KEY_RELEASE, **release)
         return api.ReleasedKey(key)
 

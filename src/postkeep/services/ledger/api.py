@@ -142,5 +142,30 @@ class PublishTenantCheckpoints(msgspec.Struct, frozen=True):
     checkpoints: list[TenantCheckpoint]
 
 
+class Own(msgspec.Struct, frozen=True):
+    """`ledger.own`: entries about the person whose ticket it is, newest first."""
+
+    count: int
+    before: int = -1
+    """Only entries below this index: the `next` of the page before; -1: from the newest on."""
+    since_ms: int = 0
+    until_ms: int = 0
+    """Exclusive; 0: no end."""
+
+
+class OwnEntry(msgspec.Struct, frozen=True):
+    """An entry (UTF-8 JSON of an AuditEvent) and where it stands in the installation's log."""
+
+    index: int
+    entry: bytes
+
+
+class OwnPage(msgspec.Struct, frozen=True):
+    """A page; `next` continues it as `before`, -1: there is nothing older."""
+
+    entries: list[OwnEntry]
+    next: int
+
+
 class Done(msgspec.Struct, frozen=True):
     """The call has done its work and has nothing else to say."""

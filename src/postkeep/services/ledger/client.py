@@ -76,6 +76,10 @@ class LedgerClient:
         """Store signed checkpoints of tenants' logs."""
         return await self._link.call("ledger.publish_tenant_checkpoints", request, api.Done)
 
+    async def own(self, request: api.Own, *, ticket: bytes) -> api.OwnPage:
+        """Return entries about the person whose ticket it is."""
+        return await self._link.call("ledger.own", request, api.OwnPage, ticket=ticket)
+
     async def publish_checkpoint(self, request: api.PublishCheckpoint, *, ticket: bytes = b"") -> api.Done:
         """Store a signed checkpoint; refused unless it fits the tree."""
         return await self._link.call("ledger.publish_checkpoint", request, api.Done, ticket=ticket)

@@ -10,6 +10,7 @@ from postkeep.crypto import merkle
 from postkeep.services.ledger import api
 from postkeep.services.ledger.backing import Backing
 from postkeep.services.ledger.journal import Journal
+from postkeep.services.ledger.own import OwnView
 from postkeep.services.ledger.published import Published, open_own
 from postkeep.services.ledger.tenants import TenantBook
 from postkeep.stores.ledger_log import LedgerLog
@@ -34,6 +35,7 @@ class LedgerService:
         self._origin = origin
         self._anchors = anchors
         self._published = Published(log, origin)
+        self._own = OwnView(log, journal, tenants)
         self._backing = Backing(log.directory, journal)
 
     def handlers(self) -> Mapping[str, tuple[type[msgspec.Struct], Handler]]:
@@ -48,6 +50,7 @@ class LedgerService:
             "ledger.add_cosignatures": (api.AddCosignatures, self.add_cosignatures),
             "ledger.checkpoint": (api.LastCheckpoint, self.checkpoint),
             "ledger.last_key_state": (api.LastKeyState, self.last_key_state),
+            "ledger.own": (api.Own, self._own.page),
             "ledger.tenant_heads": (api.TenantHeads, self.tenant_heads),
             "ledger.publish_tenant_checkpoints": (
                 api.PublishTenantCheckpoints,

@@ -8,6 +8,7 @@ was lost is sent again unchanged, and the ledger recognises it by its numbers, s
 import asyncio
 import contextlib
 from collections import deque
+from collections.abc import Callable
 from typing import Final, TypedDict, Unpack
 
 import structlog
@@ -107,16 +108,6 @@ class Trail:
         if oldest is not None and self._clock.now_ms() - oldest > RECORD_SECONDS_MAX * 1000:
             raise UnavailableError("events do not reach the ledger", code="unavailable.ledger")
 
-    @property
-    def source(self) -> str:
-        """The name that events stand under."""
-        return self._source
-
-    @property
-    def next_number(self) -> int:
-        """The number that the next event gets; who needs it for the event itself awaits nothing before."""
-        return self._number + 1
-
     def start_heartbeat(self, seconds: float = HEARTBEAT_SECONDS) -> None:
         """Tell the ledger from now on that this module lives, and in `close` that it stops in order."""
         if seconds > 0 and self._beating is None:
@@ -127,12 +118,18 @@ class Trail:
             self.note(EventName.HEARTBEAT)
             await asyncio.sleep(seconds)
 
-    def note(self, event: EventName, **fields: Unpack[EventFields]) -> None:
+    def note(
+        self,
+        event: EventName,
+        personal: Callable[[str, int], str] | None = None,
+        **fields: Unpack[EventFields],
+    ) -> None:
         """Queue an event; it is sent in the background and sent again until the ledger has it.
 
+        `personal` is given the event's source and number, and seals values for it (the field `sealed`).
         With the spool full the event is dropped: counted, logged, and visible in the ledger as a gap.
         """
-        entry = self._number_event(event, fields)
+        entry = self._number_event(event, fields, personal)
         if self._closing or len(self._spool) >= SPOOL_EVENTS_MAX:
             self._drop(1, "closed" if self._closing else "spool_full")
             return
@@ -175,7 +172,11 @@ class Trail:
             self._drop(len(self._spool), "closed")
             self._settle(len(self._spool), UnavailableError("the trail was closed"))
 
-    def _number_event(self, event: EventName, fields: EventFields) -> AuditEvent:
+    def _number_event(
+        self, event: EventName, fields: EventFields, personal: Callable[[str, int], str] | None = None
+    ) -> AuditEvent:
+        if personal is not None:
+            fields = fields | EventFields(sealed=personal(self._source, self._number + 1))
         if sum(len(value) for value in fields.values() if isinstance(value, str)) > EVENT_CHARS_MAX:
             raise InvalidInputError("an event is too long for the ledger")
         self._number += 1

@@ -1,0 +1,90 @@
+"""A tenant's own log, from a running node: exported, verified alone, in both languages (A2, A7); silence shows."""
+
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.node_process import Node, new_node
+
+pytestmark = pytest.mark.e2e
+
+CONFIG = "[ledger]\nanchor_seconds = 1.0\nheartbeat_seconds = 1.0\n"
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[Node]:
+    with new_node(config=CONFIG) as made:
+        made.tenant("one.example")
+        made.tenant("other.example")
+        made.user("alice@one.example", "correct horse battery")
+        made.user("bob@other.example", "correct horse battery")
+        yield made
+
+
+def exported(node: Node, target: Path, *arguments: str) -> dict[str, object]:
+    """Export as soon as the tenant's log is signed: within some seconds."""
+    for _ in range(100):
+        done = node.cli("ledger", "export", "--tenant", "one.example", str(target), "--json", check=False)
+        if done.returncode == 0:
+            value: dict[str, object] = json.loads(done.stdout)
+            return value
+        assert "no_tenant_log" in done.stdout + done.stderr, done.stdout + done.stderr
+        time.sleep(0.2)
+    raise AssertionError("the tenant's log was never signed")
+
+
+def test_a_tenant_is_given_its_log_and_can_verify_it_alone(node: Node, tmp_path: Path) -> None:
+    value = exported(node, tmp_path / "out")
+    assert isinstance(value["entries"], int)
+    assert value["entries"] > 0
+    copy = tmp_path / "elsewhere"
+    shutil.move(tmp_path / "out", copy)
+    done = node.cli("ledger", "verify", "--offline", str(copy))
+    assert "The ledger is whole" in done.stdout
+    done = node.cli("--lang", "zh", "ledger", "verify", "--offline", str(copy))
+    assert "账本完整" in done.stdout
+    # One octet of one entry.
+    bundle = next(path for path in (copy / "log" / "tile" / "entries").rglob("*") if path.is_file())
+    changed = bytearray(bundle.read_bytes())
+    changed[len(changed) // 2] ^= 1
+    bundle.write_bytes(changed)
+    done = node.cli("ledger", "verify", "--offline", str(copy), "--json", check=False)
+    assert done.returncode != 0
+    assert json.loads(done.stdout)["first_bad_index"] is not None
+    again = node.cli("ledger", "export", "--tenant", "one.example", str(copy), check=False)
+    assert again.returncode != 0
+    assert "does not exist yet" in again.stderr
+
+
+def test_the_public_keys_are_shown_as_verifiers_take_them(node: Node) -> None:
+    keys = json.loads(node.cli("ledger", "key", "--json").stdout)
+    assert [key.split("+", 2)[0] for key in keys["keys"]] == [keys["origin"]] * 2
+    assert node.cli("ledger", "key").stdout.split() == keys["keys"]
+
+
+def test_the_whole_ledger_is_verified_with_the_logs_of_its_tenants(node: Node, tmp_path: Path) -> None:
+    exported(node, tmp_path / "out")
+    value = json.loads(node.cli("ledger", "verify", "--json").stdout)
+    assert value["ok"]
+    assert len(value["tenants"]) >= 2
+    assert "tenants agree" in node.cli("ledger", "verify").stdout
+
+
+def test_a_module_that_is_killed_shows_as_silent_and_one_that_stops_does_not(node: Node) -> None:
+    entries = json.loads(node.cli("ledger", "show", "--count", "400", "--json").stdout)
+    beating = {
+        entry["source"].partition(".")[0].partition("-")[0]
+        for entry in entries
+        if entry["event"] == "heartbeat"
+    }
+    assert {"ledger", "authority", "kms", "vault", "imap", "mx", "submission", "relay", "steward"} <= beating
+    node.stop()
+    entries_dir = node.data / "state" / "ledger"
+    assert entries_dir.is_dir()
+    value = json.loads(node.cli("ledger", "verify", "--json").stdout)
+    assert value["ok"]
+    assert value["silent"] == []
+    node.start()
