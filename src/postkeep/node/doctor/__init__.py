@@ -6,6 +6,7 @@ from pathlib import Path
 from postkeep.base.errors import PostkeepError
 from postkeep.node import start
 from postkeep.node.config import Config
+from postkeep.node.doctor.backups import check_backups
 from postkeep.node.doctor.directory import check_directory
 from postkeep.node.doctor.finding import Finding, Verdict, bad, ok
 from postkeep.node.doctor.living import check_node
@@ -38,4 +39,5 @@ def _examine(data: Path, base_port: int | None) -> Iterator[Finding]:
         return
     yield from check_directory(layout, config)
     yield from check_node(layout, config)
+    yield from check_backups(layout, config)
     yield from check_witnesses(layout, config)

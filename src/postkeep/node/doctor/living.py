@@ -21,7 +21,9 @@ def check_node(layout: Layout, config: Config) -> Iterator[Finding]:
         yield ok("node", "node.down", path=layout.data)
         yield _ports_of_nobody(config)
     else:
-        asked = {name: _answers(Path(state.run) / f"{name}.sock") for name in (*KEEPER_NAMES, "steward")}
+        asked = {
+            name: _answers(Path(state.run) / f"{name}.sock") for name in (*KEEPER_NAMES, "steward", "backup")
+        }
         silent = [name for name, answers in asked.items() if not answers]
         if silent:
             yield bad("node", "node.silent", pid=state.pid, modules=", ".join(silent))

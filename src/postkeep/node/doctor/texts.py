@@ -6,6 +6,7 @@ from typing import Final
 Said = tuple[str, str]
 
 CHECKS: Final[dict[str, str]] = {
+    "backups": "备份",
     "clock": "时钟",
     "configuration": "配置",
     "data directory": "数据目录",
@@ -33,6 +34,35 @@ CHECKS: Final[dict[str, str]] = {
 VERDICTS: Final[dict[str, str]] = {"ok": "正常", "warn": "注意", "bad": "问题"}
 
 TEXTS: Final[dict[str, tuple[Said, Said]]] = {
+    "backups.none": (
+        ("no backups are made", "Set target and every_seconds in the section [backup] of postkeep.toml (docs/backups.md)."),
+        ("未配置备份", "请在 postkeep.toml 的 [backup] 中设置 target 和 every_seconds（见 docs/backups.md）。"),
+    ),
+    "backups.no_first": (
+        ("{target} has no backup yet", "Make the first: postkeep backup create"),
+        ("{target} 中尚无备份", "请先创建：postkeep backup create"),
+    ),
+    "backups.away": (
+        ("the target {target} can't be looked at: {problem}", "Make it reachable; until then nothing is backed up."),
+        ("无法访问备份目标 {target}：{problem}", "请恢复其可用性；在此之前无法备份。"),
+    ),
+    "backups.behind": (
+        ("{count} files of the database's log wait in {path}", "See why the target does not take them: postkeep backup status, and the node's log."),
+        ("{path} 中有 {count} 个数据库日志文件等待传输", "请检查备份目标：postkeep backup status 及节点日志。"),
+    ),
+    "backups.versions": (
+        ("{target} keeps versions of what is overwritten: weekly keys can't be destroyed there", "Turn versioning off for this bucket and delete the old versions."),
+        ("{target} 保留旧版本，周密钥无法真正销毁", "请关闭此存储桶的版本控制并删除旧版本。"),
+    ),
+    "backups.old": (
+        ("the last backup is {hours} hours old", "See why: postkeep backup status, and the node's log."),
+        ("最近一次备份已过去 {hours} 小时", "请检查原因：postkeep backup status 及节点日志。"),
+    ),
+    "backups.unscheduled": (
+        ("the last backup is {hours} hours old; none follows by itself", "Set every_seconds in the section [backup]."),
+        ("最近一次备份在 {hours} 小时前；未设置自动备份", "请在 [backup] 中设置 every_seconds。"),
+    ),
+    "backups.ok": (("the last backup is {hours} hours old, in {target}", ""), ("最近一次备份在 {hours} 小时前，位于 {target}", "")),
     "swap.ok": (("no memory is swapped out to a readable disk", ""), ("内存不会被换出到可读的磁盘", "")),
     "swap.readable": (
         (
