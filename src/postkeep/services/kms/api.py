@@ -63,6 +63,8 @@ class OpenedEpochs(msgspec.Struct, frozen=True):
     """The answers, in the order asked."""
 
     epochs: list[OpenedEpoch]
+    lease_seconds: float = 0.0
+    """Forget them after this time: the company's own key is asked again. 0: while the session lives."""
 
 
 class CategoryKey(msgspec.Struct, frozen=True):

@@ -14,7 +14,7 @@ from collections import OrderedDict
 from typing import Final
 
 from postkeep.base.clock import Clock
-from postkeep.base.errors import ConflictError, NotFoundError
+from postkeep.base.errors import ConflictError, NotFoundError, PostkeepError
 from postkeep.model.categories import Category
 from postkeep.services.destruction.hold import held_error
 from postkeep.services.kms.api import SignedPublicKey
@@ -130,14 +130,14 @@ class Hierarchy:
     async def principal(self, principal: bytes) -> PrincipalKeys:
         """Return a principal's private keys; NotFoundError if there are none, or none any more."""
         found = self._principals.get(principal)
-        if found is not None:
+        if found is not None and not self._tenants.lapsed(found.tenant):
             self._principals.move_to_end(principal)
             return found
         while True:
             async with self.changing:
                 found = self._principals.get(principal)
-                if found is not None:  # somebody else has loaded it meanwhile
-                    return found
+                if found is not None and not self._tenants.lapsed(found.tenant):
+                    return found  # somebody else has loaded it meanwhile
                 rows = await self._rows.principal(principal)
                 if not rows:
                     raise NotFoundError("the principal has no keys")
@@ -207,6 +207,34 @@ class Hierarchy:
                 await self._rows.delete(tenant, principal)
             self._forget(tenant, principal)  # once more: a tenant's keys are loaded outside the lock
             return len(slots)
+
+    def lease_left(self, tenant: bytes) -> float:
+        """Return for how many seconds a tenant's opened keys may be used; 0: no custodian limits it."""
+        return self._tenants.lease_left(tenant)
+
+    async def ask_custodian(self, tenant: bytes) -> None:
+        """Ask a tenant's custodian now; what is in memory goes if it refuses, and the refusal is raised."""
+        try:
+            await self._tenants.renew(tenant)
+        except PostkeepError:
+            self.forget_tenant(tenant)
+            raise
+
+    def forget_tenant(self, tenant: bytes) -> None:
+        """Take everything of a tenant out of memory."""
+        self._forget(tenant, b"")
+
+    async def renew_leases(self) -> list[bytes]:
+        """Ask the custodians of all tenants in use; forget those whose lease is over, and return them."""
+        refused = []
+        for tenant in self._tenants.leased():
+            try:
+                await self._tenants.renew(tenant)
+            except PostkeepError:
+                if self._tenants.lapsed(tenant):
+                    self.forget_tenant(tenant)
+                    refused.append(tenant)
+        return refused
 
     def drop(self, principal: bytes, generation: int | None = None) -> None:
         """Take a principal's keys out of memory, to be read anew, or one generation that has ended."""

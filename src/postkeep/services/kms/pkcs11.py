@@ -77,6 +77,10 @@ class Token:
         """Return the token's serial number, hexadecimal or as it is printed."""
         return self._call(lambda: _text(self._find_token().serial))
 
+    def look_again(self) -> None:
+        """Have the module look at its tokens anew: one that was taken away is noticed."""
+        self._call(self._look_again)
+
     def wrap(self, secret: bytes, path: bytes) -> bytes:
         """Wrap a secret under the token's key, bound to its path."""
         nonce = os.urandom(NONCE_BYTES)
@@ -174,6 +178,10 @@ class Token:
         except pkcs11.PinLocked as exc:
             raise _error("token_locked", self._locked()) from exc
         return self._session
+
+    def _look_again(self) -> None:
+        self._forget_session()
+        pkcs11.unload(self.place.module)
 
     def _find_token(self) -> Any:
         place = self.place

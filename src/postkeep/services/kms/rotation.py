@@ -12,7 +12,7 @@ from typing import Final, Protocol, Unpack
 
 import structlog
 
-from postkeep.base.errors import InvalidInputError, NotFoundError, PostkeepError
+from postkeep.base.errors import ConflictError, InvalidInputError, NotFoundError, PostkeepError
 from postkeep.base.ids import NOBODY
 from postkeep.model.audit import EventName
 from postkeep.services.kms import rotation_category, rotation_principal
@@ -73,6 +73,17 @@ class Rotations:
                 found = await begin()
         self._begun.set()
         return found
+
+    async def change_custody(self, tenant: bytes, custody: str) -> None:
+        """Give a tenant a new key in another custody (empty: the root key's alone); the old key ends.
+
+        ConflictError while the tenant's key is being rotated.
+        """
+        async with self._beginning:
+            if await self._parts.rotations.open_of(TENANT, tenant, NOBODY, "") is not None:
+                raise ConflictError(public_text="The company's key is being rotated: try again in a moment.")
+            await self._tenant.begin(tenant, custody)
+        self._begun.set()
 
     def _beginner(
         self, kind: str, tenant: bytes, principal: bytes, category: str

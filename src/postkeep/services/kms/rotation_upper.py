@@ -108,8 +108,11 @@ class TenantRotation:
     def __init__(self, parts: RotationParts) -> None:
         self._parts = parts
 
-    async def begin(self, tenant: bytes) -> RotationRow:
-        """Put a new tenant key in the place of the old one."""
+    async def begin(self, tenant: bytes, custody: str | None = None) -> RotationRow:
+        """Put a new tenant key in the place of the old one; with `custody`, give it to that custodian.
+
+        Its present custodian must open the old key, and the new one wraps the new key.
+        """
         parts = self._parts
         while True:
             before = await parts.rows.tenant(tenant)
@@ -119,6 +122,8 @@ class TenantRotation:
             secrets, slots = await parts.tenants.new_slots(1)
             fresh = os.urandom(KEY_BYTES)
             key = before._replace(slot=slots[0], generation=before.generation + 1)
+            if custody is not None:
+                key = key._replace(custody=custody)
             key = await parts.tenants.wrap_tenant(key, fresh, secrets[0])
             async with parts.hierarchy.changing:
                 if await parts.rows.tenant(tenant) != before:

@@ -156,7 +156,7 @@ class KmsService:
             _check_reader(grant, request.principal, keys)
             opened = await EpochOpener(keys, categories).open_all(request.epochs)
             await self._record_release(fields, keys, opened, categories)
-        return api.OpenedEpochs(opened)
+        return api.OpenedEpochs(opened, self._hierarchy.lease_left(keys.tenant))
 
     async def _record_release(
         self,

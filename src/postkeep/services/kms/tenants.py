@@ -10,8 +10,9 @@ it wrapped under that one first (`TenantSeal`): both are then needed, and the sl
 
 import asyncio
 import os
+import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
@@ -27,6 +28,8 @@ from postkeep.stores.slots import ErasableSlots
 
 TENANTS_CACHED_MAX: Final = 4_096
 """Tenants whose category keys stay unwrapped in memory: some hundred bytes each."""
+LEASE_SECONDS: Final = 300.0
+"""How long the keys of a tenant that holds a key of its own are used before its custodian is asked again."""
 KEYED_CATEGORIES: Final = (Category.SECRET, Category.ACCOUNT)
 """Categories with a key of their own: principals' private keys are `secret`, the directory is `account`.
 Content and metadata hang on the principal's key pair."""
@@ -84,7 +87,14 @@ class TenantKeys:
         slots: ErasableSlots,
         custodians: Custodians,
         clock: Clock,
+        *,
+        lease_seconds: float = LEASE_SECONDS,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.lease_seconds = lease_seconds
+        self._monotonic = monotonic
+        self._leases: dict[bytes, float] = {}
+        """Until when the keys of tenants with a custodian may be used, on the monotonic clock."""
         self._roots = roots
         self._rows = rows
         self._slots = slots
@@ -112,10 +122,9 @@ class TenantKeys:
 
     def newest(self, tenant: bytes, category: Category) -> CategoryKey | None:
         """Return the newest generation of a category's key if it is in memory."""
-        found = self._held.get(tenant)
+        found = self._found(tenant)
         if found is None:
             return None
-        self._held.move_to_end(tenant)
         generation = max(found.categories[category])
         return CategoryKey(generation, found.categories[category][generation])
 
@@ -124,10 +133,9 @@ class TenantKeys:
 
         IntegrityError if they are and this generation is none of them.
         """
-        found = self._held.get(tenant)
+        found = self._found(tenant)
         if found is None:
             return None
-        self._held.move_to_end(tenant)
         if generation not in found.categories[category]:
             raise IntegrityError("a key is wrapped under a generation that is not there")
         return found.categories[category][generation].reveal()
@@ -137,13 +145,44 @@ class TenantKeys:
 
         NotFoundError if there are none, or none any more; what a custodian raises if it refuses.
         """
-        while tenant not in self._held:
-            before = self._forgotten
-            categories = await self._unwrap_categories(tenant)
-            if before == self._forgotten:
-                self._held[tenant] = _Held(categories)
+        while self._found(tenant) is None:
+            await self.renew(tenant)
         while len(self._held) > TENANTS_CACHED_MAX:
             self._held.popitem(last=False)
+
+    async def renew(self, tenant: bytes) -> None:
+        """Read a tenant's keys anew, asking the custodian; errors as `load`."""
+        before, asked = self._forgotten, self._monotonic()
+        row = await self._rows.tenant(tenant)
+        if row is None:
+            raise NotFoundError("the tenant has no keys, or they were destroyed")
+        categories = await self._unwrap_categories(row)
+        if before != self._forgotten:
+            return
+        self._held[tenant] = _Held(categories)
+        if row.custody:
+            self._leases[tenant] = asked + self.lease_seconds
+        else:
+            self._leases.pop(tenant, None)
+
+    def lapsed(self, tenant: bytes) -> bool:
+        """Whether the custodian of a tenant's keys has not agreed to their use for too long."""
+        return tenant in self._leases and self._monotonic() >= self._leases[tenant]
+
+    def lease_left(self, tenant: bytes) -> float:
+        """Return for how many seconds the tenant's keys may be used; 0: it has no custodian."""
+        return max(0.001, self._leases[tenant] - self._monotonic()) if tenant in self._leases else 0.0
+
+    def leased(self) -> list[bytes]:
+        """Return the tenants with a custodian whose keys were used since the start."""
+        return [*self._leases]
+
+    def _found(self, tenant: bytes) -> "_Held | None":
+        found = self._held.get(tenant)
+        if found is None or self.lapsed(tenant):
+            return None
+        self._held.move_to_end(tenant)
+        return found
 
     async def tenant_key(self, row: TenantKeyRow) -> bytes:
         """Unwrap a tenant's key; NotFoundError if it was destroyed."""
@@ -177,14 +216,12 @@ class TenantKeys:
         return None if secret is None else self.wrap_outer(row, self.unwrap_outer(row), secret)
 
     def forget(self, tenant: bytes) -> None:
-        """Drop a tenant's keys from memory, and whatever is being read of them now."""
+        """Drop a tenant's keys from memory, and whatever is being read of them now; a lease goes on."""
         self._forgotten += 1
         self._held.pop(tenant, None)
 
-    async def _unwrap_categories(self, tenant: bytes) -> dict[Category, dict[int, Secret[bytes]]]:
-        row = await self._rows.tenant(tenant)
-        if row is None:
-            raise NotFoundError("the tenant has no keys, or they were destroyed")
+    async def _unwrap_categories(self, row: TenantKeyRow) -> dict[Category, dict[int, Secret[bytes]]]:
+        tenant = row.tenant
         found = self.unwrap_categories(
             await self.tenant_key(row), tenant, await self._rows.categories(tenant)
         )
