@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from postkeep.base.errors import RefusedError, UnavailableError
+from postkeep.model.ticket import TicketKind
 from postkeep.tickets.mint import TICKET_SECONDS_MAX
 from postkeep.tickets.verify import CLOCK_SKEW_SECONDS, ShownTicket
 
@@ -80,7 +81,10 @@ class RevocationView:
             return
         issued = verified.issued_ms
         root = verified.root
-        for subject in (("session", root.session), ("user", root.principal), ("tenant", root.tenant)):
+        subjects = [("session", root.session)]
+        if root.kind is not TicketKind.GRANT:  # a grant's principal is whom it is about, not who holds it
+            subjects += [("user", root.principal), ("tenant", root.tenant)]
+        for subject in subjects:
             if self._void.get(subject, 0) > issued:
                 raise RefusedError(f"its {subject[0]} was revoked", code="refused.revoked")
         for ticket in verified.chain:

@@ -120,7 +120,6 @@ RULES: Final[tuple[Rule, ...]] = (
     # --- authority: administration ---
     Rule("authority.revoke",              (STEWARD,), STAFF, _ADMIN, ACCOUNT),
     Rule("authority.create_tenant",       (STEWARD,), STAFF, _ADMIN, ACCOUNT),
-    Rule("authority.delete_tenant",       (STEWARD,), STAFF, _ADMIN, ACCOUNT),
     Rule("authority.list_tenants",        (STEWARD,), STAFF, _LOOK, ACCOUNT),
     Rule("authority.find_tenant",         (STEWARD,), STAFF, _LOOK, ACCOUNT),
     Rule("authority.add_domain",          (STEWARD,), STAFF, _ADMIN, ACCOUNT),
@@ -134,6 +133,8 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("authority.set_status",          (STEWARD,), STAFF, _ADMIN, ACCOUNT),
     Rule("authority.set_quota",           (STEWARD,), STAFF, _ADMIN, ACCOUNT),
     Rule("authority.delete_principal",    (STEWARD,), STAFF, _ADMIN, ACCOUNT),
+    Rule("authority.delete_principal",    (STEWARD,), GRANT, _ADMIN, ACCOUNT),
+    Rule("authority.delete_tenant",       (STEWARD,), GRANT, _ADMIN, ACCOUNT),
     Rule("authority.create_alias",        (STEWARD,), STAFF, _ADMIN, ACCOUNT),
     Rule("authority.delete_alias",        (STEWARD,), STAFF, _ADMIN, ACCOUNT),
     Rule("authority.grant_address",       (STEWARD,), STAFF, _ADMIN, ACCOUNT),
@@ -177,7 +178,6 @@ RULES: Final[tuple[Rule, ...]] = (
                                           any_mailbox=True),
     Rule("kms.open_epochs",               (RELAY,), OPERATION, _QUEUE, MAIL, counts="epochs"),
     Rule("kms.sign",                      (RELAY,), OPERATION, _QUEUE),
-    Rule("kms.shred",                     (STEWARD,), STAFF, Action.KEY_SHRED),
     Rule("kms.rotate",                    (STEWARD,), STAFF, _OPERATE, OPERATIONS),
     Rule("kms.rotations",                 (STEWARD,), STAFF, _LOOK, OPERATIONS),
     Rule("kms.rotate_principal",          (STEWARD,), STAFF, _OPERATE, OPERATIONS),
@@ -210,6 +210,8 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("ledger.entries",                (STEWARD,), STAFF, _LOOK, AUDIT),
     # the newest head goes to witnesses elsewhere, and their signatures come back
     Rule("ledger.checkpoint",             (STEWARD,), OPERATION, Action.LEDGER_WITNESS, AUDIT),
+    Rule("ledger.inclusion",              (STEWARD,), OPERATION, Action.LEDGER_WITNESS, AUDIT),
+    Rule("ledger.entries",                (STEWARD,), OPERATION, Action.LEDGER_WITNESS, AUDIT),
     Rule("ledger.consistency",            (STEWARD,), OPERATION, Action.LEDGER_WITNESS, AUDIT),
     Rule("ledger.add_cosignatures",       (STEWARD,), OPERATION, Action.LEDGER_WITNESS, AUDIT),
     # --- vault: writing. Who may deposit may not read ---
@@ -245,12 +247,12 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("vault.queue_act",               (STEWARD,), STAFF, _OPERATE, OPERATIONS),
     # --- vault: removal and upkeep ---
     Rule("vault.set_quota",               (STEWARD,), STAFF, _ADMIN, OPERATIONS),
-    Rule("vault.remove_principal",        (STEWARD,), STAFF, _ADMIN, OPERATIONS),
-    Rule("vault.remove_tenant",           (STEWARD,), STAFF, _ADMIN, OPERATIONS),
+    Rule("vault.remove_principal",        (STEWARD,), GRANT, _ADMIN, OPERATIONS),
+    Rule("vault.remove_tenant",           (STEWARD,), GRANT, _ADMIN, OPERATIONS),
     Rule("vault.outline",                 (STEWARD,), STAFF, _LOOK, OPERATIONS),
-    Rule("vault.mark",                    (STEWARD,), STAFF, _ADMIN, OPERATIONS),
-    Rule("vault.destroy",                 (STEWARD,), STAFF, _ADMIN, OPERATIONS),
-    Rule("vault.destroy_content",         (STEWARD,), STAFF, _ADMIN, OPERATIONS),
+    Rule("vault.mark",                    (STEWARD,), GRANT, _ADMIN, OPERATIONS),
+    Rule("vault.destroy",                 (STEWARD,), GRANT, _ADMIN, OPERATIONS),
+    Rule("vault.destroy_content",         (STEWARD,), GRANT, _ADMIN, OPERATIONS),
     Rule("vault.purge",                   (STEWARD,), OPERATION, _MAINTAIN, OPERATIONS),
     Rule("vault.hold",                    (STEWARD,), STAFF, _ADMIN, OPERATIONS),
     Rule("vault.release_hold",            (STEWARD,), STAFF, _ADMIN, OPERATIONS),
@@ -304,6 +306,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("steward.queue_act",             (CLI,), STAFF, _OPERATE, OPERATIONS),
     Rule("steward.key_rotate",            (CLI,), STAFF, _OPERATE, OPERATIONS),
     Rule("steward.key_rotations",         (CLI,), STAFF, _LOOK, OPERATIONS),
+    Rule("steward.explain",               (CLI,), STAFF, _LOOK, AUDIT),
     Rule("steward.key_rotate_ticket",     (CLI,), STAFF, _OPERATE, OPERATIONS),
     Rule("steward.ledger_head",           (CLI,), STAFF, _LOOK, AUDIT),
     Rule("steward.ledger_read",           (CLI,), STAFF, _LOOK, AUDIT),
@@ -313,6 +316,16 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("steward.media_show",            (CLI,), STAFF, _LOOK, OPERATIONS),
     Rule("steward.media_act",             (CLI,), STAFF, _OPERATE, OPERATIONS),
     Rule("steward.media_record",          (CLI,), STAFF, _LOOK, OPERATIONS),
+    Rule("steward.order_make",            (CLI,), STAFF, _ADMIN, OPERATIONS),
+    Rule("steward.order_list",            (CLI,), STAFF, _LOOK, OPERATIONS),
+    Rule("steward.order_show",            (CLI,), STAFF, _LOOK, OPERATIONS),
+    Rule("steward.order_resume",          (CLI,), STAFF, _ADMIN, OPERATIONS),
+    Rule("steward.look_over",             (CLI,), STAFF, _LOOK, OPERATIONS),
+    Rule("steward.certificate",           (CLI,), STAFF, _LOOK, OPERATIONS),
+    Rule("steward.hold_place",            (CLI,), STAFF, _ADMIN, OPERATIONS),
+    Rule("steward.hold_list",             (CLI,), STAFF, _LOOK, OPERATIONS),
+    Rule("steward.hold_show",             (CLI,), STAFF, _LOOK, OPERATIONS),
+    Rule("steward.hold_release",          (CLI,), STAFF, _ADMIN, OPERATIONS),
     Rule("steward.store_check",           (CLI,), STAFF, _LOOK, OPERATIONS),
 )
 
@@ -330,6 +343,9 @@ PURPOSES: Final[tuple[Purpose, ...]] = (
                         (VAULT, KMS, LEDGER), budget=5_000_000),
     Purpose("reseal",   (STEWARD,), (Action.KEY_RESEAL,), NONE, (KMS, VAULT, AUTHORITY), budget=5_000_000),
     Purpose("maintain", (STEWARD,), (_MAINTAIN,), OPERATIONS, (VAULT, KMS), budget=100_000),
+    # The end of a destruction: room given back, the certificate signed, its place in the ledger proved.
+    Purpose("certify",  (STEWARD,), (_MAINTAIN, Action.LEDGER_WITNESS), (*OPERATIONS, *AUDIT),
+                        (VAULT, KMS, LEDGER), budget=100_000),
     Purpose("witness",  (STEWARD,), (Action.LEDGER_WITNESS,), AUDIT, (LEDGER,), budget=100_000),
 )
 # fmt: on

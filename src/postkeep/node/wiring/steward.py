@@ -8,15 +8,21 @@ from postkeep.base.clock import SystemClock
 from postkeep.model.audit import EventName
 from postkeep.node.context import ModuleContext
 from postkeep.services.authority.client import AuthorityClient, OperationTickets
+from postkeep.services.backup.client import BackupClient
 from postkeep.services.kms.client import KmsClient
 from postkeep.services.kms.rotation_client import RotationClient
 from postkeep.services.ledger.client import LedgerClient
 from postkeep.services.ledger.trail import Trail, refusal_fields
+from postkeep.services.steward.acts import Keepers
 from postkeep.services.steward.approvals import Approvals
 from postkeep.services.steward.control import Control
 from postkeep.services.steward.custody import CustodyDesk
 from postkeep.services.steward.desk import handlers
+from postkeep.services.steward.explaining import ExplainDesk
+from postkeep.services.steward.holds import HoldDesk
 from postkeep.services.steward.media_desk import MediaDesk
+from postkeep.services.steward.orders import Orders
+from postkeep.services.steward.orders_desk import OrderDesk
 from postkeep.services.steward.pending import Pending
 from postkeep.services.steward.resealing import Resealing
 from postkeep.services.steward.rotation import RotationDesk
@@ -43,7 +49,7 @@ async def run(context: ModuleContext) -> None:
 async def _serve(context: ModuleContext, rows: OrderRows, media_rows: MediaRows) -> None:
     links = {
         keeper: Link(context.identity, context.anchors, keeper, context.run_dir / f"{keeper}.sock")
-        for keeper in ("authority", "kms", "vault", "ledger")
+        for keeper in ("authority", "kms", "vault", "ledger", "backup")
     }
     clock = SystemClock()
     authority = AuthorityClient(links["authority"])
@@ -51,9 +57,17 @@ async def _serve(context: ModuleContext, rows: OrderRows, media_rows: MediaRows)
     ledger = LedgerClient(links["ledger"])
     trail = Trail(context.instance, links["ledger"], clock)
     trail.start_heartbeat(context.config.ledger.heartbeat_seconds)
-    control = Control(
-        authority, KmsClient(links["kms"]), vault, trail, Pending(context.state_dir / "pending")
+    kms = KmsClient(links["kms"])
+    orders = Orders(
+        Keepers(authority, kms, vault, ledger, BackupClient(links["backup"])),
+        Approvals(authority),
+        rows,
+        search=context.search,
+        state=context.state_dir,
+        trail=trail,
+        clock=clock,
     )
+    control = Control(authority, kms, vault, trail, Pending(context.state_dir / "pending"), orders)
     rotation = RotationClient(links["kms"])
     resealing = Resealing(authority, rotation, vault, clock, context.config.keys.principal_days)
     maintain = OperationTickets(authority, "maintain")
@@ -77,8 +91,11 @@ async def _serve(context: ModuleContext, rows: OrderRows, media_rows: MediaRows)
             (
                 StewardService(control, authority, vault, ledger),
                 TicketKeyDesk(control, authority),
+                ExplainDesk(ledger),
                 RotationDesk(control, authority, rotation, resealing),
                 witnesses,
+                OrderDesk(control, orders, authority, vault, rows, clock),
+                HoldDesk(control, orders, authority, kms, vault, rows, trail, clock),
                 MediaDesk(media_rows, trail, clock, KmsClient(links["kms"]), maintain, rows.certificate),
                 CustodyDesk(control, Approvals(authority), KmsClient(links["kms"])),
             )
@@ -92,6 +109,7 @@ async def _serve(context: ModuleContext, rows: OrderRows, media_rows: MediaRows)
         asyncio.create_task(make_rounds(authority, vault), name="rounds"),
         asyncio.create_task(resealing.run(), name="resealing"),
         asyncio.create_task(witnesses.run(), name="witnesses"),
+        asyncio.create_task(orders.work(), name="orders"),
     ]
     try:
         await server.serve_unix(context.run_dir / "steward.sock")

@@ -22,6 +22,7 @@ from postkeep.crypto.fingerprint import Fingerprint
 from postkeep.services.destruction.scan import Scan
 
 REASON_CHARS_MAX: Final = 1000  # characters: a case number and a sentence, not a file
+CANARIES_MAX: Final = 16  # known texts in one order: each costs a pass over every byte
 RANGES_MAX: Final = 1000  # ranges of UIDs in one order: what a person lists
 
 
@@ -96,12 +97,13 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     principal: bytes = NOBODY
     mailbox: bytes = b""
     uids: list[tuple[int, int]] = []
-    """Messages: inclusive ranges of UIDs."""
+    """Messages: inclusive ranges of UIDs. A mailbox: those that it had when it was ordered."""
     category: str = ""
     backup: str = ""
     reason: str = ""
     thorough: bool = True
-    """Packs with dead bytes are rewritten at once; otherwise upkeep does so in its own time."""
+    """Dead rows and bytes are given back at once, and the search follows; otherwise upkeep does that in its
+    own time, and one search serves many orders."""
     canaries: Marks | None = None
     """Known texts that are looked for too."""
 
@@ -139,8 +141,9 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
     def digest(self) -> bytes:
         """Return the hash of what is to be destroyed: approvals are for exactly this."""
-        ranges = b"".join(low.to_bytes(8, "big") + high.to_bytes(8, "big") for low, high in self.uids)
-        fields = (self.id, self.unit.value, self.tenant, self.principal, self.mailbox, ranges)
+        chosen = self.uids if self.unit is Unit.MESSAGE else []  # a mailbox is ordered whole, however full
+        ranges = b"".join(low.to_bytes(8, "big") + high.to_bytes(8, "big") for low, high in chosen)
+        fields = (self.unit.value, self.tenant, self.principal, self.mailbox, ranges)
         rest = (self.category, self.backup, self.reason)
         return hashlib.sha256(context("destruction order", *fields, *rest)).digest()
 
@@ -158,12 +161,15 @@ def check(order: Order) -> None:
     named = (order.tenant != NOBODY, order.principal != NOBODY, bool(order.mailbox))
     if named != wanted or any(len(one) != ID_BYTES for one in (order.id, order.tenant, order.principal)):
         raise InvalidInputError("an order that does not name what its unit needs")
-    if bool(order.uids) != (order.unit is Unit.MESSAGE) or len(order.uids) > RANGES_MAX:
+    by_uid = order.unit in {Unit.MESSAGE, Unit.MAILBOX}
+    if bool(order.uids) != by_uid or len(order.uids) > RANGES_MAX:
         raise InvalidInputError(public_text=f"Name the messages by UID, in at most {RANGES_MAX} ranges.")
     if bool(order.category) != (order.unit is Unit.CATEGORY) or bool(order.backup) != (
         order.unit is Unit.BACKUP
     ):
         raise InvalidInputError("an order with a category or backup that its unit has none of")
+    if order.canaries and len(order.canaries.prints) > CANARIES_MAX:
+        raise InvalidInputError(public_text=f"At most {CANARIES_MAX} known texts are looked for.")
     if len(order.reason) > REASON_CHARS_MAX:
         raise InvalidInputError(public_text=f"A reason has at most {REASON_CHARS_MAX} characters.")
 
@@ -180,6 +186,8 @@ def advance(order: Order, step: Step, now_ms: int, **facts: Any) -> Order:
     """
     if next_step(order) is not step:
         raise ConflictError(f"{step} does not follow {order.step}")
+    if step is Step.CERTIFIED and facts.get("index", order.index) < 0:
+        raise ConflictError("a certificate stands in the ledger")
     times = {**order.times, step.value: now_ms}
     after = msgspec.structs.replace(order, step=step, waiting="", waiting_for=[], times=times, **facts)
     _check_claim(after)
@@ -207,9 +215,9 @@ def refuse(order: Order, now_ms: int, why: str) -> Order:
 
 
 def _check_claim(order: Order) -> None:
+    if order.unit is Unit.BACKUP:
+        return  # its keys are not here: the backup is asked for again after it is gone
     if order.step is Step.DELETED and order.marks is None:
         raise ConflictError("nothing is deleted before it is known what to look for afterwards")
     if order.step is Step.VERIFIED and (order.scan is None or not order.scan.clean):
         raise ConflictError("an order is verified by a search that found nothing, and could have")
-    if order.step is Step.CERTIFIED and order.index < 0:
-        raise ConflictError("a certificate stands in the ledger")

@@ -9,7 +9,7 @@ not searched.
 import os
 import stat
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -18,29 +18,34 @@ import msgspec
 from postkeep.crypto.fingerprint import Fingerprint, Search
 
 PIECE_BYTES: Final = 8 * 1024 * 1024  # octets read at once: the search needs a few times as much memory
-PLACES_MAX: Final = 20  # places named in a report: one is too many already
-PRINTS_MAX: Final = 64  # fingerprints in one search, the control included: each costs a pass over every byte
+PLACES_MAX: Final = 20  # places named for one subject: one is too many already
+SUBJECTS_MAX: Final = 64  # subjects in one search: what they cost is time, by the fingerprint
+PRINTS_MAX: Final = 256  # fingerprints in one search: each costs a pass over every byte
 ROOTS_MAX: Final = 16  # directories: the data directory and one per category
 
-CONTROL: Final = 0
-"""The number of the control among the fingerprints."""
 
-
-class ScanRequest(msgspec.Struct, frozen=True):
-    """What to look for. The first fingerprint is the control's, which must be found."""
+class Subject(msgspec.Struct, frozen=True):
+    """Fingerprints that belong together."""
 
     salt: bytes
     prints: list[Fingerprint]
 
 
+class ScanRequest(msgspec.Struct, frozen=True):
+    """What to look for: the control, which must be found, and subjects, which must not."""
+
+    control: Subject
+    subjects: list[Subject]
+
+
 class Scan(msgspec.Struct, frozen=True, kw_only=True):
-    """What was looked at, and what was found."""
+    """What was looked at for one subject, and what was found."""
 
     roots: list[str]
     files: int
     octets: int
     unreadable: int
-    """Files that could not be read, or went while they were: none of those below is among them."""
+    """Files or directories that could not be read."""
     began_ms: int
     ended_ms: int
     sought: int
@@ -55,40 +60,47 @@ class Scan(msgspec.Struct, frozen=True, kw_only=True):
         return self.control_found and not self.found and self.sought > 0 and self.unreadable == 0
 
 
-def scan(roots: Iterable[Path], request: ScanRequest) -> Scan:
-    """Search all files below `roots`, once each, without following links. ValueError for an odd request."""
-    if not 1 <= len(request.prints) <= PRINTS_MAX:
-        raise ValueError("a search has a control and at least nothing else")
-    search = Search(request.prints, request.salt)
+def scan(roots: Iterable[Path], request: ScanRequest) -> list[Scan]:
+    """Search all files below `roots`, once each, without following links; one report for each subject.
+
+    ValueError for a request that is too large.
+    """
+    groups = [request.control, *request.subjects]
+    if len(groups) > SUBJECTS_MAX + 1 or sum(len(group.prints) for group in groups) > PRINTS_MAX:
+        raise ValueError("too much to look for in one search")
+    searches = [Search(group.prints, group.salt) for group in groups]
     below = _outermost(roots)
-    files = octets = unreadable = 0
-    control, found = False, list[str]()
-    began = time.time_ns() // 1_000_000
     broken: list[OSError] = []
+    found: list[list[str]] = [[] for _ in groups]
+    files = octets = 0
+    began = time.time_ns() // 1_000_000
     for path in _files(below, broken):
         try:
-            size, hits = _search_file(path, search)
+            size, hits = _search_file(path, searches)
         except FileNotFoundError:
             continue  # it went meanwhile, as temporary files do: what is gone holds nothing
-        except OSError:
-            unreadable += 1
+        except OSError as error:
+            broken.append(error)
             continue
         files += 1
         octets += size
-        control = control or CONTROL in hits
-        if hits - {CONTROL} and len(found) < PLACES_MAX:
-            found.append(str(path))
-    return Scan(
-        roots=[str(path) for path in below],
-        files=files,
-        octets=octets,
-        unreadable=unreadable + len(broken),
-        began_ms=began,
-        ended_ms=time.time_ns() // 1_000_000,
-        sought=len(request.prints) - 1,
-        control_found=control,
-        found=found,
-    )
+        for group in hits:
+            found[group].append(str(path))
+    ended = time.time_ns() // 1_000_000
+    return [
+        Scan(
+            roots=[str(path) for path in below],
+            files=files,
+            octets=octets,
+            unreadable=len(broken),
+            began_ms=began,
+            ended_ms=ended,
+            sought=len(subject.prints),
+            control_found=bool(found[0]),
+            found=places[:PLACES_MAX],
+        )
+        for subject, places in zip(request.subjects, found[1:], strict=True)
+    ]
 
 
 def _outermost(roots: Iterable[Path]) -> list[Path]:
@@ -113,17 +125,21 @@ def _files(roots: list[Path], broken: list[OSError]) -> Iterator[Path]:
                     yield path
 
 
-def _search_file(path: Path, search: Search) -> tuple[int, set[int]]:
-    """Search one file in overlapping pieces; return its length and the numbers of what was found."""
+def _search_file(path: Path, searches: Sequence[Search]) -> tuple[int, set[int]]:
+    """Search one file in overlapping pieces; return its length and the numbers of searches that found."""
     found: set[int] = set()
-    size, overlap, rest = 0, search.window_bytes, b""
+    size, rest = 0, b""
+    overlap = max(search.window_bytes for search in searches)
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_NOREUSE)  # leave the cache to those who work
         while piece := os.read(descriptor, PIECE_BYTES):
             size += len(piece)
-            found.update(search.hits(rest + piece))
-            rest = piece[-overlap:] if len(piece) >= overlap else (rest + piece)[-overlap:]
+            data = rest + piece
+            for number, search in enumerate(searches):
+                if number not in found and next(search.hits(data), None) is not None:
+                    found.add(number)
+            rest = data[-overlap:]
     finally:
         os.close(descriptor)
     return size, found

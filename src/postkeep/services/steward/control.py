@@ -1,14 +1,17 @@
 """Acts that go through several keepers, in an order in which a crash leaves nothing half open.
 
-Making: keys first, then the directory, so that nobody is found who has no key. Removing: the directory
-first (sessions end, mail is refused), then the mail, then the keys. What a crash interrupts is finished, or
-undone, before the next act. Each act stands in the ledger before it is done.
+Making: keys first, then the directory, so that nobody is found who has no key; what a crash interrupts is
+finished, or undone, before the next act. Removing is a destruction order (`orders`). Each act stands in the
+ledger before it is done.
 """
 
 import asyncio
+import contextlib
+import dataclasses
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from postkeep.base.address import Address, parse_address, parse_domain
 from postkeep.base.errors import ConflictError, InvalidInputError, NotFoundError, PostkeepError
@@ -17,12 +20,12 @@ from postkeep.crypto.context import context
 from postkeep.model.audit import EventName
 from postkeep.services.authority import api as directory
 from postkeep.services.authority.client import AuthorityClient
-from postkeep.services.kms.api import ProvisionPrincipal, ProvisionTenant, Shred
+from postkeep.services.kms.api import Discard, ProvisionPrincipal, ProvisionTenant
 from postkeep.services.kms.client import KmsClient
 from postkeep.services.ledger.trail import Trail
 from postkeep.services.steward.api import Gone
 from postkeep.services.steward.pending import Act, Begun, Pending
-from postkeep.services.vault.api import RemovePrincipal, RemoveTenant, SetQuota
+from postkeep.services.vault.api import SetQuota
 from postkeep.services.vault.client import VaultClient
 from postkeep.tickets.rules import CLI
 
@@ -57,12 +60,29 @@ class Operator:
         return self.token or new_id()
 
 
+class Removals(Protocol):
+    """Destruction orders as the removal of people and companies needs them; `orders.Orders` is one."""
+
+    async def remove(self, operator: Operator, tenant: bytes, principal: bytes) -> Gone:
+        """Destroy a person, or (NOBODY) a company, until the keys are gone."""
+
+    async def removed(self, operator: Operator) -> Gone:
+        """Say what this very command, sent before, has destroyed; go on with it where it was cut off."""
+
+
 class Control:
     """Companies and people: made and removed as a whole."""
 
-    def __init__(
-        self, authority: AuthorityClient, kms: KmsClient, vault: VaultClient, trail: Trail, pending: Pending
+    def __init__(  # noqa: PLR0917 - the keepers, and what is under way
+        self,
+        authority: AuthorityClient,
+        kms: KmsClient,
+        vault: VaultClient,
+        trail: Trail,
+        pending: Pending,
+        removals: Removals,
     ) -> None:
+        self._removals = removals
         self._authority = authority
         self._kms = kms
         self._vault = vault
@@ -127,18 +147,16 @@ class Control:
             return info
 
     async def delete_tenant(self, operator: Operator, domain: str) -> Gone:
-        """Remove a company with everything it has, and destroy its keys."""
+        """Remove a company with everything it has, and destroy its keys: an order like any other."""
         async with self._one_at_a_time:
-            resumed = await self._resume(operator)
+            await self._resume(operator)
             info = await self._tenant_of(operator, parse_domain(domain))
             if info is None:
                 if operator.again:
-                    return resumed.get(Act.DELETE_TENANT, Gone(0, 0))
+                    return await self._removals.removed(operator)
                 raise NotFoundError(public_text="There is no such domain.")
-            begun = Begun(Act.DELETE_TENANT, info.tenant, NOBODY)
-            await self.record(operator, "tenant_delete", tenant=begun.tenant)
-            self._pending.begin(begun)
-            return await self._remove(operator, begun)
+            await self.record(operator, "tenant_delete", tenant=info.tenant)
+            return await self._removals.remove(operator, info.tenant, NOBODY)
 
     async def create_user(
         self, operator: Operator, address_text: str, name: str, password: str | None, quota_bytes: int | None
@@ -177,19 +195,17 @@ class Control:
             return info
 
     async def delete_user(self, operator: Operator, address_text: str) -> Gone:
-        """Remove a person with all mail, and destroy the keys."""
+        """Remove a person with all mail, and destroy the keys: an order like any other."""
         async with self._one_at_a_time:
-            resumed = await self._resume(operator)
+            await self._resume(operator)
             try:
                 info = await self.find(operator, address_text, kind="user")
             except NotFoundError:
                 if operator.again:
-                    return resumed.get(Act.DELETE_USER, Gone(0, 0))
+                    return await self._removals.removed(operator)
                 raise
-            begun = Begun(Act.DELETE_USER, info.tenant, info.principal)
             await self.record(operator, "user_delete", tenant=info.tenant, principal=info.principal)
-            self._pending.begin(begun)
-            return await self._remove(operator, begun)
+            return await self._removals.remove(operator, info.tenant, info.principal)
 
     async def set_quota(self, operator: Operator, address: str, quota_bytes: int | None) -> None:
         """Change a person's limit in the directory and in the vault."""
@@ -237,48 +253,26 @@ class Control:
                 SetQuota(begun.tenant, begun.principal, quota_bytes), ticket=operator.ticket
             )
 
-    async def _remove(self, operator: Operator, begun: Begun) -> Gone:
-        """Take the steps of a removal; each may have been taken before."""
-        ticket = operator.ticket
-        try:
-            if begun.act is Act.DELETE_TENANT:
-                await self._authority.delete_tenant(directory.DeleteTenant(begun.tenant), ticket=ticket)
-            else:
-                await self._authority.delete_principal(
-                    directory.DeletePrincipal(begun.principal), ticket=ticket
-                )
-        except NotFoundError:
-            pass  # this step was taken before the interruption
-        if begun.act is Act.DELETE_TENANT:
-            removed = await self._vault.remove_tenant(RemoveTenant(begun.tenant), ticket=ticket)
-            shredded = await self._kms.shred(Shred(begun.tenant), ticket=ticket)
-        else:
-            removed = await self._vault.remove_principal(
-                RemovePrincipal(begun.tenant, begun.principal), ticket=ticket
-            )
-            shredded = await self._kms.shred(Shred(begun.tenant, begun.principal), ticket=ticket)
-        self._pending.finish(begun)
-        return Gone(removed.messages, shredded.keys)
-
     async def _undo(self, operator: Operator, begun: Begun, error: PostkeepError) -> None:
         """Undo a creation that was refused; where a keeper is away, leave it to the next act."""
         if not error.temporary:
             await self._settle_creation(operator, begun)
 
-    async def _resume(self, operator: Operator) -> dict[Act, Gone]:
-        """Settle what was interrupted; return what its removals have removed.
+    async def _resume(self, operator: Operator) -> None:
+        """Settle what was interrupted.
 
-        A creation that this very command has begun is left as it is: the command goes on with it.
+        A creation that this very command has begun is left as it is: the command goes on with it. Removals
+        that an earlier release has begun become orders.
         """
-        removed: dict[Act, Gone] = {}
         for begun in self._pending.all():
             if operator.again and operator.token == begun.made:
                 continue
             if begun.act in {Act.DELETE_TENANT, Act.DELETE_USER}:
-                removed[begun.act] = await self._remove(operator, begun)
+                with contextlib.suppress(NotFoundError):  # its keys have gone already: the last step
+                    await self._removals.remove(dataclasses.replace(operator, token=b""), *begun[1:])
+                self._pending.finish(begun)
             else:
                 await self._settle_creation(operator, begun)
-        return removed
 
     async def _settle_creation(self, operator: Operator, begun: Begun) -> None:
         """Finish what the directory knows; destroy the keys of what it does not know."""
@@ -294,7 +288,7 @@ class Control:
             if info is not None:
                 await self._set_limit(operator, begun, info.quota_bytes)
         if not known:
-            await self._kms.shred(
-                Shred(begun.tenant, b"" if begun.principal == NOBODY else begun.principal), ticket=ticket
+            await self._kms.discard(
+                Discard(begun.tenant, b"" if begun.principal == NOBODY else begun.principal), ticket=ticket
             )
         self._pending.finish(begun)
