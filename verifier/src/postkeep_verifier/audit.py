@@ -8,6 +8,7 @@ from pathlib import Path
 
 from postkeep_verifier.events import Act, Extract, extract
 from postkeep_verifier.findings import Finding, found
+from postkeep_verifier.merkle import EMPTY_ROOT
 from postkeep_verifier.note import MLDSA44, Checkpoint, Key, Note, NoteError, parse_note, verified_by
 from postkeep_verifier.numbers import Numbers
 from postkeep_verifier.reconcile import Reconcile
@@ -59,10 +60,7 @@ def _audit_installation(
     log = directory / "log" if (directory / "log").is_dir() else directory
     head, kept = _heads([log / name for name in HEADS], known, report.origin, trust, report)
     tenants = {path.parent.name: path for path in sorted(directory.glob("tenants/*/log"))}
-    heads = {
-        name: _heads([path / HEADS[0]], (), f"{report.origin}/tenant/{name}", trust, report)[0]
-        for name, path in tenants.items()
-    }
+    heads = {name: _tenant_head(path, name, trust, report) for name, path in tenants.items()}
     ends = {name: last_index(path, heads[name].size) for name, path in tenants.items()}
     tree, numbers, events = Tree(log, head, [item.size for item in kept]), Numbers(), Reconcile()
     anchors: dict[str, list[Anchor]] = {}
@@ -90,6 +88,14 @@ def _audit_installation(
             report.findings.append(found("copies_missing", None, tenant=name, **counts))
     report.figures.update(events.counts, open=events.open, entries=head.size, sources=numbers.sources)
     report.figures.update(lost=numbers.lost, tenants=len(tenants), anchors=sum(map(len, anchors.values())))
+
+
+def _tenant_head(log: Path, name: str, trust: Trust, report: Report) -> Checkpoint:
+    """Open the head of a tenant's log; an empty one where none was signed yet."""
+    origin = f"{report.origin}/tenant/{name}"
+    if not (log / HEADS[0]).exists():
+        return Checkpoint(origin, 0, EMPTY_ROOT)
+    return _heads([log / HEADS[0]], (), origin, trust, report)[0]
 
 
 def _audit_export(directory: Path, trust: Trust, jobs: int, report: Report) -> None:

@@ -1,0 +1,143 @@
+"""A node, two witnesses run by others, and an auditor with nothing but public keys (A2, A3)."""
+
+import imaplib
+import json
+import os
+import shutil
+import smtplib
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.node_process import Node, new_node
+from tests.witness_process import WitnessProcess, new_witness
+
+pytestmark = pytest.mark.e2e
+
+PASSWORD = "correct horse battery"
+ALARM_SECONDS = 60.0
+
+
+def until(true: Callable[[], Any], seconds: float = ALARM_SECONDS) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "did not come to pass"
+        time.sleep(0.5)
+
+
+def states(node: Node) -> dict[str, str]:
+    told = json.loads(node.cli("witness", "status", "--json", check=False).stdout)
+    return {item["name"]: item["state"] for item in told}
+
+
+def log_keys(node: Node) -> list[str]:
+    return [line for line in node.cli("ledger", "key").stdout.splitlines() if line]
+
+
+def verified(node: Node, witnesses: list[WitnessProcess], *options: str) -> tuple[int, Any]:
+    """Audit a copy of the ledger as somebody elsewhere does: with the verifier's own program."""
+    copy = node.directory / "copy"
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(node.data / "state" / "ledger", copy)
+    given = [part for key in log_keys(node) for part in ("--key", key)]
+    given += [part for witness in witnesses for key in witness.keys for part in ("--witness", key)]
+    done = subprocess.run(
+        [sys.executable, "-m", "postkeep_verifier", str(copy), *given, "--json", "-j1", *options],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(Path("verifier/src").resolve())},
+    )
+    return done.returncode, json.loads(done.stdout or f'"{done.stderr}"')
+
+
+def use(node: Node) -> None:
+    """Have mail come in and be read, and something administered."""
+    node.tenant("a.example")
+    node.user("alice@a.example", PASSWORD)
+    with smtplib.SMTP("127.0.0.1", node.ports["smtp"]) as smtp:
+        smtp.sendmail("x@out.example", ["alice@a.example"], "Subject: hi\r\n\r\nbody\r\n")
+    context = ssl.create_default_context(cafile=node.ca)
+    context.check_hostname = False
+    imap = imaplib.IMAP4_SSL("127.0.0.1", node.ports["imaps"], ssl_context=context)
+    imap.login("alice@a.example", PASSWORD)
+    imap.create("Projects")
+    imap.select()
+    assert imap.fetch("1", "(BODY[])")[0] == "OK"
+    imap.logout()
+    imap = imaplib.IMAP4_SSL("127.0.0.1", node.ports["imaps"], ssl_context=context)
+    imap.login("alice@a.example", PASSWORD)
+    assert b"Projects" in b" ".join(line for line in imap.list()[1] if isinstance(line, bytes))
+    imap.logout()
+
+
+def test_witnesses_sign_the_honest_ledger_and_refuse_and_tell_of_a_forked_one() -> None:
+    with (
+        new_witness("witness.example/w1") as one,
+        new_witness("other.example/w2") as two,
+        new_node(config="[ledger]\nheartbeat_seconds = 2.0\n" + one.config() + two.config()) as node,
+    ):
+        # They do not know this log yet, and say so.
+        until(lambda: set(states(node).values()) == {"refused"})
+        shown = node.cli("witness", "status", "--lang", "zh-CN", check=False)
+        assert shown.returncode == 5
+        assert "不认识本日志" in shown.stdout
+        for witness in (one, two):
+            assert "Signs for" in witness.command("log", "add", *log_keys(node))
+        until(lambda: set(states(node).values()) == {"ok"})
+        use(node)
+        time.sleep(6)  # a look at the head every five seconds
+        head = (node.data / "state" / "ledger" / "log" / "checkpoint.witnessed").read_text()
+        assert all(head.count(f"\u2014 {witness.name} ") == 2 for witness in (one, two))
+
+        # A snapshot of the whole machine, from which it will be put back: checkpoints, kms and all.
+        node.stop()
+        subprocess.run(["cp", "-a", node.data, node.directory / "earlier"], check=True)
+        code, answer = verified(node, [one, two])
+        assert (code, answer.get("findings")) == (0, []), answer
+        assert answer["witnesses"] == 2
+        assert answer["releases"] >= 1
+
+        node.start()
+        node.tenant("second.example")
+        time.sleep(8)
+        assert set(states(node).values()) == {"ok"}
+        node.stop()
+        kept = node.directory / "kept"
+        kept.write_bytes((node.data / "state" / "ledger" / "log" / "checkpoint.witnessed").read_bytes())
+
+        # Put back, the node knows nothing of the second company and goes on: another history.
+        shutil.rmtree(node.data)
+        shutil.move(node.directory / "earlier", node.data)
+        begun = time.monotonic()
+        node.start()
+        until(lambda: set(states(node).values()) == {"conflict"})
+        assert time.monotonic() - begun < ALARM_SECONDS
+        assert "HAS SEEN ANOTHER HISTORY" in node.cli("witness", "status", check=False).stdout
+        shown = node.cli("doctor", "--json", check=False)
+        (found,) = [item for item in json.loads(shown.stdout) if item["check"] == "witnesses"]
+        assert found["verdict"] == "bad"
+        events = node.json("ledger", "show", "--count", "300")
+        told = [event for event in events if event["event"] == "ledger.witness"]
+        assert [event["code"] for event in told[-2:]] == ["witness.conflict"] * 2
+
+        # Longer than what was signed elsewhere, it is still another history.
+        until(lambda: _size(node) > int(kept.read_text().split("\n")[1]), 120)
+        time.sleep(6)
+        assert set(states(node).values()) == {"conflict"}
+        node.stop()
+        code, answer = verified(node, [one, two], "--known", str(kept))
+        assert code == 1
+        kinds = {finding["kind"] for finding in answer["findings"]}
+        assert "rewritten" in kinds
+        for witness in (one, two):
+            assert witness.stop() == 0
+
+
+def _size(node: Node) -> int:
+    return int((node.data / "state" / "ledger" / "log" / "checkpoint").read_text().split("\n")[1])
