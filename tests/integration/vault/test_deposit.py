@@ -181,7 +181,7 @@ def test_mail_is_taken_while_the_ledger_is_away_and_told_later(run_vault: RunVau
         assert vault.ledger.events == []
         vault.ledger.away = False
         (event,) = await vault.events("mail.deposit")
-        assert (event.count, event.tenant) == (2, TENANT.hex())
+        assert (event.count, event.tenant, event.principal) == (2, TENANT.hex(), ann.principal.hex())
         assert (event.module, event.instance, event.source) == ("mx", "mx-0.1", "vault-0.1")
 
     run_vault(job)

@@ -65,12 +65,18 @@ def unpack_event(data: bytes) -> tuple[EventName, EventFields]:
     return event, cast("EventFields", fields)
 
 
-def deposit_events(grant: Grant, stored: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
-    """Describe what one request stored, given as (tenant, body): one event for each tenant."""
-    by_tenant: dict[bytes, list[bytes]] = {}
-    for tenant, body in stored:
-        by_tenant.setdefault(tenant, []).append(body)
-    return [
-        pack_event(EventName.DEPOSIT, event_fields(grant, tenant, bodies))
-        for tenant, bodies in by_tenant.items()
-    ]
+def deposit_events(grant: Grant, stored: Iterable[tuple[bytes, bytes, bytes]]) -> list[bytes]:
+    """Describe what one request stored, given as (tenant, owner of the mailbox, body), NOBODY: only queued.
+
+    One event for each owner, so that all of them find it among the entries about them.
+    """
+    by_owner: dict[tuple[bytes, bytes], list[bytes]] = {}
+    for tenant, owner, body in stored:
+        by_owner.setdefault((tenant, owner), []).append(body)
+    events = []
+    for (tenant, owner), bodies in by_owner.items():
+        fields = event_fields(grant, tenant, bodies, principal=b"" if owner == NOBODY else owner)
+        if NOBODY not in {owner, grant.principal} and owner != grant.principal:
+            fields["actor"] = grant.principal.hex()
+        events.append(pack_event(EventName.DEPOSIT, fields))
+    return events

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from postkeep.base.errors import ConflictError, NotFoundError, QuotaError
+from postkeep.base.ids import NOBODY
 from postkeep.model.ticket import TicketKind
 from postkeep.services.vault.api import Deposit, DepositResult, NewEpoch, Placed, Placement
 from postkeep.services.vault.events import deposit_events
@@ -80,7 +81,7 @@ def plan_group(requests: Sequence[DepositRequest], state: DepositState, now_ms: 
         units = (
             [range(len(request.deposits))] if request.whole else [[n] for n in range(len(request.deposits))]
         )
-        stored: list[tuple[bytes, bytes]] = []
+        stored: list[tuple[bytes, bytes, bytes]] = []
         for unit in units:
             fresh: list[int] = []
             for number in unit:
@@ -98,7 +99,8 @@ def plan_group(requests: Sequence[DepositRequest], state: DepositState, now_ms: 
                 deposit = request.deposits[number]
                 durable = Durable(request.locations[number], own_slots[number], now_ms)
                 results[number] = DepositResult(_place(deposit, durable, state, plan.rows))
-                stored.append((deposit.tenant, deposit.body))
+                owners = dict.fromkeys(placement.principal for placement in deposit.placements)
+                stored += [(deposit.tenant, owner, deposit.body) for owner in owners or (NOBODY,)]
         plan.rows.events += deposit_events(request.grant, stored)
         plan.rows.epochs += [EpochInsert(e.tenant, e.principal, e.epoch, e.sealed) for e in request.epochs]
         plan.results.append([result for result in results if result is not None])
