@@ -268,7 +268,7 @@ def test_a_swapped_private_key_does_not_open_in_anothers_place(dsn: str, tmp_pat
 def test_no_more_principals_stay_in_memory_than_the_limit(
     dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hierarchies, "PRINCIPALS_CACHED_MAX", 3)
+    monkeypatch.setattr(hierarchies, "HALVES_CACHED_MAX", 3)
 
     async def scenario() -> None:
         async with open_store(dsn, tmp_path) as store:

@@ -34,8 +34,8 @@ from postkeep.services.kms.witness import StoreWitness
 from postkeep.stores.kms_keys import KmsKeyRows, PrincipalKeyRow
 from postkeep.stores.slots import ErasableSlots
 
-PRINCIPALS_CACHED_MAX: Final = 16_384
-"""Principals whose private keys stay unwrapped in memory: about 4 KiB each."""
+HALVES_CACHED_MAX: Final = 32_768
+"""Private halves that stay unwrapped in memory, of all principals together: about 3 KB each, 100 MB in all."""
 FIRST_GENERATION: Final = 1
 
 
@@ -61,6 +61,7 @@ class Hierarchy:
         self.changing = asyncio.Lock()
         """Held while keys are made, loaded or destroyed, so that nothing destroyed is loaded meanwhile."""
         self._principals: OrderedDict[bytes, PrincipalKeys] = OrderedDict()
+        self._halves = 0
 
     @property
     def state(self) -> int:
@@ -148,8 +149,16 @@ class Hierarchy:
 
     def _keep(self, keys: PrincipalKeys) -> PrincipalKeys:
         self._principals[keys.principal] = keys
-        while len(self._principals) > PRINCIPALS_CACHED_MAX:
-            self._principals.popitem(last=False)
+        self._halves += len(keys.generations)
+        while self._halves > HALVES_CACHED_MAX and len(self._principals) > 1:
+            self._let_go(next(iter(self._principals)))
+        return keys
+
+    def _let_go(self, principal: bytes) -> PrincipalKeys | None:
+        """Take a principal's keys out of memory."""
+        keys = self._principals.pop(principal, None)
+        if keys is not None:
+            self._halves -= len(keys.generations)
         return keys
 
     async def data_key(self, tenant: bytes, category: Category) -> bytes:
@@ -238,7 +247,7 @@ class Hierarchy:
 
     def drop(self, principal: bytes, generation: int | None = None) -> None:
         """Take a principal's keys out of memory, to be read anew, or one generation that has ended."""
-        keys = self._principals.pop(principal, None)
+        keys = self._let_go(principal)
         if keys is not None and generation is not None:
             keys.generations.pop(generation, None)
 
@@ -246,9 +255,9 @@ class Hierarchy:
         candidates = [self._principals.get(principal)] if principal else list(self._principals.values())
         gone = [keys for keys in candidates if keys is not None and keys.tenant == tenant]
         for keys in gone:
+            self._let_go(keys.principal)
             keys.live = False
             keys.generations.clear()
-            del self._principals[keys.principal]
         if not principal:
             self._tenants.forget(tenant)
 

@@ -68,20 +68,30 @@ def new_pair(
     """Make a generation of a key pair: the private half wrapped, the public half vouched for by `sign`."""
     seeds = hpke.new_private_seeds()
     public_key = hpke.PrivateKey(seeds).public_bytes
+    row = wrap_seeds(
+        parent, tenant, principal, generation, slot_secret, slot, seeds, public_key, queue=queue
+    )
+    signature = sign(public_key_statement(tenant, principal, generation, public_key))
+    return row._replace(signature=signature, created_ms=now_ms)
+
+
+def wrap_seeds(
+    parent: CategoryKey,
+    tenant: bytes,
+    principal: bytes,
+    generation: int,
+    slot_secret: bytes,
+    slot: int,
+    seeds: bytes,
+    public_key: bytes,
+    *,
+    queue: bool,
+) -> PrincipalKeyRow:
+    """Wrap a private half; the public one is not vouched for yet."""
     wrapper = Wrapper(_wrapping(parent.key.reveal(), tenant, principal, generation, slot_secret))
     wrapped = wrapper.wrap(seeds, _path(tenant, principal, generation, queue, public_key))
-    signature = sign(public_key_statement(tenant, principal, generation, public_key))
     return PrincipalKeyRow(
-        tenant,
-        principal,
-        generation,
-        queue,
-        slot,
-        wrapped,
-        public_key,
-        signature,
-        parent.generation,
-        now_ms,
+        tenant, principal, generation, queue, slot, wrapped, public_key, b"", parent.generation
     )
 
 
