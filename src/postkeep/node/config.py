@@ -14,6 +14,8 @@ class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How many `mx` and `imap` processes; 0: one per core."""
     uid_base: int = 0
     """First of the numeric user ids that modules run as when started as root; 0: 64600."""
+    staff_group: str = ""
+    """A group of the system whose members may sign in with `--as` from this machine; empty: none."""
 
 
 class ListenConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -63,6 +65,21 @@ class KeyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     with an epoch (a day) and with what they know of the directory (minutes)."""
     ticket_days: float = 30.0
     """How old the key that tickets are signed with may grow before the next one takes its place."""
+
+
+class CustodyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What companies' own keys may be reached by; with neither, no custody process runs."""
+
+    transit: tuple[str, ...] = ()
+    """Key servers, as `https://vault.example.com:8200`."""
+    modules: tuple[str, ...] = ()
+    """Paths of PKCS#11 modules."""
+    paths: tuple[str, ...] = ()
+    """Files and directories that the modules need beside themselves."""
+    connects: bool = False
+    """A module reaches its token over TCP."""
+    lease_seconds: float = 300.0
+    """How long a company's keys are used before its own key is asked again."""
 
 
 class MxConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -168,6 +185,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     listen: ListenConfig = ListenConfig()
     tls: TlsConfig = TlsConfig()
     keys: KeyConfig = KeyConfig()
+    custody: CustodyConfig = CustodyConfig()
     mx: MxConfig = MxConfig()
     relay: RelayConfig = RelayConfig()
     backup: BackupConfig = BackupConfig()

@@ -1,6 +1,7 @@
 """One supervisor per data directory, and how others see whether there is one. Light: every command asks."""
 
 import fcntl
+import grp
 import os
 import socket
 import time
@@ -9,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from postkeep.base.errors import ConflictError
+from postkeep.base.errors import ConflictError, InvalidInputError
 from postkeep.node.config import Config
 
 LOCK_FILE: Final = "supervisor.lock"
@@ -55,11 +56,13 @@ class Lock:
 
     def __init__(self, run: Path, config: Config) -> None:
         self._path = run / LOCK_FILE
+        self._group = config.node.staff_group
         self._state = RunningState(os.getpid(), str(run), config.listen.base_port, config.listen.address)
 
     def __enter__(self) -> None:
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         self._file = os.fdopen(descriptor, "r+b")
+        self._share(descriptor)
         deadline = time.monotonic() + _LOCK_SECONDS_MAX
         while True:
             try:
@@ -75,6 +78,20 @@ class Lock:
         self._file.truncate(0)
         self._file.write(msgspec.json.encode(self._state))
         self._file.flush()
+
+    def _share(self, descriptor: int) -> None:
+        """Let the staff's group find the node: it reads this file, and nothing else, more than others."""
+        if not self._group:
+            os.fchmod(descriptor, 0o600)
+            return
+        try:
+            os.fchown(descriptor, -1, grp.getgrnam(self._group).gr_gid)
+        except (KeyError, OSError) as exc:
+            self._file.close()
+            raise InvalidInputError(
+                public_text=f"node.staff_group: there is no group {self._group} that this user may give."
+            ) from exc
+        os.fchmod(descriptor, 0o640)
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
