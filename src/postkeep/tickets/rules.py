@@ -84,11 +84,12 @@ class Purpose:
 
 MX, SUBMISSION, IMAP = "mx", "submission", "imap"
 RELAY, STEWARD, BACKUP, CLI = "relay", "steward", "backup", "cli"
+CUSTODY: Final = "custody"
 OWNER: Final = "owner"
 """A person at the command line, to look at their own ledger."""
 AUTHORITY, KMS, VAULT, LEDGER = "authority", "kms", "vault", "ledger"
 KEEPERS: Final = (LEDGER, AUTHORITY, KMS, VAULT)
-MODULES: Final = (*KEEPERS, MX, SUBMISSION, IMAP, RELAY, STEWARD, BACKUP)
+MODULES: Final = (*KEEPERS, MX, SUBMISSION, IMAP, RELAY, STEWARD, BACKUP, CUSTODY)
 FACES: Final = (MX, SUBMISSION, IMAP)
 EVERYBODY: Final = (*MODULES, CLI, OWNER)
 
@@ -193,8 +194,14 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("kms.certify",                   (STEWARD,), OPERATION, _MAINTAIN, OPERATIONS),
     Rule("kms.open_reseal",               (STEWARD,), GRANT, _OPERATE, OPERATIONS),
     Rule("kms.reseal",                    (CLI,), STAFF, _OPERATE, OPERATIONS),
+    Rule("kms.open_custody",              (STEWARD,), GRANT, _OPERATE, OPERATIONS),
+    Rule("kms.set_custody",               (CLI,), STAFF, _OPERATE, OPERATIONS),
+    Rule("kms.check_custody",             (STEWARD,), STAFF, _LOOK, OPERATIONS),
+    # --- custody: the way to customers' keys; what passes through it opens nothing by itself ---
+    Rule("custody.wrap",                  (KMS,)),
+    Rule("custody.unwrap",                (KMS,)),
     # --- ledger ---
-    Rule("ledger.append",                 (AUTHORITY, KMS, VAULT, *FACES, RELAY, STEWARD, BACKUP)),
+    Rule("ledger.append",                 (AUTHORITY, KMS, VAULT, *FACES, RELAY, STEWARD, BACKUP, CUSTODY)),
     Rule("ledger.head",                   (KMS,)),
     Rule("ledger.consistency",            (KMS,)),
     Rule("ledger.publish_checkpoint",     (KMS,)),
@@ -302,6 +309,8 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("steward.app_password_list",     (CLI,), STAFF, _LOOK, ACCOUNT),
     Rule("steward.app_password_delete",   (CLI,), STAFF, _ADMIN, ACCOUNT),
     Rule("steward.key_reseal",            (CLI,), STAFF, _OPERATE, OPERATIONS),
+    Rule("steward.tenant_custody",        (CLI,), STAFF, _OPERATE, OPERATIONS),
+    Rule("steward.tenant_custody_show",   (CLI,), STAFF, _LOOK, OPERATIONS),
     Rule("steward.queue_list",            (CLI,), STAFF, _LOOK, OPERATIONS),
     Rule("steward.queue_act",             (CLI,), STAFF, _OPERATE, OPERATIONS),
     Rule("steward.key_rotate",            (CLI,), STAFF, _OPERATE, OPERATIONS),

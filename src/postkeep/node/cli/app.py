@@ -6,14 +6,20 @@ from typing import Annotated
 import typer
 
 from postkeep.node.cli import (
+    access,
     addresses,
     asking,
     backup,
+    certificates,
+    destroy,
+    explain,
+    holds,
     keys,
     ledger,
     local,
     media,
     people,
+    policy,
     queue,
     requests,
     staff,
@@ -58,11 +64,17 @@ def build() -> typer.Typer:
         queue,
         keys,
         ledger,
+        access,
         staff,
         requests,
         media,
+        explain,
+        policy,
         witness,
         backup,
+        destroy,
+        holds,
+        certificates,
     ):
         commands.add(app)
     return app

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from postkeep.node.cli import ticket_keys
 from postkeep.node.cli.output import moment
 from postkeep.node.cli.scene import Scene, group, scene_of
 from postkeep.node.cli.texts import text
@@ -20,6 +21,7 @@ def add(key: typer.Typer) -> None:
     """Add the commands."""
     rotate = group(key, "rotate", "help.rotate")
     _add_rotate(rotate)
+    ticket_keys.add(rotate)
     rotation = group(key, "rotation", "help.rotation")
     _add_looking(rotation)
 

@@ -97,7 +97,7 @@ async def _serve(context: ModuleContext, rows: OrderRows, media_rows: MediaRows)
                 OrderDesk(control, orders, authority, vault, rows, clock),
                 HoldDesk(control, orders, authority, kms, vault, rows, trail, clock),
                 MediaDesk(media_rows, trail, clock, KmsClient(links["kms"]), maintain, rows.certificate),
-                CustodyDesk(control, Approvals(authority), KmsClient(links["kms"])),
+                CustodyDesk(control, authority, Approvals(authority), kms),
             )
         ),
         view,

@@ -8,6 +8,7 @@ Source: https://docs.cedarpolicy.com (policies, schemas, the semantics of permit
 """
 
 import json
+import re
 from collections import OrderedDict
 from collections.abc import Iterable
 from pathlib import Path
@@ -22,6 +23,8 @@ from postkeep.tickets import rules
 
 TEXT_FILE: Final = Path(__file__).with_name("tickets.cedar")
 SCHEMA_FILE: Final = Path(__file__).with_name("tickets.cedarschema")
+
+_ID: Final = re.compile(r'^@id\("([^"]+)"\)$', re.MULTILINE)
 
 SHAPES_MAX: Final = 1024
 """Answers remembered: modules x kinds of ticket x what they allow make some dozens."""
@@ -77,6 +80,10 @@ class TicketPolicy:
         for canary in NEEDED:
             if not self._decide(canary)[0]:
                 raise _unreliable(f"it refuses what all needs: {canary.kind} for {canary.module}")
+
+    def names(self) -> list[str]:
+        """List the policies by their identifiers, in the order of the text."""
+        return _ID.findall(self.text)
 
     def decide(self, ticket: Ticket) -> str:
         """Return the policies that permit a ticket, comma-separated; PolicyRefusedError if it is refused."""
