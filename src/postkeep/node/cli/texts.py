@@ -269,6 +269,8 @@ def error_text(code: str, public_text: str) -> str:
     family, _, rest = code.partition(".")
     if family == "approval_needed":
         return text("code.approval_needed", request=rest)
+    if code == "refused.held":
+        return text("code.refused.held", names=public_text.rpartition(": ")[2])
     known = next((key for key in (f"code.{code}", f"code.{family}") if key in _TEXTS), None)
     return _TEXTS[known][_language] if known else public_text
 

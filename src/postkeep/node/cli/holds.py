@@ -1,0 +1,87 @@
+"""`postkeep hold`: legal holds."""
+
+import datetime as dt
+from typing import Annotated
+
+import typer
+
+from postkeep.node.cli.destroy import identifier
+from postkeep.node.cli.output import CommandError, Exit, moment
+from postkeep.node.cli.scene import group, scene_of
+from postkeep.node.cli.texts import text
+from postkeep.services.steward import orders_api as api
+
+_COLUMNS = ("id", "covers", "class", "why", "placed_by", "created", "until", "status")
+
+
+def add(app: typer.Typer) -> None:
+    """Add the commands."""
+    hold = group(app, "hold", "help.hold")
+    _add_place(hold)
+
+    @hold.command("list", help=text("help.hold.list"))
+    def list_all(
+        context: typer.Context,
+        *,
+        released: Annotated[bool, typer.Option("--released", help=text("help.hold.released"))] = False,
+    ) -> None:
+        scene = scene_of(context)
+        found = scene.ask("hold_list", api.HoldAll(released), api.HoldList).holds
+        scene.out.rows(found, _COLUMNS, [_row(info) for info in found])
+
+    @hold.command("show", help=text("help.hold.show"))
+    def show(context: typer.Context, hold_id: str) -> None:
+        scene = scene_of(context)
+        info = scene.ask("hold_show", api.HoldShow(identifier(hold_id)), api.HoldInfo)
+        scene.out.row(info, _COLUMNS, _row(info))
+
+    @hold.command("release", help=text("help.hold.release"))
+    def release(context: typer.Context, hold_id: str) -> None:
+        scene = scene_of(context)
+        info = scene.ask("hold_release", api.HoldRelease(identifier(hold_id)), api.HoldInfo)
+        scene.out.say(info, text("hold.released", id=info.id.hex()))
+
+
+def _add_place(hold: typer.Typer) -> None:
+    @hold.command("place", help=text("help.hold.place"))
+    def place(  # noqa: PLR0917 - one parameter per option of the command
+        context: typer.Context,
+        reason: Annotated[str, typer.Option("--reason", help=text("help.hold.reason"))],
+        person: Annotated[str, typer.Option("--person", help=text("help.hold.person"))] = "",
+        tenant: Annotated[str, typer.Option("--tenant", help=text("help.hold.tenant"))] = "",
+        mailbox: Annotated[str, typer.Option("--mailbox", help=text("help.hold.mailbox"))] = "",
+        kind: Annotated[str, typer.Option("--class", help=text("help.hold.class"))] = "other",
+        until: Annotated[str, typer.Option("--until", help=text("help.hold.until"))] = "",
+    ) -> None:
+        scene = scene_of(context)
+        if bool(person) == bool(tenant) or (mailbox and not person):
+            raise CommandError(text("error.hold_scope"), Exit.USAGE, "hold_scope")
+        request = api.HoldPlace(kind, reason, person, tenant, mailbox, _until(until))
+        info = scene.ask("hold_place", request, api.HoldInfo)
+        scene.out.say(info, text("hold.placed", id=info.id.hex()))
+
+
+def _until(given: str) -> int | None:
+    """Read a day; the hold lasts until its end, in UTC."""
+    if not given:
+        return None
+    try:
+        day = dt.date.fromisoformat(given)
+    except ValueError as exc:
+        raise CommandError(text("error.day"), Exit.USAGE, "day") from exc
+    end = dt.datetime.combine(day + dt.timedelta(days=1), dt.time(), dt.UTC)
+    return int(end.timestamp() * 1000)
+
+
+def _row(info: api.HoldInfo) -> tuple[str, ...]:
+    covers = "mailbox" if info.mailbox else "person" if info.principal else "tenant"
+    return (
+        info.id.hex(),
+        text(f"unit.{covers}"),
+        text(f"hold.class.{info.kind}"),
+        info.reason,
+        info.placed_by,
+        moment(info.made_ms),
+        moment(info.until_ms),
+        text(f"hold.state.{info.state}"),
+    )
