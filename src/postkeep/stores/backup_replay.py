@@ -89,7 +89,9 @@ async def drop_dead(connection: Connection, slots: Sequence[int]) -> int:
 
 async def drop_owner(connection: Connection, tenant: bytes, principal: bytes) -> None:
     """Drop every row of the vault of a principal, or (empty principal) of a tenant."""
-    mailboxes = "SELECT mailbox FROM mailboxes WHERE tenant = $1 AND ($2 = '' OR principal = $2)"
+    mailboxes = (
+        "SELECT mailbox FROM mailboxes WHERE tenant = $1 AND (length($2::bytea) = 0 OR principal = $2)"
+    )
     async with connection.transaction():
         for table in ("messages", "expunged"):
             await connection.execute(
@@ -99,7 +101,7 @@ async def drop_owner(connection: Connection, tenant: bytes, principal: bytes) ->
             )
         for table in ("queue", "mailboxes", "epochs", "principals"):
             await connection.execute(
-                f"DELETE FROM {table} WHERE tenant = $1 AND ($2 = '' OR principal = $2)",  # noqa: S608 - from the line above
+                f"DELETE FROM {table} WHERE tenant = $1 AND (length($2::bytea) = 0 OR principal = $2)",  # noqa: S608 - from the line above
                 tenant,
                 principal,
             )

@@ -25,6 +25,8 @@ class WalSpool:
     def __init__(self, directory: Path, target: BackupTarget) -> None:
         self._directory = directory
         self._target = target
+        self._turn = asyncio.Lock()
+        """The schedule and a backup ship side by side."""
         self.shipped: set[str] = set()
         self.bytes_shipped = 0
 
@@ -34,6 +36,10 @@ class WalSpool:
 
     async def ship(self, line: str, data_key: bytes) -> int:
         """Ship everything that waits; return how many files that were."""
+        async with self._turn:
+            return await self._ship(line, data_key)
+
+    async def _ship(self, line: str, data_key: bytes) -> int:
         names = await asyncio.to_thread(self.waiting)
         for name in names:
             path = self._directory / name
