@@ -54,12 +54,10 @@ def audit(directory: Path, trust: Trust, known: Sequence[Path], jobs: int) -> Re
     return report
 
 
-def _audit_installation(
-    directory: Path, trust: Trust, known: Sequence[Path], jobs: int, report: Report
-) -> None:
-    log = directory / "log" if (directory / "log").is_dir() else directory
+def _audit_installation(at: Path, trust: Trust, known: Sequence[Path], jobs: int, report: Report) -> None:
+    log = at / "log" if (at / "log").is_dir() else at
     head, kept = _heads([log / name for name in HEADS], known, report.origin, trust, report)
-    tenants = {path.parent.name: path for path in sorted(directory.glob("tenants/*/log"))}
+    tenants = {path.parent.name: path for path in sorted(at.glob("tenants/*/log"))}
     heads = {name: _tenant_head(path, name, trust, report) for name, path in tenants.items()}
     ends = {name: last_index(path, heads[name].size) for name, path in tenants.items()}
     tree, numbers, events = Tree(log, head, [item.size for item in kept]), Numbers(), Reconcile()
@@ -82,7 +80,9 @@ def _audit_installation(
         if name not in tenants:
             report.findings.append(found("tenant_log_missing", anchors[name][-1].entry, tenant=name))
             continue
-        report.findings += check_tenant(tenants[name], heads[name], anchors.get(name, []), log, jobs)
+        report.findings += check_tenant(
+            tenants[name], heads[name], anchors.get(name, []), events.now_ms, log, jobs
+        )
         if not tree.blind and copied[name] != heads[name].size:
             counts = {"have": heads[name].size, "need": copied[name]}
             report.findings.append(found("copies_missing", None, tenant=name, **counts))
@@ -105,7 +105,9 @@ def _audit_export(directory: Path, trust: Trust, jobs: int, report: Report) -> N
     except (ValueError, KeyError, TypeError) as error:
         raise UnusableError(f"anchors.json: {error}") from error
     head, _ = _heads([directory / "log" / HEADS[0]], (), f"{report.origin}/tenant/{tenant}", trust, report)
-    report.findings += unproved + check_tenant(directory / "log", head, anchors, None, jobs)
+    report.findings += unproved + check_tenant(
+        directory / "log", head, anchors, 2**63, installation=None, jobs=jobs
+    )
     report.figures.update(entries=head.size, tenants=1, anchors=len(anchors))
 
 
@@ -147,7 +149,7 @@ def _check_signatures(note: Note, origin: str, trust: Trust, *, whole: bool) -> 
     if note.checkpoint.origin != origin:
         raise NoteError(f"it is of another log: {note.checkpoint.origin}")
     for key in trust.keys:
-        if verified_by(note, key.renamed(origin)) is None and (whole or key.kind != MLDSA44):
+        if verified_by(note, key._replace(name=origin)) is None and (whole or key.kind != MLDSA44):
             raise NoteError(f"no signature of the log's key of kind {key.kind}")
 
 

@@ -12,6 +12,10 @@ from postkeep_verifier.audit import Report, Trust, UnusableError, audit
 from postkeep_verifier.note import ED25519, Key, NoteError, parse_key
 
 LANGUAGES = ("en", "zh-CN")
+FIGURES = ["entries", "sources", "lost", "witnesses", "tenants", "anchors", "tickets", "releases", "accesses"]
+FIGURES += ["privileged", "grants", "open"]
+SECOND = {"privileged": "commands", "grants": "by policy"}
+"""The figures that stand in a sentence with another one."""
 
 
 def main() -> None:
@@ -26,9 +30,7 @@ def run(arguments: list[str]) -> int:
     parser.add_argument("--key", action="append", required=True, help="the log's key, name+id+base64; repeat")
     parser.add_argument("--witness", action="append", default=[], help="a witness's key; repeat")
     parser.add_argument("--quorum", type=int, help="how many witnesses must have signed (default: all given)")
-    parser.add_argument(
-        "--known", type=Path, action="append", default=[], help="a head kept elsewhere; repeat"
-    )
+    parser.add_argument("--known", type=Path, action="append", default=[], help="a head kept elsewhere")
     parser.add_argument("--lang", choices=LANGUAGES, help="one language only (default: both)")
     parser.add_argument("--json", action="store_true", help="answer with JSON")
     parser.add_argument("-j", "--jobs", type=int, default=len(os.sched_getaffinity(0)), help="processes")
@@ -53,11 +55,8 @@ def run(arguments: list[str]) -> int:
 def _trust(given: argparse.Namespace) -> Trust:
     keys: list[Key] = sorted(map(parse_key, given.key), key=lambda key: key.kind)
     witnesses = [parse_key(text) for text in given.witness]
-    if (
-        len({key.name for key in keys}) != 1
-        or keys[0].kind != ED25519
-        or len({k.kind for k in keys}) < len(keys)
-    ):
+    kinds = [key.kind for key in keys]
+    if len({key.name for key in keys}) != 1 or kinds[0] != ED25519 or len(set(kinds)) < len(kinds):
         raise NoteError("--key: one Ed25519 key of the log, and at most one ML-DSA-44 key of the same name")
     names = {key.name for key in witnesses}
     quorum = len(names) if given.quorum is None else given.quorum
@@ -74,28 +73,12 @@ def _lines(report: Report, words: dict[str, list[str]], number: int) -> list[str
         return words[name][number].format(**values)
 
     lines = [say("title", origin=report.origin), ""]
-    for name in (
-        "entries",
-        "sources",
-        "lost",
-        "witnesses",
-        "tenants",
-        "anchors",
-        "tickets",
-        "releases",
-        "accesses",
-    ):
-        lines += [say(name, n=figures[name])] if figures[name] or name == "entries" else []
-    others = {
-        name.removeprefix("releases "): n for name, n in figures.items() if name.startswith("releases ")
-    }
-    if others:
-        lines.append(say("other_releases", n=sum(others.values()), what=", ".join(sorted(others))))
-    lines += (
-        [say("privileged", n=figures["privileged"], m=figures["commands"])] if figures["privileged"] else []
-    )
-    lines += [say("grants", n=figures["grants"], m=figures["by policy"])] if figures["grants"] else []
-    lines += [say("open", n=figures["open"])] if figures["open"] else []
+    for name in FIGURES:
+        if figures[name] or name == "entries":
+            lines += [say(name, n=figures[name], m=figures[SECOND.get(name, name)])]
+    own = sorted(name.removeprefix("own ") for name in figures if name.startswith("own "))
+    if own:
+        lines.append(say("own", n=sum(figures[f"own {name}"] for name in own), what=", ".join(own)))
     if figures["witnessed_at"]:
         moment = dt.datetime.fromtimestamp(figures["witnessed_at"], dt.UTC).isoformat(" ", "seconds")
         lines.append(say("witnessed_at", time=moment))
@@ -108,13 +91,7 @@ def _lines(report: Report, words: dict[str, list[str]], number: int) -> list[str
 
 
 def _values(report: Report) -> dict[str, object]:
-    findings = [{"kind": f.kind, "index": f.index, **f.values} for f in report.findings]
+    faults = [{"kind": f.kind, "index": f.index, **f.values} for f in report.findings]
     first = min((f.index for f in report.findings if f.index is not None), default=None)
-    figures = dict(report.figures)
-    return {
-        "ok": not findings,
-        "origin": report.origin,
-        "first_bad_index": first,
-        **figures,
-        "findings": findings,
-    }
+    head = {"ok": not faults, "origin": report.origin, "first_bad_index": first}
+    return {**head, **report.figures, "findings": faults}

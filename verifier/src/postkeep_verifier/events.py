@@ -10,11 +10,9 @@ from postkeep_verifier.tiles import Bundles
 ACCESSES = frozenset({"mail.read", "mail.write", "queue"})
 """Events that tell of sealed data being fetched or changed."""
 ACTS = frozenset(
-    {
-        *("ticket.issue", "ticket.revoke", "key.release", "key.create", "key.shred", "admin", "directory"),
-        *("request.open", "request.decide", "request.grant", "ledger.anchor"),
-    }
+    {"ticket.issue", "ticket.revoke", "key.release", "key.create", "key.shred", "admin", "directory"}
 )
+ACTS |= {"request.open", "request.decide", "request.grant", "ledger.anchor"}
 """Events that are looked at one by one."""
 NUMBERS = frozenset({"time_ms", "number", "count", "state"})
 """The fields that are numbers; all others are text."""

@@ -27,19 +27,10 @@ KINDS = {ED25519: "Ed25519", COSIGNATURE: "Ed25519", MLDSA44: "ML-DSA-44"}
 _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")
 _SIZE = re.compile(r"(0|[1-9][0-9]{0,18})\Z", re.ASCII)
 _DASH = "\u2014 "
-# Encodings of points of small order: a "key" under which one signature is good for many messages.
-_SMALL_ORDER = {
-    (value % 2**255 | sign << 255).to_bytes(32, "little")
-    for sign in (0, 1)
-    for value in (
-        *(0, 1, 2**255 - 20, 2**255 - 19, 2**255 - 18),
-        int.from_bytes(
-            bytes.fromhex("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a"), "little"
-        ),
-        int.from_bytes(
-            bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"), "little"
-        ),
-    )
+_SMALL_ORDER = {  # y coordinates of points under which one signature is good for many messages
+    *(value.to_bytes(32, "little").hex() for value in (0, 1, 2**255 - 20, 2**255 - 19, 2**255 - 18)),
+    "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+    "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
 }
 
 
@@ -58,10 +49,6 @@ class Key(NamedTuple):
     def id(self) -> bytes:
         """The four octets that stand before a signature: a hint, not an identity."""
         return sha256(self.name.encode() + b"\n" + bytes([self.kind]) + self.public).digest()[:KEY_ID_BYTES]
-
-    def renamed(self, name: str) -> "Key":
-        """Return the same key under the name of another log of the same installation."""
-        return Key(name, self.kind, self.public)
 
 
 class Checkpoint(NamedTuple):
@@ -91,7 +78,7 @@ def parse_key(vkey: str) -> Key:
     key = Key(name, material[0], material[1:])
     if len(key.public) != KEY_BYTES.get(key.kind, -1) or key.id.hex() != given_id:
         raise NoteError(f"not a key of a known kind, or its id is wrong: {vkey[:60]!r}")
-    if key.kind in (ED25519, COSIGNATURE) and key.public in _SMALL_ORDER:
+    if (key.public[:-1] + bytes([key.public[-1] & 0x7F])).hex() in _SMALL_ORDER:
         raise NoteError("a key of small order: anybody can sign with it")
     return key
 
@@ -145,9 +132,8 @@ def _verify(note: Note, key: Key, signature: bytes) -> int:
 def _subtree_message(cosigner: str, stamp: bytes, head: Checkpoint) -> bytes:
     """Write what ML-DSA-44 signs (tlog-cosignature, `cosigned_message`): the tree from leaf 0 on."""
     names = [bytes([len(name.encode())]) + name.encode() for name in (cosigner, head.origin)]
-    return (
-        b"subtree/v1\n\0" + names[0] + stamp + names[1] + bytes(8) + head.size.to_bytes(8, "big") + head.root
-    )
+    tree = bytes(8) + head.size.to_bytes(8, "big") + head.root
+    return b"subtree/v1\n\0" + names[0] + stamp + names[1] + tree
 
 
 def _parse_checkpoint(text: str) -> Checkpoint:

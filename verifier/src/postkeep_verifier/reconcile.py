@@ -17,9 +17,15 @@ LIFE_MS = 600_000  # the longest life of a ticket
 USER_LIFE_MS = 300_000  # the life of user and staff tickets, where their issue does not say it
 MAIL_KEYS = "kms.open_epochs"  # the one method that gives out keys to stored mail
 GRANTS = frozenset({"destroy", "export", "custody", "key_restore", "dual_control"})
-OWN_REPORTERS = {"ticket.issue": "authority", "ticket.revoke": "authority", "key.release": "kms"}
-OWN_REPORTERS |= {"request.open": "authority", "request.decide": "authority", "request.grant": "authority"}
-OWN_REPORTERS |= {"admin": "steward", "directory": "authority", "ledger.anchor": "ledger"}
+OWN_REPORTERS = {
+    "key.release": "kms",
+    "admin": "steward",
+    "ledger.anchor": "ledger",
+    "directory": "authority",
+}
+OWN_REPORTERS |= dict.fromkeys(("ticket.issue", "ticket.revoke"), "authority")
+OWN_REPORTERS |= dict.fromkeys(("request.open", "request.decide", "request.grant"), "authority")
+"""Who alone may report what: an instance's name begins with it."""
 
 
 class Ticket(NamedTuple):
@@ -31,6 +37,7 @@ class Ticket(NamedTuple):
     """Who may show it: its instance; the steward for what the operator's command line was given."""
     tenant: str
     principal: str
+    """Whose it is, where it is a user's; empty for all others, which may name whom they are about."""
     session: str
 
 
@@ -61,12 +68,13 @@ class Reconcile:
     def __init__(self) -> None:
         self.findings: list[Finding] = []
         self.counts: Counter[str] = Counter()
-        self._now_ms = 0
+        self.now_ms = 0
+        """The latest time in the log so far."""
         self._tickets: dict[str, Ticket] = {}
         self._waiting: dict[str, list[Use]] = {}
-        self._revoked: dict[tuple[str, str], int] = {}
-        self._accessed: dict[tuple[str, str], int] = {}
-        self._unread: dict[tuple[str, str], list[Use]] = {}
+        self._revoked: dict[str, int] = {}
+        self._accessed: dict[str, int] = {}
+        self._unread: dict[str, list[Use]] = {}
         self._commands: dict[str, int] = {}
         self._requests: dict[str, Request] = {}
         self._granted: dict[str, int] = {}
@@ -78,7 +86,7 @@ class Reconcile:
                 self._access(act)
             else:
                 self._act(act)
-        self._now_ms = max(self._now_ms, extract.latest_ms)
+        self.now_ms = max(self.now_ms, extract.latest_ms)
         self._sweep()
 
     @property
@@ -88,10 +96,10 @@ class Reconcile:
 
     def _access(self, access: Access) -> None:
         index, time_ms, ticket, session, instance, principal = access
-        self._now_ms = max(self._now_ms, time_ms)
+        self.now_ms = max(self.now_ms, time_ms)
         self.counts["accesses"] += 1
-        self._accessed[session, instance] = time_ms
-        for use in self._unread.pop((session, instance), ()):
+        self._accessed[f"{session} {instance}"] = time_ms
+        for use in self._unread.pop(f"{session} {instance}", ()):
             if use.time_ms < time_ms - LIFE_MS:
                 self.findings.append(found("release_without_access", use.entry))
         self._use(ticket, Use(index, "access", time_ms, session, instance, principal))
@@ -99,14 +107,13 @@ class Reconcile:
     def _act(self, act: Act) -> None:
         index, fields = act
         event, source = fields["event"], fields["source"]
-        self._now_ms = max(self._now_ms, fields["time_ms"])
+        self.now_ms = max(self.now_ms, fields["time_ms"])
         if source.rpartition("-")[0] != OWN_REPORTERS.get(event, source.rpartition("-")[0]):
             self.findings.append(found("false_witness", index, event=event, source=source))
         elif event == "ticket.issue":
             self._issue(index, fields)
         elif event == "ticket.revoke":
-            scope, _, subject = fields.get("note", "").partition(" ")
-            self._revoked[scope, subject] = fields["time_ms"]
+            self._revoked[fields.get("note", "")] = fields["time_ms"]
         elif event == "key.release":
             self._release(index, fields)
         elif event.startswith("request."):
@@ -123,11 +130,13 @@ class Reconcile:
             self.counts["privileged"] += 1
         instance = fields.get("instance", "")
         holders = (instance, "steward-" if fields.get("module") == "cli" else instance)
-        who = [fields.get(name, "") for name in ("tenant", "principal", "session")]
+        tenant, principal = [fields.get(name, "") * (note == "user") for name in ("tenant", "principal")]
         self.counts["tickets"] += 1
-        self._tickets[ticket] = Ticket(issued, issued + life, holders, *who)
+        self._tickets[ticket] = Ticket(
+            issued, issued + life, holders, tenant, principal, fields.get("session", "")
+        )
         for use in self._waiting.pop(ticket, ()):
-            if use.time_ms < self._now_ms - ORDER_MS:
+            if use.time_ms < self.now_ms - ORDER_MS:
                 self.findings.append(found("no_ticket", use.entry, what=use.what))
             else:
                 self._judge(self._tickets[ticket], use)
@@ -136,13 +145,13 @@ class Reconcile:
         method, session, instance = (fields.get(name, "") for name in ("method", "session", "instance"))
         use = Use(index, "release", fields["time_ms"], session, instance, fields.get("principal", ""))
         if method != MAIL_KEYS:  # a module's own key, which opens no mail: no access belongs to it
-            self.counts[f"releases {method}"] += 1
+            self.counts[f"own {method}"] += 1
             if fields.get("module") == "authority":
                 return  # it asks for its own key at its start, with a ticket that nobody else could give it
         else:
             self.counts["releases"] += 1
-            if self._accessed.get((session, instance), 0) < use.time_ms - LIFE_MS:
-                self._unread.setdefault((session, instance), []).append(use)
+            if self._accessed.get(f"{session} {instance}", 0) < use.time_ms - LIFE_MS:
+                self._unread.setdefault(f"{session} {instance}", []).append(use)
         self._use(fields.get("ticket", ""), use)
 
     def _request(self, index: int, event: str, fields: dict[str, Any]) -> None:
@@ -154,13 +163,8 @@ class Reconcile:
             return
         request = self._requests.get(name)
         if event == "request.decide":
-            if (
-                request
-                and word == "approve"
-                and actor not in ("", request.actor)
-                and digest == request.digest
-            ):
-                request.approvers.add(actor)
+            if request and (word, digest) == ("approve", request.digest):
+                request.approvers.update({actor} - {"", request.actor})
             return
         self._granted[fields.get("ticket", "")] = fields["time_ms"]
         self.counts["grants"] += 1
@@ -194,39 +198,33 @@ class Reconcile:
             self.findings.append(found("ticket_expired", use.entry, what=use.what))
             return
         own, deputy = ticket.holders
-        foreign = use.instance not in ("", own) and not use.instance.startswith(deputy)
-        person = ticket.tenant and ticket.principal and use.principal not in ("", ticket.principal)
-        if foreign or (person and use.what != "command") or use.session != ticket.session:
+        foreign = use.instance != own and not use.instance.startswith(deputy)
+        person = ticket.principal not in ("", use.principal)
+        if use.what != "command" and (foreign or person or use.session != ticket.session):
             self.findings.append(found("ticket_of_another", use.entry, what=use.what))
-        subjects = {
-            "session": ticket.session,
-            "user": ticket.principal,
-            "tenant": ticket.tenant,
-            "instance": own,
-        }
-        for subject in subjects.items():
-            since = self._revoked.get(subject, 0) if subject[1] else 0
-            if ticket.issued_ms < since < use.time_ms - CLOCK_MS:
+        named = (("session", ticket.session), ("user", ticket.principal), ("tenant", ticket.tenant))
+        for subject in map(" ".join, (*named, ("instance", own))):
+            if ticket.issued_ms < self._revoked.get(subject, 0) < use.time_ms - CLOCK_MS:
                 self.findings.append(found("ticket_revoked", use.entry, what=use.what))
-                return
 
     def _sweep(self) -> None:
-        now = self._now_ms
-        for ticket, uses in list(self._waiting.items()):
-            late = [use for use in uses if use.time_ms < now - ORDER_MS]
-            self.findings += [found("no_ticket", use.entry, what=use.what) for use in late]
-            self._waiting[ticket] = [use for use in uses if use.time_ms >= now - ORDER_MS]
-            if not self._waiting[ticket]:
-                del self._waiting[ticket]
-        for key, uses in list(self._unread.items()):
-            late = [use for use in uses if use.time_ms < now - LIFE_MS]
-            self.findings += [found("release_without_access", use.entry) for use in late]
-            self._unread[key] = [use for use in uses if use.time_ms >= now - LIFE_MS]
-            if not self._unread[key]:
-                del self._unread[key]
+        now = self.now_ms
+        for use in _overdue(self._waiting, now - ORDER_MS):
+            self.findings.append(found("no_ticket", use.entry, what=use.what))
+        for use in _overdue(self._unread, now - LIFE_MS):
+            self.findings.append(found("release_without_access", use.entry))
         old = now - 2 * LIFE_MS
         self._tickets = {name: item for name, item in self._tickets.items() if item.expires_ms > old}
-        self._accessed = {name: time for name, time in self._accessed.items() if time > old}
-        self._commands = {name: time for name, time in self._commands.items() if time > old}
-        self._revoked = {name: time for name, time in self._revoked.items() if time > old}
-        self._granted = {name: time for name, time in self._granted.items() if time > old}
+        for times in (self._accessed, self._commands, self._revoked, self._granted):
+            for name in [name for name, time_ms in times.items() if time_ms <= old]:
+                del times[name]
+
+
+def _overdue(table: dict[str, list[Use]], before_ms: int) -> list[Use]:
+    """Take out of a table what was done before a time."""
+    late = [use for uses in table.values() for use in uses if use.time_ms < before_ms]
+    for key, uses in list(table.items()):
+        table[key] = [use for use in uses if use.time_ms >= before_ms]
+        if not table[key]:
+            del table[key]
+    return late

@@ -4,7 +4,7 @@ Source: C2SP tlog-tiles. Bundles `tile/entries/<N>` hold 256 entries, each after
 tiles `tile/<L>/<N>` hold the hashes of level 8*L of the tree; `.p/<W>` is an incomplete one of width W.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -154,8 +154,7 @@ def classify(leaves: Sequence[bytes], expected: Sequence[bytes]) -> tuple[int, s
 
 
 def _alike(rest: Sequence[bytes], wanted: Sequence[bytes]) -> bool:
-    pairs: Iterable[tuple[bytes, bytes]] = zip(rest, wanted, strict=False)
-    return all(one == other for one, other in pairs)
+    return all(one == other for one, other in zip(rest, wanted, strict=False))
 
 
 def _read(path: Path, limit: int) -> bytes | None:

@@ -17,6 +17,7 @@ STRETCH_BUNDLES = WIDTH  # bundles that a worker takes at once: 65,536 entries, 
 AHEAD = 2  # stretches per worker that are under way or wait to be taken: this bounds the memory
 
 T = TypeVar("T")
+Work = Callable[[Stretch], tuple[Checked, T]]
 
 
 class Tree:
@@ -38,19 +39,17 @@ class Tree:
     def read(self, reader: Callable[[Bundles], T], take: Callable[[T], None], jobs: int) -> None:
         """Go through all entries once: `reader` extracts, in other processes; `take` gets it in order."""
         step = STRETCH_BUNDLES * WIDTH
-        stretches = [
-            Stretch(
-                self._log,
-                start // WIDTH,
-                min(step, self._head.size - start),
-                tuple(size for size in self._sizes if start < size < start + step),
-            )
-            for start in range(0, self._head.size, step)
-        ]
+        stretches = []
+        for start in range(0, self._head.size, step):
+            sizes = tuple(size for size in self._sizes if start < size < start + step)
+            length = min(step, self._head.size - start)
+            stretches.append(Stretch(self._log, start // WIDTH, length, sizes))
         for checked, extract in _work_off(stretches, partial(_work, reader), jobs):
             self._grow(checked)
             take(extract)
-        self._compare_unfinished_tiles()
+        for level, row in enumerate(self._rows):  # the tiles that are not full
+            if row:
+                self._compare(level, self._bundles >> 8 * level, row)
         self._settle_doubts()
 
     def _grow(self, checked: Checked) -> None:
@@ -86,11 +85,6 @@ class Tree:
             self._compare(level, number, row)
             node = perfect_root(row)
             self._rows[level] = []
-
-    def _compare_unfinished_tiles(self) -> None:
-        for level, row in enumerate(self._rows):
-            if row:
-                self._compare(level, self._bundles >> 8 * level, row)
 
     def _compare(self, level: int, number: int, row: Sequence[bytes]) -> None:
         place = tile_path(level, number, len(row))
@@ -132,9 +126,7 @@ def _work(reader: Callable[[Bundles], T], stretch: Stretch) -> tuple[Checked, T]
     return checked, reader(bundles)
 
 
-def _work_off(
-    stretches: Sequence[Stretch], work: Callable[[Stretch], tuple[Checked, T]], jobs: int
-) -> Iterator[tuple[Checked, T]]:
+def _work_off(stretches: Sequence[Stretch], work: Work[T], jobs: int) -> Iterator[tuple[Checked, T]]:
     """Work stretches off in order, several at a time."""
     if jobs <= 1 or len(stretches) <= 1:
         yield from map(work, stretches)
