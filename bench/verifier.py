@@ -22,10 +22,11 @@ from hashlib import sha256
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "verifier" / "src")]
+sys.path[:1] = [str(ROOT), str(ROOT / "verifier" / "src")]
+
+from verifier.tests import made_ledger as made  # noqa: E402
 
 from postkeep_verifier.merkle import Frontier, perfect_root  # noqa: E402
-from verifier.tests import made_ledger as made  # noqa: E402
 
 SESSION = 20  # entries of a session: a ticket, a sign-in, a key, seventeen accesses
 START_MS = 1_800_000_000_000

@@ -80,8 +80,9 @@ def _audit_installation(at: Path, trust: Trust, known: Sequence[Path], jobs: int
         if name not in tenants:
             report.findings.append(found("tenant_log_missing", anchors[name][-1].entry, tenant=name))
             continue
+        told = anchors.get(name, [])
         report.findings += check_tenant(
-            tenants[name], heads[name], anchors.get(name, []), events.now_ms, log, jobs
+            tenants[name], heads[name], told, events.now_ms, installation=log, jobs=jobs
         )
         if not tree.blind and copied[name] != heads[name].size:
             counts = {"have": heads[name].size, "need": copied[name]}
