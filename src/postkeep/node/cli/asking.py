@@ -33,13 +33,22 @@ def password(*, from_stdin: bool) -> str:
     return value
 
 
+def own_password(*, from_stdin: bool) -> str:
+    """Read the password that one signs in with: one line of standard input, or once from the terminal."""
+    if from_stdin:
+        return sys.stdin.buffer.readline(PASSWORD_BYTES_MAX + 2).rstrip(b"\r\n").decode("utf-8", "replace")
+    if not sys.stdin.isatty():
+        raise CommandError(text("error.no_terminal"), Exit.USAGE, "no_terminal")
+    return getpass.getpass(text("ask.own_password"))
+
+
 def staff_password(name: str, *, from_stdin: bool) -> Secret[str]:
     """Read the password of the staff member who acts: from standard input, a file, or the terminal."""
     path = os.environ.get(STAFF_PASSWORD_FILE)
     if from_stdin:
         line = sys.stdin.buffer.readline(PASSWORD_BYTES_MAX + 2)
     elif path:
-        line = _private_line(path)
+        line = private_line(path)
     elif sys.stdin.isatty():
         line = getpass.getpass(text("ask.staff_password", name=name)).encode()
     else:
@@ -47,7 +56,7 @@ def staff_password(name: str, *, from_stdin: bool) -> Secret[str]:
     return Secret(line.rstrip(b"\r\n").decode("utf-8", "replace"))
 
 
-def _private_line(path: str) -> bytes:
+def private_line(path: str) -> bytes:
     """Read the first line of a file that nobody but its owner can read."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)

@@ -1,0 +1,200 @@
+"""`postkeep access`: a mailbox owner's own ledger, in plain words. The owner signs in, not the operator."""
+
+import asyncio
+import datetime as dt
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import msgspec
+import typer
+
+from postkeep.base.errors import InvalidInputError, NotFoundError, RefusedError, ThrottledError
+from postkeep.model.audit import AuditEvent, PersonalValues
+from postkeep.node.cli import asking
+from postkeep.node.cli.access_words import who, why, words
+from postkeep.node.cli.output import CommandError, Exit, moment
+from postkeep.node.cli.scene import scene_of
+from postkeep.node.cli.texts import text
+from postkeep.node.running import running
+
+if TYPE_CHECKING:
+    from postkeep.services.authority.api import SignedIn
+    from postkeep.services.kms.client import KmsClient
+    from postkeep.services.ledger.client import LedgerClient
+
+LIMIT_MAX: Final = 1_000_000
+PAGE: Final = 256
+_COLUMNS: Final = ("index", "time", "access_who", "access_what", "access_from", "access_why")
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """An entry about the owner, with what was sealed in it."""
+
+    index: int
+    event: AuditEvent
+    values: PersonalValues
+
+
+def add(app: typer.Typer) -> None:
+    """Add the command."""
+
+    @app.command("access", help=text("help.access"))
+    def access(
+        context: typer.Context,
+        address: str,
+        since: Annotated[str, typer.Option("--since", help=text("help.access.since"))] = "",
+        until: Annotated[str, typer.Option("--until", help=text("help.access.until"))] = "",
+        limit: Annotated[
+            int, typer.Option("--limit", min=1, max=LIMIT_MAX, help=text("help.access.limit"))
+        ] = 100,
+        *,
+        password_stdin: Annotated[
+            bool, typer.Option("--password-stdin", help=text("help.password_stdin"))
+        ] = False,
+    ) -> None:
+        scene = scene_of(context)
+        times = _instant(since), _instant(until)
+        state = running(scene.data)
+        if state is None:
+            raise CommandError(text("error.not_running", data=scene.data), Exit.NOT_RUNNING, "not_running")
+        password = asking.own_password(from_stdin=password_stdin)
+        try:
+            seen = asyncio.run(_look(scene.data, Path(state.run), address, password, times, limit))
+        except ThrottledError as exc:
+            raise CommandError(text("error.access_throttled"), Exit.UNAVAILABLE, "throttled") from exc
+        except (RefusedError, InvalidInputError) as exc:
+            raise CommandError(text("error.access_refused"), code="refused") from exc
+        seen = _with_origins(seen)
+        cells = [
+            (
+                str(one.index),
+                moment(one.event.time_ms),
+                who(one.event),
+                words(one.event),
+                " ".join(filter(None, (one.values.address, one.values.program))) or "-",
+                why(one.event),
+            )
+            for one in seen
+        ]
+        scene.out.rows([_value(one, row) for one, row in zip(seen, cells, strict=True)], _COLUMNS, cells)
+
+
+def _value(seen: Seen, cells: tuple[str, ...]) -> dict[str, object]:
+    event = {name: value for name, value in msgspec.structs.asdict(seen.event).items() if name != "sealed"}
+    return {
+        "index": seen.index,
+        "what": cells[3],
+        "who": cells[2],
+        "why": cells[5],
+        "address": seen.values.address,
+        "program": seen.values.program,
+        "entry": event,
+    }
+
+
+def _with_origins(seen: Iterable[Seen]) -> list[Seen]:
+    """Show with every act of a session where the session came from, as its sign-in tells."""
+    entries = list(seen)
+    origins = {
+        one.event.session: one.values
+        for one in entries
+        if one.event.session and one.event.event == "sign_in" and one.event.outcome == "ok"
+    }
+    unknown = PersonalValues()
+    return [
+        one if one.values != unknown else replace(one, values=origins.get(one.event.session, unknown))
+        for one in entries
+    ]
+
+
+def _instant(given: str) -> int:
+    """Read a day or a moment (UTC unless it says otherwise) as milliseconds; empty: 0."""
+    if not given:
+        return 0
+    try:
+        moment_given = dt.datetime.fromisoformat(given)
+    except ValueError as exc:
+        raise CommandError(text("error.time", given=given), Exit.USAGE, "time") from exc
+    if moment_given.tzinfo is None:
+        moment_given = moment_given.replace(tzinfo=dt.UTC)
+    return max(0, int(moment_given.timestamp() * 1000))
+
+
+async def _look(  # noqa: PLR0917 - one look: where, who, and what of it
+    data: Path, run: Path, address: str, password: str, times: tuple[int, int], limit: int
+) -> list[Seen]:
+    """Sign in as the owner, read the entries, and sign out."""
+    from contextlib import AsyncExitStack
+
+    from postkeep.node.supervisor import believed
+    from postkeep.services.authority.api import OwnerSignIn, SignOut
+    from postkeep.services.authority.client import AuthorityClient
+    from postkeep.services.kms.client import KmsClient
+    from postkeep.services.ledger.client import LedgerClient
+    from postkeep.tickets.channel import Link
+    from postkeep.tickets.identity import ModuleIdentity
+
+    anchors = believed.read(data)
+    identity = ModuleIdentity("owner", f"owner.{os.getpid()}")
+    async with AsyncExitStack() as stack:
+
+        def link(keeper: str) -> Link:
+            made = Link(identity, anchors, keeper, run / f"{keeper}.sock")
+            stack.push_async_callback(made.close)
+            return made
+
+        newcomer = AuthorityClient(link("authority"))
+        admitted = await newcomer.owner_sign_in(OwnerSignIn(address, password))
+        identity.ticket, me = admitted.module_ticket, admitted.signed_in
+        try:
+            found = await _read(LedgerClient(link("ledger")), me.ticket, times, limit)
+            return await _open(KmsClient(link("kms")), me, found)
+        finally:
+            await AuthorityClient(link("authority")).sign_out(SignOut(me.session))
+
+
+async def _read(
+    ledger: "LedgerClient", ticket: bytes, times: tuple[int, int], limit: int
+) -> list[tuple[int, AuditEvent]]:
+    from postkeep.services.ledger.api import Own
+
+    found: list[tuple[int, AuditEvent]] = []
+    before = -1
+    while len(found) < limit:
+        request = Own(min(PAGE, limit - len(found)), before, *times)
+        page = await ledger.own(request, ticket=ticket)
+        found += [(item.index, msgspec.json.decode(item.entry, type=AuditEvent)) for item in page.entries]
+        if page.next < 0:
+            break
+        before = page.next
+    return found
+
+
+async def _open(kms: "KmsClient", me: "SignedIn", found: list[tuple[int, AuditEvent]]) -> list[Seen]:
+    """Open what is sealed in the entries, with the owner's own key."""
+    from postkeep.base.errors import IntegrityError
+    from postkeep.crypto.personal import PersonalSeal
+    from postkeep.services.kms.api import PersonKey
+
+    seal = None
+    if any(event.sealed for _, event in found):
+        try:
+            key = (await kms.person_key(PersonKey(me.tenant, me.principal), ticket=me.ticket)).key
+            seal = PersonalSeal(key, me.tenant, me.principal)
+        except NotFoundError:
+            seal = None
+    seen = []
+    for index, event in found:
+        values = PersonalValues()
+        if seal is not None and event.sealed:
+            try:
+                opened = seal.open(event.sealed, event.source, event.number)
+                values = msgspec.json.decode(opened, type=PersonalValues)
+            except (IntegrityError, msgspec.MsgspecError):
+                values = PersonalValues(address=text("access.unreadable"))
+        seen.append(Seen(index, event, values))
+    return seen
