@@ -1,0 +1,161 @@
+"""G1: dual control as its users see it, on a whole node, by the command line alone."""
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.node_process import Node, new_node
+
+APPROVAL_NEEDED, REFUSED, USAGE = 6, 1, 2
+
+
+def password_of(name: str) -> str:
+    return f"the password of {name}\n"
+
+
+class Staff:
+    """A staff member at a terminal of the machine."""
+
+    def __init__(self, node: Node, name: str) -> None:
+        self._node = node
+        self.name = name
+
+    def says(self, *words: str, code: int = 0, lang: str = "en") -> str:
+        result = self._node.cli(
+            "--lang",
+            lang,
+            "--as",
+            self.name,
+            "--password-stdin",
+            *words,
+            stdin=password_of(self.name),
+            check=False,
+        )
+        assert result.returncode == code, result.stderr
+        return result.stdout + result.stderr
+
+
+def operator_says(node: Node, *words: str, code: int = 0, lang: str = "en", stdin: str = "") -> str:
+    result = node.cli("--lang", lang, *words, stdin=stdin, check=False)
+    assert result.returncode == code, result.stderr
+    return result.stdout + result.stderr
+
+
+def request_in(text: str) -> str:
+    found = re.search(r"approve ([0-9a-f]{32})", text)
+    assert found is not None, text
+    return found.group(1)
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[Node]:
+    with new_node() as node:
+        assert "2 approvers" in operator_says(node, "dual-control", "on", code=REFUSED)
+        for name, *roles in (("ann", "approver"), ("bob", "approver"), ("cleo", "operator", "approver")):
+            options = [word for role in roles for word in ("--role", role)]
+            operator_says(
+                node, "staff", "create", name, *options, "--password-stdin", stdin=password_of(name)
+            )
+            Staff(node, name).says("request", "list")
+        node.json("tenant", "create", "example.com")
+        assert "2 approvals needed" in operator_says(node, "dual-control", "on")
+        yield node
+
+
+@pytest.fixture(scope="module")
+def ann(node: Node) -> Staff:
+    return Staff(node, "ann")
+
+
+@pytest.fixture(scope="module")
+def bob(node: Node) -> Staff:
+    return Staff(node, "bob")
+
+
+@pytest.fixture(scope="module")
+def cleo(node: Node) -> Staff:
+    return Staff(node, "cleo")
+
+
+def test_a_person_is_deleted_only_after_two_others_have_approved(node: Node, ann: Staff, bob: Staff) -> None:
+    """Request, approve twice, act; and nothing in the ledger names a person."""
+    node.user("eve@example.com", "correct horse battery")
+    delete = ("user", "delete", "eve@example.com", "--yes")
+    request = request_in(operator_says(node, *delete, code=APPROVAL_NEEDED))
+    assert "由他人批准" in operator_says(node, *delete, code=APPROVAL_NEEDED, lang="zh-CN")
+    shown = ann.says("request", "show", request)
+    assert "eve@example.com" in shown
+    assert "0 of 2" in shown
+    assert "1 of 2" in ann.says("approve", request, "--reason", "she asked for it")
+    assert "may give the command again" in bob.says("request", "approve", request)
+    operator_says(node, *delete)
+    assert "no such address" in operator_says(node, *delete, code=REFUSED)
+    trail = json.loads(node.cli("ledger", "show", "--count", "400", "--json").stdout)
+    notes = [event["note"] for event in trail if request in event.get("note", "")]
+    assert [note.split()[1] for note in notes if note.startswith(request)][:4] == [
+        "destroy",
+        "approve",
+        "approve",
+        "destroy",
+    ]
+    assert not any("eve@" in json.dumps(event) or '"ann"' in json.dumps(event) for event in trail)
+
+
+def test_nobody_approves_twice_nor_their_own_nor_without_a_name(node: Node, ann: Staff, cleo: Staff) -> None:
+    request = request_in(cleo.says("dual-control", "off", code=APPROVAL_NEEDED))
+    assert "不能对自己的请求" in cleo.says("approve", request, code=REFUSED, lang="zh-CN")
+    ann.says("approve", request)
+    assert "already" in ann.says("approve", request, code=REFUSED)
+    assert "--as NAME" in operator_says(node, "approve", request, code=USAGE)
+    assert "withdrawn" in cleo.says("request", "withdraw", request)
+
+
+def test_a_declined_request_is_over_and_the_reason_is_shown(node: Node, ann: Staff, bob: Staff) -> None:
+    create = ("staff", "create", "mole", "--role", "approver", "--password-stdin")
+    request = request_in(operator_says(node, *create, code=APPROVAL_NEEDED, stdin=password_of("mole")))
+    ann.says("decline", request, "--reason", "nobody knows this person")
+    shown = bob.says("request", "show", request, lang="zh-CN")
+    assert "nobody knows this person" in shown
+    assert "已否决" in shown
+    bob.says("approve", request, code=REFUSED)
+
+
+def test_roles_are_what_a_staff_member_may_do(node: Node, ann: Staff, tmp_path: Path) -> None:
+    operator_says(
+        node, "staff", "create", "olga", "--role", "auditor", "--password-stdin", stdin=password_of("olga")
+    )
+    file = tmp_path / "password"
+    file.write_text(password_of("olga"))
+    environment = {"POSTKEEP_STAFF_PASSWORD_FILE": str(file)}
+    file.chmod(0o644)
+    open_file = node.cli("--as", "olga", "ledger", "show", check=False, env=environment)
+    assert (open_file.returncode, "0600" in open_file.stderr) == (USAGE, True)
+    file.chmod(0o600)
+    assert node.cli("--as", "olga", "ledger", "show", env=environment).returncode == 0
+    refused = node.cli("--as", "olga", "tenant", "create", "other.example", check=False, env=environment)
+    assert refused.returncode == REFUSED
+    ann.says("ledger", "show", code=REFUSED)
+    wrong = node.cli("--as", "olga", "--password-stdin", "request", "list", stdin="guess\n", check=False)
+    assert (wrong.returncode, "password is wrong" in wrong.stderr) == (REFUSED, True)
+    log = node.log.read_bytes()
+    assert password_of("olga").strip().encode() not in log
+
+
+def test_staff_are_listed_with_the_owner_of_the_machine(node: Node) -> None:
+    listed = node.json("staff", "list")
+    assert listed[0]["uid"] == os.getuid()
+    assert {"ann", "bob", "cleo"} <= {one["name"] for one in listed}
+
+
+def test_a_disabled_approver_counts_no_more_and_can_not_sign_in(node: Node, ann: Staff, bob: Staff) -> None:
+    request = request_in(operator_says(node, "dual-control", "off", code=APPROVAL_NEEDED))
+    ann.says("approve", request)
+    bob.says("approve", request)
+    operator_says(node, "staff", "disable", "ann")
+    ann.says("request", "list", code=REFUSED)
+    assert request_in(operator_says(node, "dual-control", "off", code=APPROVAL_NEEDED)) == request
+    assert "does not count" in bob.says("request", "show", request)
+    assert "Create another one first" in operator_says(node, "staff", "disable", "bob", code=REFUSED)
