@@ -8,6 +8,8 @@ from asyncpg import Record, UniqueViolationError
 from postkeep.base.clock import Clock
 from postkeep.base.errors import ConflictError, InvalidInputError, LimitError, NotFoundError, RefusedError
 from postkeep.model.audit import EventName
+from postkeep.model.categories import Category
+from postkeep.services.ledger.trail import Trail
 from postkeep.services.vault import api
 from postkeep.services.vault.erasing import erase
 from postkeep.services.vault.events import event_fields, pack_event
@@ -41,13 +43,21 @@ class Mailboxes:
     """`vault.mailboxes` and `vault.change_mailboxes`."""
 
     def __init__(
-        self, stores: Stores, watching: Watching, clock: Clock, removal: Removal, holding: Holding
+        self,
+        stores: Stores,
+        watching: Watching,
+        clock: Clock,
+        removal: Removal,
+        holding: Holding,
+        *,
+        trail: Trail,
     ) -> None:
         self._stores = stores
         self._holding = holding
         self._removal = removal
         self._watching = watching
         self._clock = clock
+        self._trail = trail
 
     async def mailboxes(self, grant: Grant, request: api.ListMailboxes) -> api.MailboxList:
         """Answer `vault.mailboxes`."""
@@ -64,8 +74,15 @@ class Mailboxes:
             rows = await in_transaction(self._stores.pool, work)
         if grant.mailboxes is not None:
             rows = [row for row in rows if row["mailbox"] in grant.mailboxes]
+        self._note_names(grant, principal, [row["mailbox"] for row in rows if row["name_epoch"] is not None])
         version = rows[0]["list_version"] if rows else 0
         return api.MailboxList([mailbox_row(row) for row in rows], version)
+
+    def _note_names(self, grant: Grant, principal: bytes, boxes: list[bytes]) -> None:
+        """Tell of sealed names that go out: the reader has kms open the epochs that they are sealed with."""
+        if boxes:
+            fields = event_fields(grant, grant.tenant, boxes, principal=principal, category=Category.METADATA)
+            self._trail.note(EventName.READ, **fields)
 
     async def change_mailboxes(self, grant: Grant, request: api.ChangeMailboxes) -> api.MailboxList:
         """Answer `vault.change_mailboxes`."""

@@ -103,7 +103,7 @@ class VaultService:
         self._expunging = Expunging(stores, self.watching, self._holding, clock)
         self._principals = Principals(stores)
         self._removal = Removal(stores, self.watching, self._holding, clock)
-        self._mailboxes = Mailboxes(stores, self.watching, clock, self._removal, self._holding)
+        self._mailboxes = Mailboxes(stores, self.watching, clock, self._removal, self._holding, trail=trail)
         self._checking = Checking(stores)
         self._upkeep = Upkeep(stores, writes, clock)
         self._destroying = Destroying(stores, self.watching, self._upkeep, self._holding, clock)
