@@ -26,7 +26,8 @@ def measure(server: Any, work: Path) -> list[dict[str, str]]:
     pss = memory_pss_bytes(server.meter.pids())
     processes = len(server.meter.pids())
     rate = ledger_rate.measure(work / "ledger")
-    warm, cold = ticket_cost.measure()
+    costs = ticket_cost.measure()
+    warm, cold = costs["warm"][0], costs["cold"][0]
     return [
         {
             "what": "durable ledger events a second, four sources over the channel",
