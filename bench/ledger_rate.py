@@ -1,4 +1,4 @@
-"""Durable events a second: `python bench/ledger_rate.py`. A ledger process, four sources in another.
+"""Durable events a second (A5): `python bench/ledger_rate.py`. A ledger process, four sources in another.
 
 Everything is real: the channel with its MACs, the journal, one fdatasync per group. Each source has one
 batch of 512 under way, as a busy trail has. Then single records, 2,000 a second, each waited for.

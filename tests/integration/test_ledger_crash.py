@@ -1,4 +1,4 @@
-"""The ledger through crashes and full disks: what was acknowledged stays, nothing is doubled or skipped."""
+"""The ledger through crashes and full disks: what was acknowledged stays, nothing is doubled or skipped (A6)."""
 
 import random
 import subprocess

@@ -1,4 +1,4 @@
-"""Merkle trees against an independent implementation, on random trees, and proofs that prove nothing."""
+"""Merkle trees against an independent implementation, on random trees, and proofs that prove nothing (A1)."""
 
 import random
 

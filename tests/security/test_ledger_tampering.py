@@ -1,4 +1,4 @@
-"""A ledger that was tampered with: whatever was done, the verification says so, and where."""
+"""A ledger that was tampered with: whatever was done, the verification says so, and where (A2)."""
 
 import asyncio
 import shutil

@@ -13,7 +13,16 @@ from postkeep.crypto import merkle
 from postkeep.crypto.cosignature import open_both
 from postkeep.services.kms.checkpoints import Checkpointer
 from postkeep.services.kms.signing import LedgerSigner, PostQuantumKey, SigningKey
-from postkeep.services.ledger.api import Consistency, Done, Proof, PublishCheckpoint, TreeHead
+from postkeep.services.ledger.api import (
+    AnchoredHeads,
+    Consistency,
+    Done,
+    Proof,
+    PublishCheckpoint,
+    PublishTenantCheckpoints,
+    TenantHeads,
+    TreeHead,
+)
 from postkeep.stores.kms_installation import KmsInstallationRows, SignedHead
 
 
@@ -40,6 +49,13 @@ class LyingLedger:
 
     async def consistency(self, request: Consistency) -> Proof:
         return Proof(merkle.consistency_proof(request.old, request.new, self._node))
+
+    async def tenant_heads(self, request: TenantHeads) -> AnchoredHeads:
+        del request
+        return AnchoredHeads([])
+
+    async def publish_tenant_checkpoints(self, request: PublishTenantCheckpoints) -> Done:
+        raise AssertionError("nothing was asked to be signed")
 
     async def publish_checkpoint(self, request: PublishCheckpoint) -> Done:
         if self.away:

@@ -1,4 +1,4 @@
-"""The tree of eight entries that implementations of RFC 6962 compare themselves by."""
+"""The tree of eight entries that implementations of RFC 6962 compare themselves by (A1)."""
 
 from postkeep.crypto import merkle
 
