@@ -1,4 +1,4 @@
-"""G1: dual control as its users see it, on a whole node, by the command line alone."""
+"""G1, TM-16: dual control as its users see it, on a whole node, by the command line alone."""
 
 import json
 import os

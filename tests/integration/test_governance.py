@@ -1,4 +1,4 @@
-"""G1, G2: staff, requests, approvals and grants over a real channel and a real PostgreSQL."""
+"""G1, G2, TM-17, TM-18: staff, requests, approvals and grants over a real channel and a real PostgreSQL."""
 
 import asyncio
 import hashlib
@@ -294,6 +294,33 @@ def test_requests_made_before_dual_control_are_no_stock_for_afterwards(dsn: str,
             await hall.approvals.renew(stock.id)
 
     run(dsn, tmp_path, scenario)
+
+
+def test_the_steward_can_not_vote_whatever_ticket_it_holds(dsn: str, tmp_path: Path) -> None:
+    async def scenario(hall: Hall) -> None:
+        request = await hall.needed()
+        listed = await hall.root.ask("staff_list", api.StaffAll(), api.StaffList)
+        steward = hall.office.steward
+        for one in listed.staff:
+            stolen = hall.office.mint.staff(
+                "cli",
+                "cli.test",
+                steward.thumbprint,
+                session=new_id(),
+                principal=one.staff,
+                roles=one.roles,
+            )[1]
+            with pytest.raises(RefusedError) as refused:
+                await hall.office.admin._link.call(
+                    "authority.decide_request",
+                    api.DecideRequest(request, approve=True),
+                    api.RequestInfo,
+                    ticket=stolen,
+                )
+            assert refused.value.code in {"refused.method", "refused.module"}
+        assert await hall.needed() == request
+
+    in_hall(dsn, tmp_path, scenario)
 
 
 def test_without_the_ledger_no_vote_counts_and_nothing_is_granted(dsn: str, tmp_path: Path) -> None:
