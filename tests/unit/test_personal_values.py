@@ -55,9 +55,10 @@ def test_a_persons_key_is_asked_for_once_and_again_after_it_was_forgotten() -> N
         values = PersonalValues("192.0.2.1", "x" * 500)
         assert await keys.sealer(TENANT, PERSON, values) is None, "nothing is sealed before kms has answered"
         keys.use(kms)
-        for _ in range(3):
-            sealer = await keys.sealer(TENANT, PERSON, values)
-            assert sealer is not None
+        for _ in range(2):
+            assert await keys.sealer(TENANT, PERSON, values) is not None
+        sealer = await keys.sealer(TENANT, PERSON, values)
+        assert sealer is not None
         opened = PersonalSeal(KEY, TENANT, PERSON).open(sealer("authority-0.aa", 1), "authority-0.aa", 1)
         assert opened == b'{"address":"192.0.2.1","program":"' + b"x" * 128 + b'"}'
         await keys.sealer(TENANT, OTHER, values)
