@@ -18,7 +18,6 @@ def leave_identity(context: ModuleContext) -> None:
         "key": identity._key.private_bytes_raw().hex(),
         "ticket": identity.ticket.hex(),
         "dsn": context.dsn.reveal(),
-        "authority": [key.hex() for key in context.anchors.authority.values()],
     }
     (context.state_dir / f"loot-{context.index}.json").write_text(json.dumps(loot))
 
