@@ -50,8 +50,8 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     "help.decline": ("Decline a request; one vote is enough.", "否决请求；一票即可。"),
     "help.reason": ("Why.", "理由。"),
     "help.dual_control": (
-        "Whether destruction, export, custody, key restore and staff need two approvals.",
-        "销毁、导出、密钥托管、密钥恢复和员工变更是否需要两人批准。",
+        "Whether destruction, custody of keys and changes of staff need two approvals.",
+        "销毁、密钥托管和员工变更是否需要两人批准。",
     ),
     "help.dual_control.on": ("Demand two approvals from now on.", "从现在起要求两人批准。"),
     "help.dual_control.off": (
@@ -110,10 +110,10 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     ),
     "dual_control.off": (
         (
-            "Dual control is off: one operator can destroy, restore keys and change custody alone. "
+            "Dual control is off: one operator can destroy and change custody of keys alone. "
             "{approvers} approvers could approve."
         ),
-        "双人控制未开启：一名运维人员即可单独销毁数据、恢复密钥、更改托管。现有 {approvers} 名可用审批人。",
+        "双人控制未开启：一名运维人员即可单独销毁数据、更改密钥托管。现有 {approvers} 名可用审批人。",
     ),
     # --- columns ---
     "col.roles": ("roles", "角色"),

@@ -1,0 +1,71 @@
+"""Media by the command line: refusals that help, and a record that is signed and stands in the ledger."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from tests.node_process import Node, new_node
+
+from postkeep.crypto.context import context
+
+REFUSED = 1
+BY = ("--by", "Bob", "--witness", "Ann", "--witness", "Eve", "--tool", "nvme-cli 2.3")
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[Node]:
+    with new_node() as node:
+        yield node
+
+
+def says(node: Node, *words: str, code: int = 0, lang: str = "en") -> str:
+    result = node.cli("--lang", lang, "media", *words, check=False)
+    assert result.returncode == code, result.stderr
+    return result.stdout + result.stderr
+
+
+def test_a_drive_is_withdrawn_sanitised_verified_and_released_with_a_signed_record(
+    node: Node, tmp_path: Path
+) -> None:
+    kind = ("--type", "ssd-nvme", "--serial", "S1", "--category", "content", "--encrypted", "always")
+    says(node, "add", "A-17", *kind, "--site", "dc1", "--rack", "r4")
+    says(node, "withdraw", "A-17", "--reason", "worn out")
+    degauss = ("sanitise", "A-17", "--method", "purge", "--technique", "degauss", *BY)
+    assert "sanitize-block-erase" in says(node, *degauss, code=REFUSED)
+    assert "postkeep media methods" in says(node, *degauss, code=REFUSED, lang="zh-CN")
+    erase = ("sanitise", "A-17", "--method", "purge", "--technique", "cryptographic-erase", *BY)
+    assert "--certificate" in says(node, *erase, code=REFUSED)
+    assert "no certificate" in says(node, *erase, "--certificate", "ab" * 16, code=REFUSED)
+    photo = tmp_path / "photo.jpg"
+    photo.write_bytes(b"a picture of the drive")
+    block = ("sanitise", "A-17", "--method", "purge", "--technique", "sanitize-block-erase", *BY)
+    says(node, *block, "--photo", str(photo))
+    assert "does not verify" in says(node, "verify", "A-17", "--by", "bob", "--tool", "dd", code=REFUSED)
+    says(node, "verify", "A-17", "--by", "Carl", "--tool", "read every block")
+    assert "ask for destroy" in says(node, "release", "A-17", "--to", "leave", code=REFUSED)
+    says(node, "release", "A-17", "--to", "reuse")
+    shown = says(node, "show", "A-17", lang="zh-CN")
+    assert "已放行" in shown
+    assert "Ann, Eve" in shown
+
+    out = tmp_path / "record.json"
+    says(node, "record", "A-17", "--out", str(out))
+    document = json.loads(out.read_text())
+    signed = context("certificate", document["record"].encode())
+    key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(document["public_keys"])[:32])
+    key.verify(bytes.fromhex(document["ed25519"]), signed)
+    asset = json.loads(document["record"])["asset"]
+    assert [entry["act"] for entry in asset["history"]] == [
+        "register",
+        "withdraw",
+        "sanitise",
+        "verify",
+        "release",
+    ]
+    assert asset["history"][2]["photo"] == hashlib.sha256(photo.read_bytes()).hexdigest()
+    told = json.loads(node.cli("ledger", "show", "--count", "200", "--json").stdout)
+    digests = [event["digest"] for event in told if event["event"] == "media"]
+    assert digests == [entry["digest"] for entry in asset["history"]]
