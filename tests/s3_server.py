@@ -30,12 +30,14 @@ class Bucket:
     credentials: Path
 
     @property
+    def access(self) -> str:
+        """What a configuration says to come in, and to make no backups."""
+        return f'[backup]\nendpoint = "{self.endpoint}"\ncredentials = "{self.credentials}"\n'
+
+    @property
     def section(self) -> str:
-        """The section of a node's configuration."""
-        return (
-            f'[backup]\ntarget = "s3://{BUCKET}/node"\nendpoint = "{self.endpoint}"\n'
-            f'credentials = "{self.credentials}"\n'
-        )
+        """The section of a node that makes backups."""
+        return f'{self.access}target = "s3://{BUCKET}/node"\n'
 
 
 @contextlib.contextmanager

@@ -51,7 +51,11 @@ def login(node: Node, address: str) -> imaplib.IMAP4_SSL:
     client = imaplib.IMAP4_SSL(
         "127.0.0.1", node.ports["imaps"], ssl_context=ssl.create_default_context(cafile=node.ca)
     )
-    client.login(address, PASSWORD)
+    try:
+        client.login(address, PASSWORD)
+    except imaplib.IMAP4.error:
+        client.shutdown()
+        raise
     client.select("INBOX")
     return client
 
@@ -195,5 +199,7 @@ def test_a_changed_object_is_found_and_named() -> None:
         found = node.cli("backup", "verify", "--json", check=False)
         assert found.returncode == 1
         assert json.loads(found.stderr)["error"]["code"] == "no_such_backup"
+        found_out = {found["check"]: found["verdict"] for found in node.json("doctor")}
+        assert found_out["backups"] == "warn"  # made by hand, and none follows by itself
         chinese = node.cli("backup", "list", "--lang", "zh-CN").stdout
         assert "完成时间" in chinese

@@ -76,8 +76,11 @@ def _add_making(backup: typer.Typer) -> None:
         scene = scene_of(context)
         job = scene.ask_backup("status", api.Status(), api.Job)
         step = text(f"backup.step.{job.step}") if job.step else ""
-        values = {"act": job.act, "state": text(f"backup.state.{job.state}"), "step": step, "why": job.text}
-        scene.out.say(job, " ".join(value for value in values.values() if value))
+        parts = (job.act, text(f"backup.state.{job.state}"), step, job.text)
+        lines = [" ".join(part for part in parts if part)]
+        if job.told_ms:
+            lines.append(text("backup.told", time=moment(job.told_ms)))
+        scene.out.lines(job, lines)
 
     @backup.command("prune", help=text("help.backup.prune"))
     def prune(

@@ -123,7 +123,12 @@ class Database:
         die_with_parent(parent)
         cluster = self._cluster
         if self._given or cluster.archive is None:
-            send(link, Failed("Databases that the configuration names by DSN are not backed up: use their own tools"))
+            send(
+                link,
+                Failed(
+                    "Databases that the configuration names by DSN are not backed up: use their own tools"
+                ),
+            )
             return 1
         snapshot = Snapshot(
             cluster.directory, cluster.socket_directory, cluster.uid, cluster.binaries().major

@@ -59,6 +59,7 @@ MODULES: Final = (
     Module("relay", Tier.WORKER, 8, may_connect=True),
     Module("steward", Tier.WORKER, 9, database="operations"),
     Module("backup", Tier.WORKER, 10),
+    Module("custody", Tier.DATA_KEEPER, 11),
 )
 KEEPER_NAMES: Final = ("ledger", "authority", "kms", "vault")
 PORT_NAMES: Final = ("smtp", "submission", "submissions", "imap", "imaps", "https", "ops", "ssh")
@@ -84,9 +85,14 @@ def plan(config: Config, only: tuple[str, ...] = ()) -> tuple[Slot, ...]:
     return tuple(
         Slot(module, index)
         for module in MODULES
-        if not only or module.name in only
+        if (not only or module.name in only) and (module.name != "custody" or needs_custody(config))
         for index in range(workers if module.per_core else 1)
     )
+
+
+def needs_custody(config: Config) -> bool:
+    """Whether companies may hold keys of their own here: only then does a process reach out for them."""
+    return bool(config.custody.transit or config.custody.modules)
 
 
 def ports(config: Config) -> dict[str, int]:

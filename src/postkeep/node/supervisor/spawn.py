@@ -12,7 +12,7 @@ from pathlib import Path
 
 import structlog
 
-from postkeep.node.config import Config, TokenConfig
+from postkeep.node.config import Config, CustodyConfig, TokenConfig
 from postkeep.node.sandbox.process import Confinement, close_inherited, open_descriptors
 from postkeep.node.supervisor import frames
 from postkeep.node.supervisor.child import Birth, become
@@ -58,6 +58,7 @@ def spawn(
     token = config.keys.pkcs11 if slot.module.name == "kms" else TokenConfig()
     external = any(entry.dsn for entry in config.categories.values())
     backup = slot.module.name == "backup" and bool(config.backup.target)
+    custody = config.custody if slot.module.name == "custody" else CustodyConfig()
     confinement = Confinement(
         uid=layout.uid(slot.module),
         gid=layout.uid(slot.module),
@@ -65,13 +66,15 @@ def spawn(
         read_write=(
             state,
             *category_directories(slot.module, config),
-            *map(Path, token.paths),
+            *map(Path, (*token.paths, *custody.paths)),
             *((layout.wal_spool,) if backup else ()),
         ),
-        read_only=(Path(token.module),) if token.module else (),
+        read_only=tuple(Path(module) for module in (token.module, *custody.modules) if module),
         sockets=layout.run if slot.module.keeper else None,
         may_connect=slot.module.may_connect
         or token.connects
+        or custody.connects
+        or bool(custody.transit)
         or (external and bool(slot.module.database))
         or (backup and config.backup.remote)
         or (slot.module.name == "steward" and bool(config.ledger.witnesses)),

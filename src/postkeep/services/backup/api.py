@@ -39,6 +39,8 @@ class Job(msgspec.Struct, frozen=True):
     incremental: bool = False
     removed: int = 0
     seconds: float = 0.0
+    told_ms: int = 0
+    """Everything that was destroyed before this moment is known to the target; 0: not yet since the start."""
     code: str = ""
     text: str = ""
 

@@ -218,7 +218,9 @@ class Creation:
                     case backup_stream.End():
                         await builder.end()
                     case backup_stream.Failed(text):
-                        raise UnavailableError(text, code="backup_database", temporary=False, public_text=text)
+                        raise UnavailableError(
+                            text, code="backup_database", temporary=False, public_text=text
+                        )
                     case backup_stream.Finished(major, label, point, start, end):
                         return Database(major, label, point, start, end), await builder.finish()
         finally:

@@ -99,7 +99,8 @@ class BackupService:
         """Say how the job does."""
         if self._job is not None and not self._job.done():
             return self._seen(self._state)
-        return self._state
+        told = self._place.tombstones.told_ms if self._place is not None else 0
+        return msgspec.structs.replace(self._state, told_ms=told)
 
     async def still_holding(self, _grant: Grant, request: api.StillHolding) -> api.BackupsLeft:
         """Say which backups' keys can still open what was destroyed."""

@@ -34,6 +34,8 @@ class Tombstones:
         self._line = ""
         self.number = 0
         self.digest = b""
+        self.told_ms = 0
+        """Everything destroyed before this moment stands in the target; 0: not known since the start."""
         self._time_ms = 0
         self._incarnation = b""
         self._position = 0
@@ -64,6 +66,7 @@ class Tombstones:
             if not begin:
                 break
         self._incarnation, self._position = incarnation, position
+        self.told_ms = now
         return written
 
     async def _find_last(self, opened: BackupOpened) -> None:

@@ -15,6 +15,10 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
         "以新的周密钥备份，并立即销毁旧密钥。",
     ),
     "help.backup.status": ("Say how the last or present job does.", "显示最近或当前任务的状态。"),
+    "backup.told": (
+        "What was destroyed is told to the target up to {time} UTC.",
+        "截至 {time} UTC 的销毁记录已送达目标。",
+    ),
     "backup.state.none": ("nothing done since the start", "启动以来无任务"),
     "backup.state.running": ("under way", "进行中"),
     "backup.state.done": ("done", "完成"),
