@@ -103,4 +103,4 @@ def why(event: AuditEvent) -> str:
         return text("access.why.sending")
     if event.event is EventName.KEY_RELEASE and event.note == "person":
         return text("access.why.ledger")
-    return text("access.why.none")
+    return "-"

@@ -85,7 +85,6 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     "access.why.sending": ("mail from you", "发送您的邮件"),
     "access.why.command": ("operator's command, session {session}", "运维命令，会话 {session}"),
     "access.why.ledger": ("for the ledger's own records", "用于账本记录"),
-    "access.why.none": ("-", "-"),
     "access.refused": ("{what} – refused ({code})", "{what}——已拒绝（{code}）"),
     "access.sign_in": ("signed in", "登录"),
     "access.sign_in.refused": ("tried to sign in", "尝试登录"),
@@ -119,5 +118,5 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     "access.directory.quota": ("your storage limit was changed", "您的存储上限已更改"),
     "access.directory.alias": ("your addresses were changed", "您的地址已更改"),
     "access.directory.app": ("an app password was made or deleted", "应用密码被创建或删除"),
-    "access.other": ("{event} {note}", "{event} {note}"),
+    "access.other": ("event {event} {note}", "事件 {event} {note}"),
 }
