@@ -123,11 +123,5 @@ def _ticket(ticket: TicketFacts) -> Iterator[str]:
 def _related(item: Related) -> str:
     event = item.event
     refused = text("explain.related.refused", code=event.code) if event.outcome == "refused" else ""
-    return text(
-        "explain.related",
-        index=item.index,
-        time=moment(event.time_ms),
-        what=_name(event),
-        refused=refused,
-        method=event.method or event.note,
-    )
+    what = f"{_name(event)}{refused}"
+    return f"  {item.index}  {moment(event.time_ms)}  {what}  {event.method or event.note}"

@@ -285,10 +285,6 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     ),
     "explain.before": ("Before it, with the same ticket or session:", "此前同一票据或会话的条目："),
     "explain.after": ("After it:", "此后的条目："),
-    "explain.related": (
-        "  {index}  {time}  {what}{refused}  {method}",
-        "  {index}  {time}  {what}{refused}  {method}",
-    ),
     "explain.related.refused": (" (refused: {code})", "（拒绝：{code}）"),
     "explain.nothing": ("  nothing", "  无"),
     "explain.incomplete": (
