@@ -57,7 +57,9 @@ class AnchorCheck:
             if entry is None or not entry.tenant:
                 continue
             if belongs(entry.event, entry.tenant):
-                tenant = self._tenants.setdefault(entry.tenant, _Tenant())
+                tenant = self._tenants.get(entry.tenant)
+                if tenant is None:
+                    tenant = self._tenants[entry.tenant] = _Tenant()
                 tenant.leaves.append(leaf_hash(tenant_entry(index, data)))
                 if len(tenant.leaves) > LEAVES_KEPT_MAX:
                     half = len(tenant.leaves) // 2
