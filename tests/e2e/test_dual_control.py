@@ -61,6 +61,7 @@ def node() -> Iterator[Node]:
             )
             Staff(node, name).says("request", "list")
         node.json("tenant", "create", "example.com")
+        assert "one operator alone can destroy" in node.cli("doctor", check=False).stdout
         assert "2 approvals needed" in operator_says(node, "dual-control", "on")
         yield node
 

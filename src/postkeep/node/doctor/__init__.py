@@ -9,6 +9,7 @@ from postkeep.node.config import Config
 from postkeep.node.doctor.backups import check_backups
 from postkeep.node.doctor.directory import check_directory
 from postkeep.node.doctor.finding import Finding, Verdict, bad, ok
+from postkeep.node.doctor.governing import check_governance
 from postkeep.node.doctor.living import check_node
 from postkeep.node.doctor.machine import check_machine
 from postkeep.node.doctor.memory import check_memory
@@ -40,4 +41,5 @@ def _examine(data: Path, base_port: int | None) -> Iterator[Finding]:
     yield from check_directory(layout, config)
     yield from check_node(layout, config)
     yield from check_backups(layout, config)
+    yield from check_governance(layout)
     yield from check_witnesses(layout, config)

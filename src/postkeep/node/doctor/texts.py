@@ -12,6 +12,7 @@ CHECKS: Final[dict[str, str]] = {
     "data directory": "数据目录",
     "disk space": "磁盘空间",
     "disks": "磁盘分离",
+    "dual control": "双人控制",
     "entropy": "随机数",
     "erasing": "就地擦除",
     "ledger": "账本",
@@ -269,6 +270,28 @@ TEXTS: Final[dict[str, tuple[Said, Said]]] = {
             "It was rolled back or forked. Keep copies, change nothing: docs/runbooks/witness.md.",
         ),
         ("{names} 见过本账本的另一段历史", "账本被回退或分叉。请保留副本、不要改动：docs/runbooks/witness.md。"),
+    ),
+    "governance.off": (
+        (
+            "off: one operator alone can destroy people and companies",
+            "Create approvers and turn it on: docs/runbooks/dual-control.md.",
+        ),
+        ("未开启：一名运维人员即可单独销毁用户和公司", "请创建审批人并开启：docs/runbooks/dual-control.md。"),
+    ),
+    "governance.few": (
+        (
+            "on, with {approvers} approvers: none of them may be away",
+            "Create a third: postkeep staff create NAME --role approver",
+        ),
+        (
+            "已开启，但只有 {approvers} 名审批人，缺一不可",
+            "请创建第三名：postkeep staff create 姓名 --role approver",
+        ),
+    ),
+    "governance.on": (("on, with {approvers} approvers", ""), ("已开启，有 {approvers} 名审批人", "")),
+    "governance.unknown": (
+        ("can't be asked: {problem}", "Run doctor as the owner of the node."),
+        ("无法查询：{problem}", "请以节点所有者身份运行 doctor。"),
     ),
     "ledger.ok": (
         ("whole: {entries} entries, checkpoint at {size}", ""),
