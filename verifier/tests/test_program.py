@@ -275,6 +275,8 @@ def test_it_is_installed_and_runs_without_us(tmp_path: Path) -> None:
     venv.create(tmp_path / "env", with_pip=False)
     (site,) = (tmp_path / "env").glob("lib/*/site-packages")
     shutil.unpack_archive(wheel, site, "zip")
+    (entry_points,) = site.glob("postkeep_verifier-*/entry_points.txt")
+    assert "postkeep-verify = postkeep_verifier.cli:main" in entry_points.read_text()
     for name in ("cryptography", "cffi", "_cffi_backend", "pycparser"):
         found = next(Path(path) for path in sys.path if (Path(path) / "cryptography").is_dir())
         for item in found.glob(f"{name}*"):
