@@ -1,18 +1,17 @@
 """The key store at size: `python bench/keys.py [--principals 100000] [--generations 8] [--tenants 100]`.
 
-Builds a key store in bulk in a PostgreSQL cluster of its own, with the settings that nodes have, and measures in
-one process, as kms is one:
+Builds a key store in bulk in a PostgreSQL cluster of its own, with the settings that nodes have, and measures
+in one process, as kms is one:
 
 * memory (RSS) of the process before the store is used, and after every principal has been opened once;
 * the time to open an epoch of a principal that is not in memory, and of one that is: p50, p99;
 * the time to wrap every key row anew, by rotating the `secret` key of every tenant.
 
-The newest generation of each principal is a true key pair; the older ones are random octets of the same sizes,
-wrapped in the same way, as wrapping does not look inside.
+The newest generation of each principal is a true key pair; the older ones are random octets of the same
+sizes, wrapped in the same way, as wrapping does not look inside.
 """
 
 import argparse
-import asyncio
 import contextlib
 import os
 import pwd
@@ -184,7 +183,15 @@ async def build(dsn: str, directory: Path, arguments: argparse.Namespace) -> lis
                         public, seeds = os.urandom(PUBLIC_BYTES), os.urandom(SEED_BYTES)
                         rows.append(
                             wrap_seeds(
-                                parent, tenant, principal, generation, secret, slot, seeds, public, queue=False
+                                parent,
+                                tenant,
+                                principal,
+                                generation,
+                                secret,
+                                slot,
+                                seeds,
+                                public,
+                                queue=False,
                             )
                         )
                 await _copy(pool, rows)
@@ -200,7 +207,16 @@ async def _copy(pool: Pool, rows: Sequence[Any]) -> None:
         await connection.copy_records_to_table(
             "principal_keys",
             records=[
-                (r.tenant, r.principal, r.generation, r.queue, r.slot, r.public_key, r.signature, r.created_ms)
+                (
+                    r.tenant,
+                    r.principal,
+                    r.generation,
+                    r.queue,
+                    r.slot,
+                    r.public_key,
+                    r.signature,
+                    r.created_ms,
+                )
                 for r in rows
             ],
             columns=(
@@ -298,7 +314,9 @@ def main() -> None:
     parser.add_argument("--principals", type=int, default=100_000)
     parser.add_argument("--generations", type=int, default=8)
     parser.add_argument("--tenants", type=int, default=100)
-    parser.add_argument("--directory", type=Path, default=None, help="where the store is built; default: /tmp")
+    parser.add_argument(
+        "--directory", type=Path, default=None, help="where the store is built; default: /tmp"
+    )
     arguments = parser.parse_args()
     work = Path(tempfile.mkdtemp(prefix="pk-keys-", dir=arguments.directory or "/tmp"))
     try:

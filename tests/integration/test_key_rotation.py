@@ -1,5 +1,5 @@
-"""K5: rotation of root, tenant, category and principals' keys: killed at every step, nothing becomes unreadable,
-no generation appears twice, and the old key opens nothing once it has ended."""
+"""K5: rotation of root, tenant, category and principals' keys: killed at every step, nothing becomes
+unreadable, no generation appears twice, and the old key opens nothing once it has ended."""
 
 import asyncio
 import itertools
@@ -13,7 +13,7 @@ import pytest
 from tests.integration.test_kms_hierarchy import Store, open_store
 
 from postkeep.base.errors import IntegrityError, NotFoundError, PostkeepError
-from postkeep.base.ids import new_id
+from postkeep.base.ids import NOBODY, new_id
 from postkeep.crypto.epoch import EpochWriter, chain_starts, open_seed, sealed_generation
 from postkeep.crypto.wrap import Wrapper
 from postkeep.model.audit import EventName
@@ -86,9 +86,7 @@ class World:
         half = keys.generations[sealed_generation(epoch.sealed)]
         if len(epoch.sealed) < 100:
             return chain_starts(half.rewrapper.open(epoch.epoch, epoch.sealed))
-        return chain_starts(
-            open_seed(half.private_key(), self.tenant, principal, epoch.epoch, epoch.sealed)
-        )
+        return chain_starts(open_seed(half.private_key(), self.tenant, principal, epoch.epoch, epoch.sealed))
 
     async def rotate(self, store: Store, kind: str, told: Told) -> None:
         """Rotate a key from its beginning to its end, taking up what an earlier attempt has left."""
@@ -99,11 +97,12 @@ class World:
         elif kind == "principal":
             await rotations.begin_principal(self.tenant, principal, {})
             sealed = await rotations.principals.reseal(principal, [self.epochs[principal]])
-            self.epochs |= {principal: item for item in sealed}  # as the vault's transaction
+            for item in sealed:  # as the vault's transaction
+                self.epochs[principal] = item
             await rotations.count_sealed(principal, len(sealed), 0)
             assert await rotations.retire(principal)
         else:
-            await rotations.begin(kind, {}, **({"tenant": self.tenant} if kind == "tenant" else {}))
+            await rotations.begin(kind, {}, tenant=self.tenant if kind == "tenant" else NOBODY)
         assert not await rotations.advance()
 
     async def take_up(self, store: Store, kind: str, told: Told) -> None:
@@ -265,7 +264,8 @@ def test_the_old_key_opens_nothing_once_it_has_ended(dsn: str, tmp_path: Path, k
 
 
 def test_no_slot_that_is_left_unwraps_an_old_row(dsn: str, tmp_path: Path) -> None:
-    """K5, without our own reading: the old rows of a category tried under every secret that is still there."""
+    """K5, without our own reading: the old rows of a category tried under every secret that is still
+    there."""
     world = World()
 
     async def scenario() -> None:

@@ -181,7 +181,8 @@ def test_what_is_shredded_stays_closed_even_with_every_row_put_back(
                 assert (await store.keys.principal(other)).live
             # A thief, or a backup, brings back every row as it was, and has the root key.
             await store.pool.execute(
-                "TRUNCATE tenant_keys, category_keys, principal_keys, principal_wraps, data_keys, person_keys,"
+                "TRUNCATE tenant_keys, category_keys, principal_keys, principal_wraps, data_keys,"
+                " person_keys,"
                 " shredded_keys"
             )
             async with store.pool.acquire() as connection:
@@ -254,7 +255,8 @@ def test_a_swapped_private_key_does_not_open_in_anothers_place(dsn: str, tmp_pat
             for principal in (one, two):
                 await store.keys.provision_principal(tenant, principal, queue=False)
             await store.pool.execute(
-                "UPDATE principal_wraps SET wrapped = (SELECT wrapped FROM principal_wraps WHERE principal = $1)"
+                "UPDATE principal_wraps SET wrapped = (SELECT wrapped FROM principal_wraps WHERE"
+                " principal = $1)"
                 " WHERE principal = $2",
                 one,
                 two,

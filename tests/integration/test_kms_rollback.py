@@ -208,3 +208,32 @@ def test_a_change_that_could_not_be_counted_everywhere_is_levelled_before_the_ne
 
     run(job)
     run(after)
+
+
+def test_a_store_older_than_the_ledger_knows_is_refused_until_the_operator_accepts_that_very_state(
+    run: Callable[[Job], None], tmp_path: Path
+) -> None:
+    """K6: rows, slots and the witness's file all from one older moment: only the ledger knows better."""
+    accepted = tmp_path / "key-store.accepted"
+
+    async def compare(store: Store) -> None:
+        await make_tenant(store)
+        witness = store.parts.witness
+        assert not await witness.check_told(1)
+        assert not await witness.check_told(0)
+        with pytest.raises(IntegrityError) as caught:
+            await witness.check_told(7)
+        assert caught.value.code == "key_store"
+        assert "accept-restored 7" in caught.value.public_text
+        accepted.write_text("6\n")
+        with pytest.raises(IntegrityError):
+            await witness.check_told(7)
+        accepted.write_text("7\n")
+        assert await witness.check_told(7)
+        witness.forget_accepted()
+        await make_tenant(store)
+        assert store.keys.state == await store.rows.state() == store.slots.state == 8
+
+    run(compare)
+    assert not accepted.exists()
+    run(nothing)

@@ -19,6 +19,8 @@ class EventName(StrEnum):
     KEY_CREATE = "key.create"
     KEY_ROTATE = "key.rotate"
     KEY_SHRED = "key.shred"
+    KEY_CEILING = "key.ceiling"
+    KEY_ACCEPT = "key.accept_restored"
     KEY_SEAL = "key.seal"
     """How the root key is sealed was changed; `note`: `open`, `begin`, `done`, and the ways."""
     KEY_CUSTODY = "key.custody"

@@ -51,6 +51,17 @@ class TokenConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The module reaches its token over TCP: kms may then open connections."""
 
 
+class CeilingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How many epochs kms opens within an hour: for one person, for one module instance. 0: no such ceiling."""
+
+    principal_alarm: int = 100_000
+    """Above it the ledger is told. A large mailbox in full is 30,000."""
+    principal_stop: int = 400_000
+    """Above it nothing is opened for an hour, or until an operator lifts it."""
+    module_alarm: int = 2_000_000
+    module_stop: int = 8_000_000
+
+
 class KeyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How the root key is sealed."""
 
@@ -58,6 +69,7 @@ class KeyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How a first root key is sealed: `file` (development; the default), `passphrase` or `pkcs11`. Afterwards
     the node knows it; a line that says otherwise keeps it from starting."""
     pkcs11: TokenConfig = TokenConfig()
+    ceilings: CeilingConfig = CeilingConfig()
     principal_days: float = 365.0
     """How old a person's key pair may grow before the next generation takes its place; 0: by hand only."""
     retire_seconds: int = 2 * 86_400

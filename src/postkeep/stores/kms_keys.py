@@ -71,7 +71,8 @@ class HoldRow(NamedTuple):
 
 
 _PRINCIPAL = (
-    "SELECT k.tenant, k.principal, k.generation, k.queue, k.slot, w.wrapped, k.public_key, k.signature, w.parent,"
+    "SELECT k.tenant, k.principal, k.generation, k.queue, k.slot, w.wrapped, k.public_key,"
+    " k.signature, w.parent,"
     " k.created_ms FROM principal_keys k JOIN principal_wraps w USING (tenant, principal, generation)"
 )
 
@@ -282,7 +283,8 @@ async def add_principal(source: Source, row: PrincipalKeyRow) -> None:
 
 _ADD_PRINCIPAL: Final = (
     "WITH made AS (INSERT INTO principal_keys (tenant, principal, generation, queue, slot, public_key,"
-    " signature, created_ms) VALUES ($1, $2, $3, $4, $5, $7, $8, $10) RETURNING tenant, principal, generation)"
+    " signature, created_ms) VALUES ($1, $2, $3, $4, $5, $7, $8, $10) RETURNING tenant, principal,"
+    " generation)"
     " INSERT INTO principal_wraps (tenant, principal, generation, parent, wrapped)"
     " SELECT tenant, principal, generation, $9, $6 FROM made"
 )

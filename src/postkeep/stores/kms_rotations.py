@@ -4,6 +4,8 @@ Every step is one transaction that moves the rotation on together with the rows 
 leaves a step done or not begun.
 """
 
+# ruff: noqa: S608 - column names and conditions come from constants of this file
+
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
@@ -181,7 +183,8 @@ class KmsRotationRows(KmsRows):
     async def wraps(self, tenant: bytes, parent: int, after: bytes, limit: int) -> list[WrapRow]:
         """Return private halves under a generation of their category's key, from a position on."""
         rows = await self._all(
-            "SELECT w.principal, w.generation, k.queue, k.slot, w.wrapped, k.public_key FROM principal_wraps w"
+            "SELECT w.principal, w.generation, k.queue, k.slot, w.wrapped, k.public_key FROM"
+            " principal_wraps w"
             " JOIN principal_keys k USING (tenant, principal, generation)"
             " WHERE w.tenant = $1 AND w.parent = $2 AND w.principal >= $3 ORDER BY w.principal, w.generation"
             " LIMIT $4",
@@ -201,7 +204,8 @@ class KmsRotationRows(KmsRows):
             count = _count(
                 await connection.execute(
                     "UPDATE principal_wraps w SET parent = $3, wrapped = n.wrapped"
-                    " FROM unnest($4::bytea[], $5::integer[], $6::bytea[]) AS n (principal, generation, wrapped)"
+                    " FROM unnest($4::bytea[], $5::integer[], $6::bytea[]) AS n (principal,"
+                    " generation, wrapped)"
                     " WHERE w.tenant = $1 AND w.parent = $2 AND w.principal = n.principal"
                     " AND w.generation = n.generation",
                     row.tenant,
@@ -222,7 +226,8 @@ class KmsRotationRows(KmsRows):
     async def people(self, tenant: bytes, parent: int, limit: int) -> list[PersonKeyRow]:
         """Return persons' own keys under a generation of their category's key."""
         rows = await self._all(
-            "SELECT tenant, principal, slot, parent, wrapped FROM person_keys WHERE tenant = $1 AND parent = $2"
+            "SELECT tenant, principal, slot, parent, wrapped FROM person_keys WHERE tenant = $1 AND"
+            " parent = $2"
             " LIMIT $3",
             tenant,
             parent,
@@ -254,7 +259,8 @@ class KmsRotationRows(KmsRows):
 
         async def work(connection: Connection) -> None:
             await connection.execute(
-                "UPDATE data_keys SET parent = $4, wrapped = $5 WHERE tenant = $1 AND category = $2 AND parent = $3",
+                "UPDATE data_keys SET parent = $4, wrapped = $5 WHERE tenant = $1 AND category = $2"
+                " AND parent = $3",
                 row.tenant,
                 row.category,
                 row.old,
@@ -398,7 +404,8 @@ class KmsRotationRows(KmsRows):
 async def _insert(connection: Connection, row: RotationRow, counted: str) -> None:
     total = f"(SELECT {_COUNTS[counted]})" if counted in _COUNTS else "0"
     await connection.execute(
-        f"INSERT INTO rotations ({_FIELDS}) SELECT $1, $3, $2, $4, $5, $6, $7, $8, $9, $10, 0, {total}, $11, NULL",
+        f"INSERT INTO rotations ({_FIELDS}) SELECT $1, $3, $2, $4, $5, $6, $7, $8, $9, $10, 0,"
+        f" {total}, $11, NULL",
         row.id,
         row.tenant,
         row.kind,

@@ -49,7 +49,8 @@ FROM unnest($3::bytea[], $4::bytea[]) AS r (epoch, sealed)
 WHERE e.tenant = $1 AND e.principal = $2 AND e.epoch = r.epoch
   AND substring(e.sealed FROM 2 FOR 4) <= substring(r.sealed FROM 2 FOR 4)
 """
-"""The octets compared are the generation, big-endian: what was sealed to a newer key in the meantime stays."""
+"""The octets compared are the generation, big-endian: what was sealed to a newer key in the meantime
+stays."""
 
 
 class MailboxFields(NamedTuple):
@@ -175,5 +176,5 @@ async def read_old_epochs(
 
 
 _OLD: Final = "epochs WHERE tenant = $1 AND principal = $2 AND substring(sealed FROM 2 FOR 4) < $3::bytea"
-_OLD_EPOCHS: Final = f"SELECT epoch, sealed FROM {_OLD} LIMIT $4"
-_COUNT_OLD_EPOCHS: Final = f"SELECT count(*) FROM {_OLD}"
+_OLD_EPOCHS: Final = f"SELECT epoch, sealed FROM {_OLD} LIMIT $4"  # noqa: S608 - a constant
+_COUNT_OLD_EPOCHS: Final = f"SELECT count(*) FROM {_OLD}"  # noqa: S608 - a constant

@@ -2,7 +2,7 @@
 
 import typer
 
-from postkeep.node.cli import keys_root, keys_rotation
+from postkeep.node.cli import keys_ceilings, keys_restored, keys_root, keys_rotation
 from postkeep.node.cli.scene import group
 
 
@@ -11,3 +11,5 @@ def add(app: typer.Typer) -> None:
     key = group(app, "key", "help.key")
     keys_root.add(key)
     keys_rotation.add(key)
+    keys_ceilings.add(key)
+    keys_restored.add(key)

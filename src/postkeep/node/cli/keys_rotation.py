@@ -16,7 +16,6 @@ POLL_SECONDS = 0.5
 _COLUMNS = ("id", "key", "of", "generation", "phase", "progress", "started", "ended")
 
 
-
 def add(key: typer.Typer) -> None:
     """Add the commands."""
     rotate = group(key, "rotate", "help.rotate")
@@ -28,11 +27,20 @@ def add(key: typer.Typer) -> None:
 
 def _add_rotate(rotate: typer.Typer) -> None:
     @rotate.command("root", help=text("help.rotate.root"))
-    def root(context: typer.Context, *, wait: Annotated[bool, typer.Option("--wait", help=text("help.rotate.wait"))] = False) -> None:
+    def root(
+        context: typer.Context,
+        *,
+        wait: Annotated[bool, typer.Option("--wait", help=text("help.rotate.wait"))] = False,
+    ) -> None:
         _begin(scene_of(context), KeyRotate("root"), wait=wait)
 
     @rotate.command("tenant", help=text("help.rotate.tenant"))
-    def tenant(context: typer.Context, domain: str, *, wait: Annotated[bool, typer.Option("--wait", help=text("help.rotate.wait"))] = False) -> None:
+    def tenant(
+        context: typer.Context,
+        domain: str,
+        *,
+        wait: Annotated[bool, typer.Option("--wait", help=text("help.rotate.wait"))] = False,
+    ) -> None:
         _begin(scene_of(context), KeyRotate("tenant", domain), wait=wait)
 
     @rotate.command("category", help=text("help.rotate.category"))
@@ -46,7 +54,12 @@ def _add_rotate(rotate: typer.Typer) -> None:
         _begin(scene_of(context), KeyRotate("category", domain, category), wait=wait)
 
     @rotate.command("principal", help=text("help.rotate.principal"))
-    def principal(context: typer.Context, address: str, *, wait: Annotated[bool, typer.Option("--wait", help=text("help.rotate.wait"))] = False) -> None:
+    def principal(
+        context: typer.Context,
+        address: str,
+        *,
+        wait: Annotated[bool, typer.Option("--wait", help=text("help.rotate.wait"))] = False,
+    ) -> None:
         _begin(scene_of(context), KeyRotate("principal", address), wait=wait)
 
 

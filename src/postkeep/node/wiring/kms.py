@@ -8,10 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from postkeep.base.clock import SystemClock
+from postkeep.model.audit import EventName
 from postkeep.model.categories import Category
 from postkeep.node.context import ModuleContext
+from postkeep.node.supervisor.plan import needs_custody
+from postkeep.node.wiring.patience import patiently
 from postkeep.services.authority.client import AuthorityClient
+from postkeep.services.custody.client import CustodyClient
 from postkeep.services.kms.backing import Terms
+from postkeep.services.kms.ceilings import CeilingLimits, Thresholds
 from postkeep.services.kms.opening import OpenKms, open_kms
 from postkeep.services.kms.pkcs11 import TokenPlace
 from postkeep.services.kms.root_change import RootSeals
@@ -39,6 +44,7 @@ async def run(context: ModuleContext) -> None:
         trail.start_heartbeat(context.config.ledger.heartbeat_seconds)
         stack.push_async_callback(trail.close)
         kms = await stack.enter_async_context(_opened(context, ledger_link, trail, clock))
+        await _compare_with_ledger(kms, LedgerClient(ledger_link), trail)
         context.publish("directory", kms.signing.directory.public_key)
         context.publish("ledger", kms.signing.ledger.public_key)
         context.publish("ledger-mldsa44", kms.signing.ledger.mldsa44_key)
@@ -51,6 +57,7 @@ async def run(context: ModuleContext) -> None:
         await stack.enter_async_context(_background(feed, context.stop))
         await stack.enter_async_context(_background(kms.checkpointer.run(), context.stop))
         await stack.enter_async_context(_background(kms.rotations.run(), context.stop))
+        await stack.enter_async_context(_background(kms.custody_desk.run(), context.stop))
         server = Server(
             context.identity,
             context.anchors,
@@ -67,6 +74,19 @@ async def run(context: ModuleContext) -> None:
         await context.stop.wait()
 
 
+async def _compare_with_ledger(kms: OpenKms, ledger: LedgerClient, trail: Trail) -> None:
+    """End the start if the ledger knows of a later key store than this one, unless the operator means it."""
+    told = await patiently(ledger.last_key_state)
+    before = kms.witness.state
+    if await kms.witness.check_told(told.state):
+        await patiently(
+            lambda: trail.record(
+                EventName.KEY_ACCEPT, state=told.state, actor="operator", note=f"store was at {before}"
+            )
+        )
+        await asyncio.to_thread(kms.witness.forget_accepted)
+
+
 @contextlib.asynccontextmanager
 async def _opened(
     context: ModuleContext, ledger_link: Link, trail: Trail, clock: SystemClock
@@ -79,6 +99,7 @@ async def _opened(
         token = config.keys.pkcs11
         place = TokenPlace(token.module, token.token, token.key_label)
         seals = RootSeals(context.state_dir, place, config.keys.root)
+        custody = CustodyClient(_link(context, "custody")) if needs_custody(config) else None
         kms = await open_kms(
             pool=pool,
             seals=seals,
@@ -92,6 +113,12 @@ async def _opened(
             trail=trail,
             clock=clock,
             retire_seconds=config.keys.retire_seconds,
+            limits=CeilingLimits(
+                Thresholds(config.keys.ceilings.principal_alarm, config.keys.ceilings.principal_stop),
+                Thresholds(config.keys.ceilings.module_alarm, config.keys.ceilings.module_stop),
+            ),
+            custody_process=custody,
+            lease_seconds=config.custody.lease_seconds,
             backup_terms=Terms(config.backup.key_use_seconds, config.backup.key_life_seconds),
         )
         try:

@@ -15,6 +15,7 @@ from postkeep.services.ledger.client import LedgerClient
 from postkeep.services.ledger.trail import Trail, refusal_fields
 from postkeep.services.steward.acts import Keepers
 from postkeep.services.steward.approvals import Approvals
+from postkeep.services.steward.ceilings import CeilingDesk
 from postkeep.services.steward.control import Control
 from postkeep.services.steward.custody import CustodyDesk
 from postkeep.services.steward.desk import handlers
@@ -93,6 +94,7 @@ async def _serve(context: ModuleContext, rows: OrderRows, media_rows: MediaRows)
                 TicketKeyDesk(control, authority),
                 ExplainDesk(ledger),
                 RotationDesk(control, authority, rotation, resealing),
+                CeilingDesk(control, rotation),
                 witnesses,
                 OrderDesk(control, orders, authority, vault, rows, clock),
                 HoldDesk(control, orders, authority, kms, vault, rows, trail, clock),

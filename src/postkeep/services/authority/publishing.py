@@ -29,9 +29,7 @@ class KeyPublisher:
             raise NotFoundError("nobody here has such a key")
         if published >= key.generation:
             return Done()
-        version = await state.directory.set_key(
-            key.principal, key.generation, key.public_key, key.signature
-        )
+        version = await state.directory.set_key(key.principal, key.generation, key.public_key, key.signature)
         state.feed.changed(version)
         state.trail.note(
             EventName.DIRECTORY,

@@ -35,7 +35,8 @@ from postkeep.stores.kms_keys import KmsKeyRows, PrincipalKeyRow
 from postkeep.stores.slots import ErasableSlots
 
 HALVES_CACHED_MAX: Final = 32_768
-"""Private halves that stay unwrapped in memory, of all principals together: about 3 KB each, 100 MB in all."""
+"""Private halves that stay unwrapped in memory, of all principals together: about 3 KB each, 100 MB in
+all."""
 FIRST_GENERATION: Final = 1
 
 

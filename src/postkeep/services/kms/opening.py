@@ -10,7 +10,10 @@ from postkeep.base.clock import Clock
 from postkeep.base.secret import Secret
 from postkeep.crypto.wrap import KEY_BYTES
 from postkeep.services.kms.backing import BackupKeys, Terms
+from postkeep.services.kms.ceilings import CeilingLimits, Ceilings
 from postkeep.services.kms.checkpoints import Checkpointer, Ledger
+from postkeep.services.kms.custodians import CustodianRegistry, Custody, NoCustody
+from postkeep.services.kms.custody_desk import CustodyDesk
 from postkeep.services.kms.ending import CertificateKeys, Ending, open_certificate_keys
 from postkeep.services.kms.hierarchy import Hierarchy
 from postkeep.services.kms.root import RootSeal, unseal_root
@@ -22,12 +25,13 @@ from postkeep.services.kms.rotation_parts import RotationParts
 from postkeep.services.kms.rotation_service import RotationDesk
 from postkeep.services.kms.service import KmsService
 from postkeep.services.kms.signing import NamedKeys, SigningKeys, open_signing_keys
-from postkeep.services.kms.tenants import NoCustodians, TenantKeys
+from postkeep.services.kms.tenants import LEASE_SECONDS, TenantKeys
 from postkeep.services.kms.ticket_keys import TicketKeys
 from postkeep.services.kms.tls import TlsIdentity, open_tls
 from postkeep.services.kms.witness import StoreWitness
 from postkeep.services.ledger.trail import Trail
 from postkeep.stores.kept_checkpoint import keep_checkpoint
+from postkeep.stores.kms_ceilings import KmsCeilingRows
 from postkeep.stores.kms_installation import KmsInstallationRows
 from postkeep.stores.kms_keys import KmsKeyRows
 from postkeep.stores.kms_rotations import KmsRotationRows
@@ -51,6 +55,8 @@ class OpenKms:
     backups: BackupKeys
     certificates: CertificateKeys
     rotations: Rotations
+    witness: StoreWitness
+    custody_desk: CustodyDesk
 
     def close(self) -> None:
         """Let go of the slots; the pool belongs to the caller."""
@@ -73,15 +79,18 @@ async def open_kms(
     clock: Clock,
     state_dir: Path | None = None,
     retire_seconds: int = 0,
+    limits: CeilingLimits = CeilingLimits(),  # noqa: B008 - an immutable value
     backup_terms: Terms = Terms(),  # noqa: B008 - an immutable value
+    custody_process: Custody | None = None,
+    lease_seconds: float = LEASE_SECONDS,
 ) -> OpenKms:
     """Unseal the root key and open what hangs on it, made at the first start.
 
-    `seals`: how the root key may be sealed, opened by one of `held`; `hold` hears of a change. `seal`: another
-    than the one that counts there. `state_dir`: where the sealed root key and the witness of the key store's age
-    lie; None: beside the slots. `retire_seconds`: how long a person's old private key outlives its publication.
-    RefusedError (`wrong_passphrase`), IntegrityError (`root_key`, `key_store`) or InvalidInputError
-    (`bad_configuration`) with a text for the operator where that can't be.
+    `seals`: how the root key may be sealed, opened by one of `held`; `hold` hears of a change. `seal`:
+    another than the one that counts there. `state_dir`: where the sealed root key and the witness of the key
+    store's age lie; None: beside the slots. `retire_seconds`: how long a person's old private key outlives
+    its publication. RefusedError (`wrong_passphrase`), IntegrityError (`root_key`, `key_store`) or
+    InvalidInputError (`bad_configuration`) with a text for the operator where that can't be.
     """
     installation = KmsInstallationRows(pool)
     seals = seals or RootSeals(state_dir or slots_dir)
@@ -105,7 +114,8 @@ async def open_kms(
     except BaseException:
         slots.close()
         raise
-    tenants = TenantKeys(roots, rows, slots, NoCustodians(), clock)
+    registry = CustodianRegistry(named, custody_process or NoCustody())
+    tenants = TenantKeys(roots, rows, slots, registry, clock, lease_seconds=lease_seconds)
     hierarchy = Hierarchy(tenants, rows, slots, signing, witness=witness, clock=clock)
     backups = BackupKeys(
         lambda: custody.root,
@@ -134,6 +144,9 @@ async def open_kms(
         clock,
     )
     rotations = Rotations(parts, trail, retire_seconds)
+    ceilings = Ceilings(limits, KmsCeilingRows(pool), trail, clock)
+    await ceilings.load()
+    custody_desk = CustodyDesk(registry, hierarchy, rotations, rows, trail, lease_seconds=lease_seconds)
     service = KmsService(
         hierarchy,
         signing,
@@ -142,8 +155,23 @@ async def open_kms(
         trail,
         ticket_keys=TicketKeys(named, checkpointer, trail, clock),
         root_desk=RootDesk(custody, trail),
+        custody_desk=custody_desk,
         backups=backups,
         rotation_desk=RotationDesk(rotations, rows, trail),
+        ceilings=ceilings,
         ending=Ending(hierarchy, rows=rows, slots=slots, keys=certificates, trail=trail, clock=clock),
     )
-    return OpenKms(service, hierarchy, signing, tls, checkpointer, slots, custody, backups, certificates, rotations)
+    return OpenKms(
+        service,
+        hierarchy,
+        signing,
+        tls,
+        checkpointer,
+        slots,
+        custody,
+        backups,
+        certificates,
+        rotations,
+        witness,
+        custody_desk,
+    )

@@ -1,7 +1,7 @@
 """Principals' key pairs: how a generation is made, wrapped and unwrapped. Pure but for randomness.
 
-A private half is wrapped under a key from the tenant's `secret` category key and the pair's own slot: with the
-slot it ends, whatever copies of the row there are.
+A private half is wrapped under a key from the tenant's `secret` category key and the pair's own slot: with
+the slot it ends, whatever copies of the row there are.
 """
 
 # ruff: noqa: PLR0917 - a key's path is many identifiers in one fixed order
@@ -68,9 +68,7 @@ def new_pair(
     """Make a generation of a key pair: the private half wrapped, the public half vouched for by `sign`."""
     seeds = hpke.new_private_seeds()
     public_key = hpke.PrivateKey(seeds).public_bytes
-    row = wrap_seeds(
-        parent, tenant, principal, generation, slot_secret, slot, seeds, public_key, queue=queue
-    )
+    row = wrap_seeds(parent, tenant, principal, generation, slot_secret, slot, seeds, public_key, queue=queue)
     signature = sign(public_key_statement(tenant, principal, generation, public_key))
     return row._replace(signature=signature, created_ms=now_ms)
 

@@ -1,8 +1,8 @@
 """Rotation of keys: begun on an operator's word, gone on with in the background, taken up after a crash.
 
 A new generation is made; both serve while rows are taken from the old to the new in batches; then the old one
-is destroyed. Where a rotation is stands in its row, which moves on in the same transaction as what it is about.
-The ledger knows of each before it begins and of its end.
+is destroyed. Where a rotation is stands in its row, which moves on in the same transaction as what it is
+about. The ledger knows of each before it begins and of its end.
 """
 
 import asyncio

@@ -20,8 +20,8 @@ class Rotation(msgspec.Struct, frozen=True):
     old: int
     new: int
     phase: str
-    """`rewrapping`, `sealing` (principals: waits for epochs from the vault), `erasing`, `done`, or `void` where
-    the key was destroyed meanwhile."""
+    """`rewrapping`, `sealing` (principals: waits for epochs from the vault), `erasing`, `done`, or `void`
+    where the key was destroyed meanwhile."""
     done: int
     """Rows or epochs that are under the new key."""
     total: int

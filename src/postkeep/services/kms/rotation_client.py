@@ -1,6 +1,8 @@
-"""Rotation of keys, as callers see it: one async method per call of `rotation_api`."""
+"""Rotation of keys and ceilings, as callers see them: one async method per call of the two `_api` files."""
 
 from postkeep.services.kms import rotation_api as api
+from postkeep.services.kms.api import Done
+from postkeep.services.kms.ceilings_api import CeilingStops, LiftCeiling, ListCeilings
 from postkeep.services.kms.client import Caller
 
 
@@ -33,3 +35,11 @@ class RotationClient:
     async def retire_generation(self, request: api.RetireGeneration, *, ticket: bytes) -> api.Retired:
         """Have an old generation's private half destroyed."""
         return await self._link.call("kms.retire_generation", request, api.Retired, ticket=ticket)
+
+    async def ceilings(self, request: ListCeilings, *, ticket: bytes) -> CeilingStops:
+        """List who is stopped."""
+        return await self._link.call("kms.ceilings", request, CeilingStops, ticket=ticket)
+
+    async def lift_ceiling(self, request: LiftCeiling, *, ticket: bytes) -> Done:
+        """Lift a stop."""
+        return await self._link.call("kms.lift_ceiling", request, Done, ticket=ticket)

@@ -1,8 +1,7 @@
 """What every kind of rotation works with, and the end that all have in common."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from postkeep.base.clock import Clock
@@ -38,11 +37,6 @@ class RootHolder(Protocol):
         """Seal another root key in the place of the present one, durably, and destroy what sealed that."""
 
 
-RootHeir = Callable[[Secret[bytes], Secret[bytes]], Awaitable[None]]
-"""Told (old, new) before the seal takes a new root key: wraps under the new one, beside the old, what hangs on
-the sealed root key itself. It may be told the same again after a crash."""
-
-
 @dataclass(frozen=True, slots=True)
 class RotationParts:
     """The key store, as rotations see it."""
@@ -58,7 +52,6 @@ class RotationParts:
     slots: ErasableSlots
     witness: StoreWitness
     clock: Clock
-    heirs: list[RootHeir] = field(default_factory=list)
 
     def new_row(  # noqa: PLR0917 - a row's fields in the row's order
         self,

@@ -93,9 +93,10 @@ class RotationDesk:
         await self._rotations.count_sealed(request.principal, len(sealed), request.left)
         self._trail.note(
             EventName.KEY_ROTATE,
-            **_fields(grant, NOBODY, request.principal),
-            count=len(sealed),
-            note="principal epochs",
+            **(
+                _fields(grant, NOBODY, request.principal)
+                | EventFields(count=len(sealed), note="principal epochs")
+            ),
         )
         return api.RewrappedEpochs(sealed)
 

@@ -1,7 +1,7 @@
 """Rotation of the keys at the top: the root key, and a tenant's key.
 
-The root key: the next one is made, handed over under the present one, and everything is wrapped under it row by
-row; then the seal takes it in the place of the old one, and the old generation's slot is erased.
+The root key: the next one is made, handed over under the present one, and everything is wrapped under it row
+by row; then the seal takes it in the place of the old one, and the old generation's slot is erased.
 
 A tenant's key has a handful of rows below it: they change with it in one transaction.
 """
@@ -91,8 +91,6 @@ class RootRotation:
                     raise NotFoundError("the next root key is neither sealed nor handed over")
                 present = Secret(parts.roots.key(row.old))
                 root = Secret(take_handed(present, row.new, check.handed))
-                for heir in parts.heirs:
-                    await heir(parts.custody.root, root)
                 await parts.custody.replace(root)
             try:
                 async with parts.witness.change():

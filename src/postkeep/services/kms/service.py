@@ -19,8 +19,11 @@ from postkeep.model.categories import Category
 from postkeep.model.ticket import TicketKind
 from postkeep.services.kms import api, metrics
 from postkeep.services.kms.backing import BackupKeys
+from postkeep.services.kms.ceilings import Ceilings
+from postkeep.services.kms.ceilings_service import CeilingDesk
 from postkeep.services.kms.checkpoints import Checkpointer
 from postkeep.services.kms.ending import Ending
+from postkeep.services.kms.custody_desk import CustodyDesk
 from postkeep.services.kms.epochs import EPOCHS_PER_CALL_MAX, EpochOpener
 from postkeep.services.kms.hierarchy import Hierarchy
 from postkeep.services.kms.principals import PrincipalKeys
@@ -68,8 +71,10 @@ class KmsService:
         *,
         ticket_keys: TicketKeys,
         root_desk: RootDesk,
+        custody_desk: CustodyDesk,
         backups: BackupKeys,
         rotation_desk: RotationDesk,
+        ceilings: Ceilings,
         ending: Ending,
     ) -> None:
         self._hierarchy = hierarchy
@@ -79,8 +84,10 @@ class KmsService:
         self._trail = trail
         self._ticket_keys = ticket_keys
         self._root_desk = root_desk
+        self._custody_desk = custody_desk
         self._backups = backups
         self._rotation_desk = rotation_desk
+        self._ceilings = ceilings
         self._ending = ending
 
     def handlers(self) -> Mapping[str, tuple[type[msgspec.Struct], Handler]]:
@@ -97,8 +104,10 @@ class KmsService:
             "kms.shred": (api.Shred, self.shred),
             **self._ticket_keys.handlers(),
             **self._root_desk.handlers(),
+            **self._custody_desk.handlers(),
             **self._backups.handlers(),
             **self._rotation_desk.handlers(),
+            **CeilingDesk(self._ceilings).handlers(),
             **self._ending.handlers(),
         }
 
@@ -154,6 +163,8 @@ class KmsService:
                 raise RefusedError("the ticket covers no category of epochs", code="refused.category")
             keys = await self._hierarchy.principal(request.principal)
             _check_reader(grant, request.principal, keys)
+            person = request.principal.hex() if grant.kind is TicketKind.USER else ""
+            await self._ceilings.check(fields, person, grant.peer_instance, len(request.epochs))
             opened = await EpochOpener(keys, categories).open_all(request.epochs)
             await self._record_release(fields, keys, opened, categories)
         return api.OpenedEpochs(opened, self._hierarchy.lease_left(keys.tenant))

@@ -3,7 +3,7 @@
 Every change (keys made, keys destroyed) counts up one number, kept in three places: the database, the file of
 slots, and a small file in the state directory. From an older copy of one of them, as a restored dump,
 destroyed keys would come back and keys made since would be missing. Key events in the ledger carry the number
-too.
+too: kms does not start from a store that the ledger has seen further on.
 
 A change: the file says `begun n`; the slots and the rows change and say n; the file says `done n`. A crash in
 between leaves `begun n` and places at n or n-1: that is taken up as n. At `done n` every place must say n.
@@ -26,6 +26,8 @@ from postkeep.stores.kms_keys import KmsKeyRows
 from postkeep.stores.slots import ErasableSlots
 
 FILE_NAME: Final = "key-store.state"
+ACCEPTED_NAME: Final = "key-store.accepted"
+"""The operator's word that an older store is meant: the state that the ledger knows of."""
 _CONTENT: Final = re.compile(rb"(begun|done) (\d{1,18})\n\Z")
 _CONTENT_BYTES_MAX: Final = 64
 
@@ -61,6 +63,37 @@ class StoreWitness:
             if any(not self.state - (not done) <= place <= self.state for place in (rows, slots)):
                 raise self._older(rows, slots, self.state)
         await self._level()
+
+    async def check_told(self, told: int) -> bool:
+        """Compare the store with the last state that the ledger heard of. Call it once, before it serves.
+
+        True if an older store is accepted, as the operator has said for exactly this state: it counts on from
+        what the ledger knows, so that no number is told twice. IntegrityError (`key_store`) otherwise.
+        """
+        if told <= self.state:
+            return False
+        if await asyncio.to_thread(self._accepted) != told:
+            text = (
+                f"The key store is at change {self.state}, but the ledger knows of change {told}: this is an "
+                "older copy. Keys destroyed since would come back, and keys made since are missing. Put back "
+                "the newest copy. To go on with a copy that you have restored on purpose: stop the node, run "
+                f"postkeep key accept-restored {told}, and start again; the ledger will say so."
+            )
+            raise IntegrityError(text, code="key_store", public_text=text)
+        self.state = told
+        await self._level()
+        return True
+
+    def forget_accepted(self) -> None:
+        """Drop the operator's word, once the ledger holds that it was followed."""
+        (self._path.parent / ACCEPTED_NAME).unlink(missing_ok=True)
+
+    def _accepted(self) -> int:
+        try:
+            with (self._path.parent / ACCEPTED_NAME).open("rb") as file:
+                return int(file.read(_CONTENT_BYTES_MAX))
+        except (FileNotFoundError, ValueError):
+            return -1
 
     @asynccontextmanager
     async def change(self) -> AsyncIterator[None]:

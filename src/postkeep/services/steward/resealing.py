@@ -1,8 +1,8 @@
 """New generations of people's keys, carried through: the vault's epochs go by kms to the newest key.
 
 kms has the keys and the vault the epochs; the steward walks between them with an operation ticket for just
-that, and sees nothing but sealed values. Everything it does may be done again, so nothing of it is remembered:
-what there is to do is asked of kms each time.
+that, and sees nothing but sealed values. Everything it does may be done again, so nothing of it is
+remembered: what there is to do is asked of kms each time.
 """
 
 import asyncio
@@ -79,9 +79,9 @@ class Resealing:
         work = await self._kms.reseal_work(ResealWork(before_ms, DUE_PER_ROUND), ticket=ticket)
         rotations = list(work.rotations)
         for due in work.due:
-            rotations.append(
-                await self._kms.rotate_principal(RotatePrincipal(due.tenant, due.principal), ticket=ticket)
-            )
+            wanted = RotatePrincipal(due.tenant, due.principal)
+            made = await self._kms.rotate_principal(wanted, ticket=ticket)
+            rotations.append(made)
         for rotation in rotations:
             try:
                 await self._carry_through(rotation, ticket)

@@ -6,7 +6,8 @@ from postkeep.services.steward.api import Command
 
 
 class KeyRotate(Command, frozen=True):
-    """`steward.key_rotate`: begin to rotate a key, or find the rotation under way; answers `RotationShown`."""
+    """`steward.key_rotate`: begin to rotate a key, or find the rotation under way; answers
+    `RotationShown`."""
 
     kind: str
     """`root`, `tenant`, `category` or `principal`."""

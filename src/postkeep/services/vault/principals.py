@@ -8,7 +8,13 @@ from postkeep.services.vault import api
 from postkeep.services.vault.groups import Stores
 from postkeep.services.vault.validation import EPOCH_SEALED_BYTES_MAX, check_id
 from postkeep.stores.postgres import database_errors
-from postkeep.stores.vault_mailboxes import read_epochs, read_old_epochs, read_quota, replace_epochs, set_quota
+from postkeep.stores.vault_mailboxes import (
+    read_epochs,
+    read_old_epochs,
+    read_quota,
+    replace_epochs,
+    set_quota,
+)
 from postkeep.tickets.clear import Grant
 
 EPOCHS_ASKED_MAX: Final = 100_000  # epochs named in one call: a mailbox of many years
@@ -45,7 +51,8 @@ class Principals:
         return api.Done()
 
     async def old_epochs(self, _grant: Grant, request: api.OldEpochs) -> api.OldEpochList:
-        """Answer `vault.old_epochs`: what is to be sealed to a newer key. Sealed they come, sealed they go."""
+        """Answer `vault.old_epochs`: what is to be sealed to a newer key. Sealed they come, sealed they
+        go."""
         if not 0 < request.limit <= RESEALED_MAX or not 0 < request.generation < 2**31:
             raise LimitError(f"at most {RESEALED_MAX} epochs in one answer")
         with database_errors():

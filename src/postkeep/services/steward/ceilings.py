@@ -1,0 +1,46 @@
+"""The steward's methods for ceilings: who is stopped, and lifting it."""
+
+from postkeep.services.kms.ceilings_api import CeilingStops, LiftCeiling, ListCeilings
+from postkeep.services.kms.rotation_client import RotationClient
+from postkeep.services.steward import api
+from postkeep.services.steward.control import Control, Operator
+from postkeep.services.steward.desk import Methods
+
+
+class KeyCeilings(api.Command, frozen=True):
+    """`steward.key_ceilings`: who is stopped; answers `CeilingStops`."""
+
+
+class KeyCeilingLift(api.Command, frozen=True):
+    """`steward.key_ceiling_lift`: lift the stop of a person (by address) or of a module instance."""
+
+    name: str
+
+
+class CeilingDesk:
+    """Asks kms who is stopped."""
+
+    def __init__(self, control: Control, kms: RotationClient) -> None:
+        self._control = control
+        self._kms = kms
+
+    def methods(self) -> Methods:
+        """Return the methods."""
+        return {
+            "key_ceilings": (KeyCeilings, self.key_ceilings),
+            "key_ceiling_lift": (KeyCeilingLift, self.key_ceiling_lift),
+        }
+
+    async def key_ceilings(self, operator: Operator, _request: KeyCeilings) -> CeilingStops:
+        """List who is stopped."""
+        return await self._kms.ceilings(ListCeilings(), ticket=operator.ticket)
+
+    async def key_ceiling_lift(self, operator: Operator, request: KeyCeilingLift) -> api.Done:
+        """Lift a stop."""
+        wanted = LiftCeiling("module", request.name)
+        if "@" in request.name:
+            info = await self._control.find(operator, request.name, kind="user")
+            wanted = LiftCeiling("principal", info.principal.hex())
+        await self._control.record(operator, "key_ceiling_lift")
+        await self._kms.lift_ceiling(wanted, ticket=operator.ticket)
+        return api.Done()
