@@ -67,7 +67,6 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     "role.operator": ("operator", "运维"),
     "role.approver": ("approver", "审批"),
     "role.auditor": ("auditor", "审计"),
-    "request.none": ("There are no requests.", "没有请求。"),
     "request.approved": (
         "Your approval counts: {have} of {need}. Whoever asked may give the command again.",
         "您的批准已生效：{have}/{need}。请求人现在可以重新执行该命令。",
