@@ -26,6 +26,7 @@ from tests.node_process import PROGRAM, Node, free_base_port, new_node
 
 PASSWORD = "a long enough word"
 ALICE = "alice@backup.example"
+ONE_WORKER = "[node]\nworkers = 1\n"
 
 
 @contextlib.contextmanager
@@ -100,7 +101,7 @@ def contains_once(found: list[bytes], message: bytes) -> bool:
 
 @pytest.mark.e2e
 def test_a_node_under_load_is_backed_up_killed_on_the_way_and_restored_to_any_moment() -> None:
-    with directory() as target, new_node(config=f'[backup]\ntarget = "{target}"\n') as node:
+    with directory() as target, new_node(config=ONE_WORKER + f'[backup]\ntarget = "{target}"\n') as node:
         node.tenant("backup.example")
         node.user(ALICE, PASSWORD)
         before = [send(node, ALICE, f"before{number}", "x" * 40 * number) for number in range(40)]
@@ -180,7 +181,7 @@ def killed_in_the_middle(node: Node) -> None:
 @pytest.mark.e2e
 def test_a_changed_object_is_found_and_named() -> None:
     """The proof must be able to fail: one octet of one piece, and a manifest of another name."""
-    with directory() as target, new_node(config=f'[backup]\ntarget = "{target}"\n') as node:
+    with directory() as target, new_node(config=ONE_WORKER + f'[backup]\ntarget = "{target}"\n') as node:
         node.tenant("backup.example")
         node.user(ALICE, PASSWORD)
         send(node, ALICE, "one", "x" * 5000)

@@ -16,6 +16,7 @@ from functools import partial
 import pytest
 from tests.e2e.test_backups import (
     ALICE,
+    ONE_WORKER,
     PASSWORD,
     contains_once,
     directory,
@@ -61,10 +62,10 @@ def test_what_was_destroyed_since_a_backup_does_not_come_back_with_it() -> None:
     with (
         s3_bucket() as bucket,
         directory() as place,
-        new_node(config=bucket.section + "tombstone_seconds = 1\n") as node,
+        new_node(config=f"{ONE_WORKER}{bucket.section}tombstone_seconds = 1\n") as node,
     ):
         config = place / "restore.toml"
-        config.write_text(bucket.access)
+        config.write_text(ONE_WORKER + bucket.access)
         root_key = node.data / "state/kms/root.key"
         node.tenant("backup.example")
         for address in (ALICE, BOB):

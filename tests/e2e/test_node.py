@@ -64,7 +64,7 @@ def test_each_module_runs_as_its_own_user_without_rights(node: Node) -> None:
         assert re.search(r"^NoNewPrivs:\s+1$", status, re.MULTILINE)
         assert re.search(r"^Seccomp:\s+2$", status, re.MULTILINE)
         owners[slot.partition("-")[0]] = int(uids.group(1))
-    assert len(set(owners.values())) == len(owners) == 9
+    assert len(set(owners.values())) == len(owners) == 10
     for module, uid in owners.items():
         state = (node.data / "state" / module).stat()
         assert (state.st_uid, state.st_mode & 0o777) == (uid, 0o700)
