@@ -44,7 +44,7 @@ def build() -> typer.Typer:
     @app.callback()
     def begin(
         context: typer.Context,
-        data: Annotated[Path, typer.Option("--data", help=text("help.data"))] = Path("./var"),
+        data: Annotated[Path, typer.Option("--data", help=text("help.data"), readable=False)] = Path("./var"),
         *,
         as_json: Annotated[bool, typer.Option("--json", help=text("help.json"))] = False,
         _lang: Annotated[str, typer.Option("--lang", help=text("help.lang"))] = "",
