@@ -153,6 +153,11 @@ class Node:
         assert purpose is not None
         return self.mint.operation("relay", holder.instance, holder.thumbprint, purpose)[1]
 
+    def deliver(self, holder: ModuleIdentity) -> bytes:
+        purpose = purpose_named("deliver")
+        assert purpose is not None
+        return self.mint.operation(holder.module, holder.instance, holder.thumbprint, purpose)[1]
+
     async def provision(self, tenant: bytes, principal: bytes, *, queue: bool = False) -> api.SignedPublicKey:
         steward = self.module("steward")
         client, ticket = self.client(steward), self.staff(steward)
@@ -269,6 +274,8 @@ def test_epochs_of_others_are_refused_to_every_ticket_but_the_principals_own(
                 (imap, node.user(other, tenant, alice)),  # a ticket that another instance holds
                 (imap, b""),
                 (relay, node.relay(relay)),  # the relay's ticket, on somebody who is no queue
+                (relay, node.deliver(relay)),  # K7: who may deliver may not open
+                (mx, node.deliver(mx)),
                 (steward, node.staff(steward)),
                 (mx, node.user(mx, tenant, alice)),
             ]

@@ -1,7 +1,8 @@
 """Rotation of a category's key: everything wrapped under one generation is taken to the next, in batches.
 
 `secret` wraps principals' private halves and persons' keys. `account` wraps one data key, which stays the
-same: keyed hashes and verifiers made with it can't be computed anew (docs/adr/0012).
+same: keyed hashes and verifiers made with it can't be computed anew
+(docs/adr/0012-generations-that-end-with-a-slot.md).
 """
 
 import asyncio
