@@ -1,7 +1,7 @@
 """Backups: what is shipped, how it is proved, how it comes back.
 
-`creating` makes one on a running node, `weeks` ends keys in time, `tombstones` tells restored copies what
-has been destroyed since, `catalogue` reads a target, `verifying` opens samples, `restoring` puts a node
-together. The process that runs on a node is `service`; restoring and verifying need the root key and run as
-a command.
+`creating` makes one on a running node, `tombstones` tells what has been destroyed, `pruning` ends backups and
+weekly keys; `service` is the process that does this. `catalogue` reads a target, `choosing` decides what belongs
+together, `checking` opens samples, `replaying` destroys again. What needs the root key runs as a command, in
+`postkeep.node.backups`.
 """

@@ -1,7 +1,7 @@
 """Reading a target: which backups there are, and each only as kms has signed it."""
 
 import hashlib
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from cryptography.exceptions import InvalidSignature
 
@@ -158,6 +158,3 @@ def _gap(text: str) -> IntegrityError:
         code="tombstones",
         public_text=f"The list of what has been destroyed is not whole: {text}.",
     )
-
-
-TOMBSTONE_GAP: Final = "tombstones"
