@@ -22,8 +22,8 @@ from postkeep.services.kms.backing import BackupKeys
 from postkeep.services.kms.ceilings import Ceilings
 from postkeep.services.kms.ceilings_service import CeilingDesk
 from postkeep.services.kms.checkpoints import Checkpointer
-from postkeep.services.kms.ending import Ending
 from postkeep.services.kms.custody_desk import CustodyDesk
+from postkeep.services.kms.ending import Ending
 from postkeep.services.kms.epochs import EPOCHS_PER_CALL_MAX, EpochOpener
 from postkeep.services.kms.hierarchy import Hierarchy
 from postkeep.services.kms.principals import PrincipalKeys
