@@ -1,4 +1,4 @@
-"""Backups from outside: a node under load, killed on the way, and brought back on a directory of its own.
+"""TM-14. Backups from outside: a node under load, killed on the way, and brought back in another directory.
 
 What was acknowledged before a backup began is in it once, byte for byte; a restored node's ledger verifies; a
 point in time between two backups can be gone back to. D3 is in test_backups_destroyed.py.

@@ -1,4 +1,4 @@
-"""D3: what was destroyed stays destroyed, whatever backup is restored. Backups lie on a real S3 server.
+"""TM-14, D3: what was destroyed stays destroyed, whatever backup is restored. The target is a real S3 server.
 
 * A backup whose own keys still live: the tombstones destroy again before anything is served.
 * The control: without the end of the list it comes back, so it is the list that keeps it away. Only a newer

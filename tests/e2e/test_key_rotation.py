@@ -1,4 +1,4 @@
-"""K5, K8 from outside: keys rotated on a running node, kms killed in the middle, a public key swapped."""
+"""TM-15, K5, K8 from outside: keys rotated on a running node, kms killed in the middle, a public key swapped."""
 
 import asyncio
 import contextlib
