@@ -1,6 +1,7 @@
 """The keys of one session: epochs as kms opened them for this person's ticket, kept while it lives."""
 
 import contextlib
+import time
 from collections.abc import Iterable
 
 from postkeep.base.errors import IntegrityError, PostkeepError
@@ -20,12 +21,17 @@ class Keyring:
         self._tenant = tenant
         self._principal = principal
         self._readers: dict[bytes, EpochReader] = {}
+        self._until: float | None = None
+        """When the epochs must be opened anew, where the company holds a key of its own."""
 
     async def need(self, epochs: Iterable[bytes], ticket: bytes) -> None:
         """Have these epochs open, with one call each to vault and kms for all that are missing.
 
         An epoch that can't be opened is left out: what it covers raises IntegrityError when it is read.
         """
+        if self._until is not None and time.monotonic() >= self._until:
+            self._readers.clear()  # the company's own key has to agree again
+            self._until = None
         missing = {epoch for epoch in epochs if epoch not in self._readers}
         if not missing:
             return
@@ -38,6 +44,9 @@ class Keyring:
     async def _open(self, rows: list[EpochRow], ticket: bytes) -> None:
         request = OpenEpochs(self._principal, [SealedEpoch(row.epoch, row.sealed) for row in rows])
         answer = await self._keepers.kms.open_epochs(request, ticket=ticket)
+        if answer.lease_seconds:
+            until = time.monotonic() + answer.lease_seconds
+            self._until = until if self._until is None else min(self._until, until)
         cheaper = []
         for opened in answer.epochs:
             if opened.error:

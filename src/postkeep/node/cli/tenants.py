@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from postkeep.node.cli import asking
+from postkeep.node.cli import asking, custody
 from postkeep.node.cli.output import moment
 from postkeep.node.cli.scene import group, scene_of
 from postkeep.node.cli.texts import text
@@ -16,7 +16,9 @@ _COLUMNS = ("name", "domains", "status", "users", "created", "id")
 
 def add(app: typer.Typer) -> None:
     """Add the commands."""
-    _add_tenant(group(app, "tenant", "help.tenant"))
+    tenant = group(app, "tenant", "help.tenant")
+    _add_tenant(tenant)
+    custody.add(tenant)
     _add_domain(group(app, "domain", "help.domain"))
 
 

@@ -96,6 +96,16 @@ class KmsClient:
         """Take back the keys of a creation that has failed."""
         return await self._link.call("kms.discard", request, api.Shredded, ticket=ticket)
 
+    async def open_custody(self, request: custody_api.OpenCustody, *, ticket: bytes) -> api.Done:
+        """Let a tenant's custody be changed, once."""
+        return await self._link.call("kms.open_custody", request, api.Done, ticket=ticket)
+
+    async def check_custody(
+        self, request: custody_api.CheckCustody, *, ticket: bytes
+    ) -> custody_api.Custodian:
+        """Say who has custody of a tenant's key, and whether the custodian agrees."""
+        return await self._link.call("kms.check_custody", request, custody_api.Custodian, ticket=ticket)
+
     async def shred(self, request: api.Shred, *, ticket: bytes) -> api.Shredded:
         """Destroy keys; when it returns, nothing opens what they covered."""
         return await self._link.call("kms.shred", request, api.Shredded, ticket=ticket)

@@ -6,6 +6,7 @@ import msgspec
 
 from postkeep.crypto.context import context
 from postkeep.crypto.shares import Holder, Roster
+from postkeep.services.custody.api import Place
 from postkeep.services.kms.root_kinds import HolderLine, RootKind
 
 RESEAL_SECONDS_MAX = 2 * 3600
@@ -60,3 +61,47 @@ def lines_of(roster: Roster) -> RosterLines:
 def reseal_subject(kind: RootKind) -> bytes:
     """Return what a request to reseal the root key is approved for: the digest of the kind."""
     return hashlib.sha256(context("reseal the root key", kind.value)).digest()
+
+
+class Custodian(msgspec.Struct, frozen=True):
+    """Who has custody of a tenant's key beside the installation: what may be shown of a place."""
+
+    kind: str
+    """`pkcs11`, `transit`; empty: nobody."""
+    where: str = ""
+    key: str = ""
+    token: str = ""
+
+
+class OpenCustody(msgspec.Struct, frozen=True):
+    """`kms.open_custody`: with a custody grant, let who knows the key behind `key_digest` change custody."""
+
+    tenant: bytes
+    custodian: Custodian
+    key_digest: bytes
+
+
+class SetCustody(msgspec.Struct, frozen=True):
+    """`kms.set_custody`: put a tenant's key in a customer's custody, or (no place) take it back."""
+
+    tenant: bytes
+    key: bytes
+    place: Place | None
+
+
+class CheckCustody(msgspec.Struct, frozen=True):
+    """`kms.check_custody`: say who has custody, and with `ask` whether the custodian agrees now."""
+
+    tenant: bytes
+    ask: bool = False
+
+
+def custodian_of(place: Place | None) -> Custodian:
+    """Return what may be shown of a place."""
+    return Custodian("") if place is None else Custodian(place.kind, place.where, place.key, place.token)
+
+
+def custody_subject(tenant: bytes, custodian: Custodian) -> bytes:
+    """Return what a request to change custody is approved for."""
+    fields = (custodian.kind, custodian.where, custodian.key, custodian.token)
+    return hashlib.sha256(context("custody of a tenant's key", tenant, *fields)).digest()

@@ -1,5 +1,8 @@
 """The steward's methods for custody of keys, as values on the wire."""
 
+import msgspec
+
+from postkeep.services.kms.custody_api import Custodian
 from postkeep.services.kms.root_kinds import RootKind
 from postkeep.services.steward.api import Command
 
@@ -10,3 +13,24 @@ class KeyReseal(Command, frozen=True):
     kind: RootKind
     key_digest: bytes
     """SHA-256 of the key with which the command line then turns to kms."""
+
+
+class TenantCustody(Command, frozen=True):
+    """`steward.tenant_custody`: ask for leave to change who must open a tenant's key. Answers `CustodyOpened`."""
+
+    domain: str
+    custodian: Custodian
+    key_digest: bytes
+
+
+class CustodyOpened(msgspec.Struct, frozen=True):
+    """Whose key it is."""
+
+    tenant: bytes
+
+
+class TenantCustodyShow(Command, frozen=True):
+    """`steward.tenant_custody_show`: answers `Custodian`; with `ask`, refused if the custodian refuses."""
+
+    domain: str
+    ask: bool = False

@@ -137,6 +137,76 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
         "这是 {name} 的份额（第 {number} 份），内容正确。校验码：{code}",
     ),
     "shares.whose": (" It seems to be {name}'s (number {number}).", "看来是 {name} 的（第 {number} 份）。"),
+    # --- tenants' keys ---
+    "help.tenant.custody": (
+        "A company's own key over its mail: show it, set it, take it back, ask it now.",
+        "公司自持密钥：查看、设置、收回或立即检查。",
+    ),
+    "help.custody.pkcs11": (
+        "The key lies in a token: the path of the PKCS#11 module (allowed under [custody]).",
+        "密钥在令牌中：PKCS#11 模块路径（须在 [custody] 中允许）。",
+    ),
+    "help.custody.token": ("The token's label.", "令牌标签。"),
+    "help.custody.transit": (
+        "The key lies behind a key server (Vault, OpenBao): its https URL (allowed under [custody]).",
+        "密钥在密钥服务器（Vault、OpenBao）上：其 https 地址（须在 [custody] 中允许）。",
+    ),
+    "help.custody.mount": ("Where the server has its transit engine.", "服务器 transit 引擎的挂载点。"),
+    "help.custody.key": ("The key's label or name.", "密钥标签或名称。"),
+    "help.custody.secret_file": (
+        "A file of mode 0600 with the token's PIN, or the server's access token.",
+        "权限为 0600 的文件，内含令牌 PIN 或服务器访问令牌。",
+    ),
+    "help.custody.ca_file": (
+        "The certificate authority of the key server, PEM: no other is believed.",
+        "密钥服务器的证书颁发机构（PEM）：只信任它。",
+    ),
+    "help.custody.back": ("Take the key back under the root key alone.", "收回，仅由根密钥封存。"),
+    "help.custody.check": (
+        "Ask the company's key now; if it refuses, its mail is unreadable from this moment.",
+        "立即询问公司密钥；若被拒绝，其邮件即刻不可读。",
+    ),
+    "custody.set.pkcs11": (
+        "The mail of {domain} can be read only with the company's token from now on.",
+        "此后读取 {domain} 的邮件必须有该公司的令牌。",
+    ),
+    "custody.set.transit": (
+        "The mail of {domain} can be read only with the company's key server from now on.",
+        "此后读取 {domain} 的邮件必须有该公司的密钥服务器。",
+    ),
+    "custody.set.root": (
+        "The keys of {domain} are under the root key alone again.",
+        "{domain} 的密钥已恢复为仅由根密钥封存。",
+    ),
+    "custody.show.pkcs11": (
+        "The company's key {name!r} lies in the token {token!r} ({where}).",
+        "公司密钥 {name!r} 在令牌 {token!r} 中（{where}）。",
+    ),
+    "custody.show.transit": (
+        "The company's key {name!r} lies behind {where}.",
+        "公司密钥 {name!r} 在 {where}。",
+    ),
+    "custody.show.root": (
+        "The company holds no key of its own.",
+        "公司没有自持密钥。",
+    ),
+    "custody.agrees": ("It opens the company's keys now.", "目前可以打开该公司的密钥。"),
+    "code.unavailable.custody": (
+        "The company's own key does not open its mail at the moment.",
+        "公司自持密钥目前无法打开其邮件。",
+    ),
+    "error.custody_choice": (
+        "Give one of --pkcs11, --transit, --back and --check.",
+        "--pkcs11、--transit、--back、--check 只能给出一个。",
+    ),
+    "error.custody_options": (
+        "Needed: --key and --secret-file; with --pkcs11 also --token, with --transit also --ca-file.",
+        "需要 --key 和 --secret-file；--pkcs11 另需 --token，--transit 另需 --ca-file。",
+    ),
+    "error.custody_ca": (
+        "The certificate authority can't be read from {path}.",
+        "无法从 {path} 读取证书颁发机构。",
+    ),
     # --- errors ---
     "error.share.word": (
         "Word {number} is not one of a share's words.",
