@@ -26,7 +26,7 @@ sys.path[:1] = [str(ROOT), str(ROOT / "verifier" / "src")]
 
 from verifier.tests import made_ledger as made  # noqa: E402
 
-from postkeep_verifier.merkle import Frontier, perfect_root  # noqa: E402
+from postkeep_verifier.merkle import perfect_root, root_of  # noqa: E402
 
 SESSION = 20  # entries of a session: a ticket, a sign-in, a key, seventeen accesses
 START_MS = 1_800_000_000_000
@@ -80,17 +80,16 @@ def write_ledger(directory: Path, entries: int, jobs: int) -> int:
         counts = [min(step, bundles - start) * 256 for start in starts]
         parts = pool.map(write_stretch, itertools.repeat(log), starts, counts)
         row = [root for part in parts for root in part]
-    frontier = Frontier()
-    for node in row:
-        frontier.add(8, node)
     level = 1
+    ends: list[list[bytes]] = [[]]
     while row:
+        ends.append(row[len(row) // 256 * 256 :])
         for start in range(0, len(row), 256):
             part = row[start : start + 256]
             made.put(log / made.path_of(level, start // 256, len(part)), b"".join(part))
         row = [perfect_root(row[i : i + 256]) for i in range(0, len(row) - 255, 256)]
         level += 1
-    made.put(log / "checkpoint", made.checkpoint(bundles * 256, frontier.root()))
+    made.put(log / "checkpoint", made.checkpoint(bundles * 256, root_of(ends)))
     return bundles * 256
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from verifier.tests import made_ledger as made
 
-from postkeep_verifier.merkle import Frontier, leaf_hash, root_from_inclusion
+from postkeep_verifier.merkle import leaf_hash, root_from_inclusion, root_of
 from postkeep_verifier.note import Key, NoteError, parse_key, parse_note, verified_by
 from postkeep_verifier.tiles import tile_path
 
@@ -50,16 +50,14 @@ SIGNED = {  # the last records, the root, the signature: one history and a fork 
 
 @pytest.mark.parametrize("versions", SIGNED)
 def test_the_tree_of_package_hashes_has_the_root_that_its_log_signed(versions: tuple[str, ...]) -> None:
-    frontier = Frontier()
     records = MODULES + [[f"rsc.io/pkg1 {version} h1:hash!="] for version in versions]
-    for record in records:
-        frontier.add(0, leaf_hash(("\n".join(record) + "\n").encode()))
+    tree = root_of([[leaf_hash(("\n".join(record) + "\n").encode()) for record in records]])
     root, signature = SIGNED[versions]
-    assert frontier.root() == base64.b64decode(root)
+    assert tree == base64.b64decode(root)
     text = f"go.sum database tree\n{len(records)}\n{root}\n"
     note = parse_note(f"{text}\n\u2014 localhost.localdev/sumdb {signature}\n".encode())
     assert verified_by(note, parse_key(SUMDB)) == 0
-    assert note.checkpoint == ("go.sum database tree", len(records), frontier.root())
+    assert note.checkpoint == ("go.sum database tree", len(records), tree)
 
 
 def test_a_proof_of_a_public_certificate_log_leads_to_the_root_that_it_signed() -> None:

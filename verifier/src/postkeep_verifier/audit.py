@@ -7,12 +7,12 @@ from functools import partial
 from pathlib import Path
 
 from postkeep_verifier.events import Act, Extract, extract
-from postkeep_verifier.findings import Finding, found
 from postkeep_verifier.merkle import EMPTY_ROOT
 from postkeep_verifier.note import MLDSA44, Checkpoint, Key, Note, NoteError, parse_note, verified_by
 from postkeep_verifier.numbers import Numbers
 from postkeep_verifier.reconcile import Reconcile
 from postkeep_verifier.tenants import Anchor, anchor_of, check_tenant, last_index, read_export
+from postkeep_verifier.tiles import Finding, found
 from postkeep_verifier.tree import Tree
 
 HEADS = ("checkpoint", "checkpoint.witnessed")
@@ -50,7 +50,7 @@ def audit(directory: Path, trust: Trust, known: Sequence[Path], jobs: int) -> Re
         _audit_export(directory, trust, jobs, report)
     else:
         _audit_installation(directory, trust, known, jobs, report)
-    report.findings.sort(key=lambda f: (f.index is None, f.index or 0, f.kind))
+    report.findings.sort(key=lambda f: (f.entry is None, f.entry or 0, f.kind))
     return report
 
 

@@ -85,13 +85,13 @@ def _lines(report: Report, words: dict[str, list[str]], number: int) -> list[str
     lines += ["", say("bad", n=len(report.findings)) if report.findings else say("good")]
     for fault in report.findings:
         what = str(fault.values.get("what", ""))
-        values = fault.values | {"index": fault.index, "what": words[what][number] if what in words else what}
+        values = fault.values | {"index": fault.entry, "what": words[what][number] if what in words else what}
         lines.append("- " + say(fault.kind, **values))
     return lines
 
 
 def _values(report: Report) -> dict[str, object]:
-    faults = [{"kind": f.kind, "index": f.index, **f.values} for f in report.findings]
-    first = min((f.index for f in report.findings if f.index is not None), default=None)
+    faults = [{"kind": f.kind, "index": f.entry, **f.values} for f in report.findings]
+    first = min((f.entry for f in report.findings if f.entry is not None), default=None)
     head = {"ok": not faults, "origin": report.origin, "first_bad_index": first}
     return {**head, **report.figures, "findings": faults}

@@ -4,8 +4,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from postkeep_verifier.findings import Finding, found
-from postkeep_verifier.tiles import Bundles
+from postkeep_verifier.tiles import Bundles, Finding, found
 
 ACCESSES = frozenset({"mail.read", "mail.write", "queue"})
 """Events that tell of sealed data being fetched or changed."""

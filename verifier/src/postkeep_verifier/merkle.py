@@ -23,31 +23,18 @@ def perfect_root(row: Sequence[bytes]) -> bytes:
     return row[0]
 
 
-class Frontier:
-    """A growing tree, as the roots of its perfect subtrees: enough to append and to know the root."""
-
-    def __init__(self, peaks: Sequence[tuple[int, bytes]] = ()) -> None:
-        self.peaks = list(peaks)
-        """Level and root, from the largest subtree to the smallest."""
-
-    def add(self, level: int, node: bytes) -> None:
-        """Append a perfect subtree of 2**level leaves; no smaller one may stand at the end."""
-        while self.peaks and self.peaks[-1][0] == level:
-            node = node_hash(self.peaks.pop()[1], node)
-            level += 1
-        self.peaks.append((level, node))
-
-    def root(self, leaves: Sequence[bytes] = ()) -> bytes:
-        """Return the root, with more leaves at the end that are not kept."""
-        grown = Frontier(self.peaks)
-        for leaf in leaves:
-            grown.add(0, leaf)
-        if not grown.peaks:
-            return EMPTY_ROOT
-        accumulated = grown.peaks[-1][1]
-        for _, peak in reversed(grown.peaks[:-1]):
-            accumulated = node_hash(peak, accumulated)
-        return accumulated
+def root_of(rows: Sequence[Sequence[bytes]]) -> bytes:
+    """Return the root of a tree whose last leaves are `rows[0]`. Before them stand the subtrees of `rows[1]`,
+    given by their roots, each of 256 leaves; before them those of `rows[2]`, each of 256 * 256; and so on.
+    """
+    root = b""
+    for row in rows:
+        end = len(row)
+        while end:
+            begin = end & (end - 1)  # from here on: the smallest perfect subtree, which is the rightmost
+            peak = perfect_root(row[begin:end])
+            root, end = (node_hash(peak, root) if root else peak), begin
+    return root or EMPTY_ROOT
 
 
 def root_from_inclusion(index: int, leaf: bytes, size: int, proof: Sequence[bytes]) -> bytes | None:

@@ -1,7 +1,7 @@
 """Every source numbers its events 1, 2, 3 ...: what is missing was lost, or kept out before it was signed."""
 
 from postkeep_verifier.events import UNKNOWN, Extract
-from postkeep_verifier.findings import Finding, found
+from postkeep_verifier.tiles import Finding, found
 
 
 class Numbers:

@@ -9,7 +9,7 @@ from collections import Counter
 from typing import Any, NamedTuple
 
 from postkeep_verifier.events import Access, Act, Extract
-from postkeep_verifier.findings import Finding, found
+from postkeep_verifier.tiles import Finding, found
 
 ORDER_MS = 15_000  # a reporter waits 10 s for the ledger's answer and a second more before it sends again
 CLOCK_MS = 11_000  # a revocation holds everywhere after 10 s; clocks of one machine's processes agree

@@ -11,10 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from postkeep_verifier.findings import Finding, found
 from postkeep_verifier.merkle import leaf_hash, root_from_inclusion
 from postkeep_verifier.note import Checkpoint
-from postkeep_verifier.tiles import WIDTH, Bundles, read_bundle, read_tile
+from postkeep_verifier.tiles import WIDTH, Bundles, Finding, found, read_bundle, read_tile
 from postkeep_verifier.tree import Tree
 
 SIGNED_MS = 60_000  # a head that was anchored is signed within some seconds

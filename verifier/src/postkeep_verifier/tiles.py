@@ -1,4 +1,4 @@
-"""The files of a log and the check of a stretch of them: entries against the hashes that stand over them.
+"""The files of a log, and one bundle of entries held against the hashes that stand over it.
 
 Source: C2SP tlog-tiles. Bundles `tile/entries/<N>` hold 256 entries, each after its length in two octets;
 tiles `tile/<L>/<N>` hold the hashes of level 8*L of the tree; `.p/<W>` is an incomplete one of width W.
@@ -8,12 +8,36 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from postkeep_verifier.findings import Finding, found
-from postkeep_verifier.merkle import leaf_hash, perfect_root
+from postkeep_verifier.merkle import leaf_hash
 
 WIDTH = 256  # entries in a bundle, hashes in a tile
 ENTRIES = "entries"
 BUNDLE_BYTES_MAX = 2 * WIDTH * 65_537  # octets: twice what a bundle can have, so that insertions are seen
+
+Bundles = list[tuple[int, list[bytes] | None]]
+"""The index of each bundle's first entry, and its entries; None where they are not to be believed."""
+
+
+class Finding(NamedTuple):
+    """One fault: its kind (a stable word), the entry that it is about, and what its sentence names."""
+
+    kind: str
+    entry: int | None
+    values: dict[str, object]
+
+
+Doubt = tuple[Finding, Finding]
+"""What a fault is if the log's root is the one that was signed, and what it is if not."""
+
+
+def found(kind: str, entry: int | None, **values: object) -> Finding:
+    """Make a finding."""
+    return Finding(kind, entry, values)
+
+
+def sure(finding: Finding) -> Doubt:
+    """Make a fault that stands whichever root was signed."""
+    return finding, finding
 
 
 def tile_path(level: int | str, index: int, width: int = WIDTH) -> str:
@@ -38,12 +62,20 @@ def read_bundle(log: Path, index: int, width: int = WIDTH) -> tuple[list[bytes],
     for shape in (width, WIDTH):
         data = _read(log / tile_path(ENTRIES, index, shape), BUNDLE_BYTES_MAX)
         if data is not None:
-            entries, whole = split_bundle(data)
+            entries, whole = _split(data)
             return (entries[:width], True) if whole and len(entries) == shape else (entries, False)
     return None
 
 
-def split_bundle(data: bytes) -> tuple[list[bytes], bool]:
+def _read(path: Path, limit: int) -> bytes | None:
+    try:
+        with path.open("rb") as file:
+            return file.read(limit + 1)
+    except OSError:
+        return None
+
+
+def _split(data: bytes) -> tuple[list[bytes], bool]:
     """Split off all whole entries; say whether nothing is left over."""
     entries: list[bytes] = []
     position, end = 0, len(data)
@@ -56,84 +88,27 @@ def split_bundle(data: bytes) -> tuple[list[bytes], bool]:
     return entries, True
 
 
-Bundles = list[tuple[int, list[bytes] | None]]
-"""The index of each bundle's first entry, and its entries; None where they are not to be believed."""
-
-
-class Stretch(NamedTuple):
-    """Bundles that follow one another, to be checked at once."""
-
-    log: Path
-    first: int
-    """The first bundle's number."""
-    entries: int
-    """How many entries from there on."""
-    watched: tuple[int, ...]
-    """Sizes of the tree, inside this stretch, whose roots are wanted."""
-
-
-class Checked(NamedTuple):
-    """What the hashes of a stretch say."""
-
-    nodes: list[bytes]
-    """The root over each whole bundle, from its entries."""
-    tail: list[bytes]
-    """The leaf hashes of the incomplete bundle at the end of the log."""
-    cut: dict[int, list[tuple[int, list[bytes]]]]
-    """By bundle: the watched sizes that cut it, each with the leaf hashes of the bundle up to there."""
-    faults: list[Finding]
-    blind: bool
-    """Whether a place is unknown, so that no root says anything any more."""
-
-
-def check_stretch(stretch: Stretch) -> tuple[Checked, Bundles]:
-    """Hash every entry and compare."""
-    result = Checked([], [], {}, [], blind=False)
-    bundles: Bundles = []
-    sizes: dict[int, list[int]] = {}
-    for size in stretch.watched:
-        if size % WIDTH:
-            sizes.setdefault(size // WIDTH, []).append(size)
-    for number in range(stretch.first, stretch.first - (-stretch.entries // WIDTH)):
-        start = number * WIDTH
-        width = min(WIDTH, stretch.first * WIDTH + stretch.entries - start)
-        entries, leaves, faults = _check_bundle(stretch.log, number, width)
-        result.faults.extend(faults)
-        if leaves is None:
-            result = result._replace(blind=True)
-            leaves = [b""] * width
-        if width == WIDTH:
-            result.nodes.append(perfect_root(leaves))
-        else:
-            result.tail.extend(leaves)
-        cuts = [(size, leaves[: size - start]) for size in sizes.get(number, ())]
-        if cuts:
-            result.cut[number] = cuts
-        bundles.append((start, entries))
-    return result, bundles
-
-
-def _check_bundle(
+def check_bundle(
     log: Path, number: int, width: int
-) -> tuple[list[bytes] | None, list[bytes] | None, list[Finding]]:
+) -> tuple[list[bytes] | None, list[bytes] | None, list[Doubt]]:
     """Return a bundle's entries (None: not to be believed), leaf hashes (None: unknown) and faults."""
-    start, place = number * WIDTH, tile_path(ENTRIES, number, width)
-    expected = read_tile(log, 0, number, width)
-    faults = [] if expected else [found("file_missing", start, place=tile_path(0, number, width))]
-    bundle = read_bundle(log, number, width)
+    start, place, tile = number * WIDTH, tile_path(ENTRIES, number, width), tile_path(0, number, width)
+    expected, bundle = read_tile(log, 0, number, width), read_bundle(log, number, width)
+    faults = [] if expected else [sure(found("file_missing", start, place=tile))]
     if bundle is None:
-        return None, expected, [*faults, found("file_missing", start, place=place)]
+        return None, expected, [*faults, sure(found("file_missing", start, place=place))]
     entries, whole = bundle
     leaves = [leaf_hash(entry) for entry in entries]
     if whole and expected in (None, leaves):
         return entries, leaves, faults
     if expected is None:
-        return None, None, [*faults, found("file_damaged", start, place=place)]
+        return None, None, [*faults, sure(found("file_damaged", start, place=place))]
     at, kind = classify(leaves, expected)
+    fault = found(kind, start + at, place=place)
     if not whole:
-        return None, expected, [*faults, found(kind, start + at, place=place)]
+        return None, expected, [sure(fault)]
     # Entries or tile, one of them is wrong: the signed head decides (`tree`).
-    return entries, leaves, [*faults, found(kind, start + at, place=place, tile=tile_path(0, number, width))]
+    return entries, leaves, [(found("tile_altered", start + at, place=tile), fault)]
 
 
 def classify(leaves: Sequence[bytes], expected: Sequence[bytes]) -> tuple[int, str]:
@@ -143,23 +118,12 @@ def classify(leaves: Sequence[bytes], expected: Sequence[bytes]) -> tuple[int, s
     rest, wanted = leaves[at:], expected[at:]
     if not rest or not wanted:
         return at, "entry_inserted" if rest else "entry_removed"
-    swapped = any(r == wanted[0] and rest[0] == w for r, w in zip(rest[1:], wanted[1:], strict=False))
-    if swapped:
+    if any(r == wanted[0] and rest[0] == w for r, w in zip(rest[1:], wanted[1:], strict=False)):
         return at, "entries_swapped"
     if len(rest) <= len(wanted) and wanted[1:] and _alike(rest, wanted[1:]):
         return at, "entry_removed"
-    if rest[1:] and _alike(rest[1:], wanted):
-        return at, "entry_inserted"
-    return at, "entry_altered"
+    return at, "entry_inserted" if rest[1:] and _alike(rest[1:], wanted) else "entry_altered"
 
 
 def _alike(rest: Sequence[bytes], wanted: Sequence[bytes]) -> bool:
     return all(one == other for one, other in zip(rest, wanted, strict=False))
-
-
-def _read(path: Path, limit: int) -> bytes | None:
-    try:
-        with path.open("rb") as file:
-            return file.read(limit + 1)
-    except OSError:
-        return None
