@@ -80,6 +80,10 @@ def test_a_node_sealed_by_shares_opens_with_any_three_and_stays_closed_with_two(
     node.opens, node.passphrase = "--shares-fd", "".join([given[4], given[0], given[2]])
     node.start()
     node.user("bob@sealed.example", "a long password")
+    found = {
+        item["check"]: item["verdict"] for item in node.json("doctor", "--base-port", str(node.base_port))
+    }
+    assert found["root key"] == "ok"
     right = node.cli("key", "check-share", "--shares-fd", "0", stdin=given[3])
     assert "Dan (number 4)" in right.stdout
     wrong = node.cli("key", "check-share", "--shares-fd", "0", stdin=earlier[3], check=False)

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from postkeep.base.errors import InvalidInputError
 from postkeep.node import disks
 from postkeep.node.config import Config
 from postkeep.node.doctor.finding import Finding, bad, ok, warn
 from postkeep.node.sandbox.namespace import closed_parent
 from postkeep.node.supervisor.layout import Layout
 from postkeep.node.supervisor.plan import MODULES
+from postkeep.services.kms.root_kinds import RootKind, kind_of
 
 _COPY_ON_WRITE: Final = frozenset({"btrfs", "zfs", "bcachefs", "overlay", "nilfs2", "f2fs"})
 _FREE_BYTES_MIN: Final = 10**9
@@ -41,9 +43,21 @@ def check_directory(layout: Layout, config: Config) -> Iterator[Finding]:
         yield warn("way to the data", "data.closed", parent=parent)
     yield from _states(layout)
     yield from _disks(config)
-    key = "root_key.passphrase" if config.keys.root == "passphrase" else "root_key.file"
-    yield ok("root key", key) if config.keys.root == "passphrase" else warn("root key", key)
+    yield from _root_key(layout, config)
     yield ok("users", "users.apart") if layout.uid_base is not None else warn("users", "users.one")
+
+
+def _root_key(layout: Layout, config: Config) -> Iterator[Finding]:
+    """Say how the root key is sealed; where nobody may look, nothing."""
+    try:
+        kind = kind_of(config.keys.root, layout.data / "state" / "kms")
+    except InvalidInputError as error:
+        yield bad("root key", "root_key.unclear", why=error.public_text)
+    except PermissionError:
+        return  # `_states` has said whose it is
+    else:
+        key = f"root_key.{kind}"
+        yield warn("root key", key) if kind is RootKind.FILE else ok("root key", key)
 
 
 def file_system(path: Path) -> str:

@@ -36,23 +36,41 @@ VERDICTS: Final[dict[str, str]] = {"ok": "正常", "warn": "注意", "bad": "问
 
 TEXTS: Final[dict[str, tuple[Said, Said]]] = {
     "backups.none": (
-        ("no backups are made", "Set target and every_seconds in the section [backup] of postkeep.toml (docs/backups.md)."),
-        ("未配置备份", "请在 postkeep.toml 的 [backup] 中设置 target 和 every_seconds（见 docs/backups.md）。"),
+        (
+            "no backups are made",
+            "Set target and every_seconds in the section [backup] of postkeep.toml (docs/backups.md).",
+        ),
+        (
+            "未配置备份",
+            "请在 postkeep.toml 的 [backup] 中设置 target 和 every_seconds（见 docs/backups.md）。",
+        ),
     ),
     "backups.no_first": (
         ("{target} has no backup yet", "Make the first: postkeep backup create"),
         ("{target} 中尚无备份", "请先创建：postkeep backup create"),
     ),
     "backups.away": (
-        ("the target {target} can't be looked at: {problem}", "Make it reachable; until then nothing is backed up."),
+        (
+            "the target {target} can't be looked at: {problem}",
+            "Make it reachable; until then nothing is backed up.",
+        ),
         ("无法访问备份目标 {target}：{problem}", "请恢复其可用性；在此之前无法备份。"),
     ),
     "backups.behind": (
-        ("{count} files of the database's log wait in {path}", "See why the target does not take them: postkeep backup status, and the node's log."),
-        ("{path} 中有 {count} 个数据库日志文件等待传输", "请检查备份目标：postkeep backup status 及节点日志。"),
+        (
+            "{count} files of the database's log wait in {path}",
+            "See why the target does not take them: postkeep backup status, and the node's log.",
+        ),
+        (
+            "{path} 中有 {count} 个数据库日志文件等待传输",
+            "请检查备份目标：postkeep backup status 及节点日志。",
+        ),
     ),
     "backups.versions": (
-        ("{target} keeps versions of what is overwritten: weekly keys can't be destroyed there", "Turn versioning off for this bucket and delete the old versions."),
+        (
+            "{target} keeps versions of what is overwritten: weekly keys can't be destroyed there",
+            "Turn versioning off for this bucket and delete the old versions.",
+        ),
         ("{target} 保留旧版本，周密钥无法真正销毁", "请关闭此存储桶的版本控制并删除旧版本。"),
     ),
     "backups.old": (
@@ -60,10 +78,16 @@ TEXTS: Final[dict[str, tuple[Said, Said]]] = {
         ("最近一次备份已过去 {hours} 小时", "请检查原因：postkeep backup status 及节点日志。"),
     ),
     "backups.unscheduled": (
-        ("the last backup is {hours} hours old; none follows by itself", "Set every_seconds in the section [backup]."),
+        (
+            "the last backup is {hours} hours old; none follows by itself",
+            "Set every_seconds in the section [backup].",
+        ),
         ("最近一次备份在 {hours} 小时前；未设置自动备份", "请在 [backup] 中设置 every_seconds。"),
     ),
-    "backups.ok": (("the last backup is {hours} hours old, in {target}", ""), ("最近一次备份在 {hours} 小时前，位于 {target}", "")),
+    "backups.ok": (
+        ("the last backup is {hours} hours old, in {target}", ""),
+        ("最近一次备份在 {hours} 小时前，位于 {target}", ""),
+    ),
     "swap.ok": (("no memory is swapped out to a readable disk", ""), ("内存不会被换出到可读的磁盘", "")),
     "swap.readable": (
         (
@@ -207,14 +231,20 @@ TEXTS: Final[dict[str, tuple[Said, Said]]] = {
     "root_key.file": (
         (
             "the root key lies in a file beside the data",
-            'Good for trying only. Set root = "passphrase" under [keys] before the first `postkeep init`.',
+            "Good for trying only. Run `postkeep key reseal --to passphrase`, or `postkeep key ceremony`.",
         ),
         (
             "根密钥以文件形式与数据存放在一起",
-            '仅适合试用。请在首次 `postkeep init` 之前设置 [keys] 中的 root = "passphrase"。',
+            "仅适合试用。请运行 `postkeep key reseal --to passphrase` 或 `postkeep key ceremony`。",
         ),
     ),
     "root_key.passphrase": (("the root key is sealed with a passphrase", ""), ("根密钥由口令保护", "")),
+    "root_key.shares": (("the root key is sealed by shares", ""), ("根密钥由份额封存", "")),
+    "root_key.pkcs11": (("the root key is sealed by a token", ""), ("根密钥由令牌封存", "")),
+    "root_key.unclear": (
+        ("how the root key is sealed is not clear: {why}", "The node does not start until this is settled."),
+        ("根密钥的封存方式不明确：{why}", "解决之前节点无法启动。"),
+    ),
     "landlock.ok": (
         ("Landlock {version}, seccomp {seccomp}", ""),
         ("Landlock {version}，seccomp {seccomp}", ""),
@@ -269,7 +299,10 @@ TEXTS: Final[dict[str, tuple[Said, Said]]] = {
             "ANOTHER HISTORY of this ledger was seen by: {names}",
             "It was rolled back or forked. Keep copies, change nothing: docs/runbooks/witness.md.",
         ),
-        ("{names} 见过本账本的另一段历史", "账本被回退或分叉。请保留副本、不要改动：docs/runbooks/witness.md。"),
+        (
+            "{names} 见过本账本的另一段历史",
+            "账本被回退或分叉。请保留副本、不要改动：docs/runbooks/witness.md。",
+        ),
     ),
     "governance.off": (
         (

@@ -1,12 +1,12 @@
 """Tenants' keys that need a customer's key too.
 
-A fresh secret of 32 bytes is wrapped by the customer; from it the key is derived that wraps the tenant's key, and
-around both lies the root key's wrap with the tenant's slot as ever:
+A fresh secret of 32 bytes is wrapped by the customer; from it the key is derived that wraps the tenant's key,
+and around both lies the root key's wrap with the tenant's slot as ever:
 
 `version (1) || length (2) || secret under the customer's key || tenant key under a key of the secret`
 
-So neither the customer's server nor anything on the way to it ever sees a tenant's key, and neither the customer
-nor the installation can open one without the other.
+So neither the customer's server nor anything on the way to it ever sees a tenant's key, and neither the
+customer nor the installation can open one without the other.
 """
 
 import os
@@ -115,7 +115,7 @@ def _off() -> UnavailableError:
         "no custody process runs",
         code="unavailable.custody",
         temporary=False,
-        public_text="Customers' keys are not in use here: set `transit` or `modules` under [custody] and restart.",
+        public_text="Customers' keys are not in use here: set `transit` or `modules` under [custody].",
     )
 
 

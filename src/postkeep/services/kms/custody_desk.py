@@ -1,7 +1,7 @@
 """Custody of tenants' keys, changed on an operator's word and a grant; and the watch over leases.
 
-As with the root key's seal, the steward opens a window with its grant, and the command line gives kms the place and
-what lets us use the customer's key itself.
+As with the root key's seal, the steward opens a window with its grant, and the command line itself gives kms
+the place and what lets us use the customer's key.
 """
 
 import asyncio
@@ -118,7 +118,7 @@ class CustodyDesk:
     async def check_custody(self, grant: Grant, request: CheckCustody) -> Custodian:
         """Say who has custody of a tenant's key; with `ask`, whether the custodian agrees now.
 
-        UnavailableError (`unavailable.custody`) if it does not: then nothing of the tenant is readable from now.
+        UnavailableError (`unavailable.custody`) if it does not: nothing of the tenant is readable from then on.
         """
         row = await self._rows.tenant(request.tenant)
         if row is None:

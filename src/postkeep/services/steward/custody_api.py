@@ -16,7 +16,7 @@ class KeyReseal(Command, frozen=True):
 
 
 class TenantCustody(Command, frozen=True):
-    """`steward.tenant_custody`: ask for leave to change who must open a tenant's key. Answers `CustodyOpened`."""
+    """`steward.tenant_custody`: ask for leave to change a tenant's custody. Answers `CustodyOpened`."""
 
     domain: str
     custodian: Custodian

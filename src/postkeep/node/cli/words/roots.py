@@ -64,7 +64,10 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
         "令牌 {token!r}，序列号 {serial}，密钥 {key_label!r}。",
     ),
     "key.development": (
-        "That is for development: whoever copies the disk has every key. Change it: postkeep key reseal --to passphrase",
+        (
+            "That is for development: whoever copies the disk has every key. "
+            "Change it: postkeep key reseal --to passphrase"
+        ),
         "仅用于开发：复制磁盘者即可得到全部密钥。请更换：postkeep key reseal --to passphrase",
     ),
     "key.changing": (
@@ -76,19 +79,27 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
         "根密钥现由 {new} 封存；原方式（{old}）已失效。",
     ),
     "serve.development": (
-        "*** DEVELOPMENT: the root key lies in a file beside the data, so whoever has this disk can read all mail. ***\n"
-        "*** Before real use: postkeep key reseal --to passphrase, or postkeep key ceremony                       ***",
-        "*** 开发模式：根密钥以文件形式与数据存放在一起，取得磁盘者可读取全部邮件。***\n"
-        "*** 正式使用前请执行：postkeep key reseal --to passphrase 或 postkeep key ceremony ***",
+        (
+            "*** DEVELOPMENT: the root key is in a file beside the data; who has the disk has all mail ***\n"
+            "*** Before real use: postkeep key reseal --to passphrase, or postkeep key ceremony        ***"
+        ),
+        (
+            "*** 开发模式：根密钥以文件形式与数据存放在一起，取得磁盘者可读取全部邮件。***\n"
+            "*** 正式使用前请执行：postkeep key reseal --to passphrase 或 postkeep key ceremony ***"
+        ),
     ),
     # --- the ceremony ---
     "ceremony.begin": (
-        "The root key will be sealed by {count} shares, of which any {threshold} open it.\n"
-        "Each holder comes to this screen alone, writes 33 words on paper, and takes the paper away.\n"
-        "Nobody photographs the screen. Words are shown once.",
-        "根密钥将由 {count} 份份额封存，任意 {threshold} 份即可打开。\n"
-        "每位持有人单独来到屏幕前，将 33 个单词抄写在纸上并带走。\n"
-        "禁止拍摄屏幕。单词只显示一次。",
+        (
+            "The root key will be sealed by {count} shares, of which any {threshold} open it.\n"
+            "Each holder comes to this screen alone, writes 33 words on paper, and takes the paper away.\n"
+            "Nobody photographs the screen. Words are shown once."
+        ),
+        (
+            "根密钥将由 {count} 份份额封存，任意 {threshold} 份即可打开。\n"
+            "每位持有人单独来到屏幕前，将 33 个单词抄写在纸上并带走。\n"
+            "禁止拍摄屏幕。单词只显示一次。"
+        ),
     ),
     "ceremony.name": ("Name of holder {number} of {count}: ", "第 {number} 位持有人（共 {count} 位）姓名："),
     "ceremony.alone": (
@@ -113,10 +124,14 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
         "{count} 份份额均已交给持有人。此后任意 {threshold} 份即可打开根密钥。",
     ),
     "ceremony.files": (
-        "WARNING: the shares lie in clear text in {directory}. Whoever reads the files can open the root key.\n"
-        "Print each for its holder, then destroy the files and the printer's memory.",
-        "警告：份额以明文存放在 {directory}。能读取这些文件的人即可打开根密钥。\n"
-        "请为每位持有人打印，然后销毁文件并清除打印机内存。",
+        (
+            "WARNING: the shares lie in clear text in {directory}. Whoever reads them has the root key.\n"
+            "Print each for its holder, then destroy the files and the printer's memory."
+        ),
+        (
+            "警告：份额以明文存放在 {directory}。能读取这些文件的人即可打开根密钥。\n"
+            "请为每位持有人打印，然后销毁文件并清除打印机内存。"
+        ),
     ),
     # --- shares at the start ---
     "shares.needed": (
@@ -222,7 +237,7 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
         "该份额有单词错误或顺序颠倒：校验和不符。{whose}",
     ),
     "error.share.ceremony": (
-        "This share is of another ceremony: it belongs to another root key, or to an earlier sealing of this one.",
+        "This share is of another ceremony: of another root key, or of an earlier sealing of this one.",
         "该份额属于另一次仪式：对应其他根密钥，或本密钥的早先封存。",
     ),
     "error.share.altered": (
@@ -268,8 +283,10 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     ),
     "error.not_shares": ("The root key is not sealed by shares.", "根密钥并非由份额封存。"),
     "error.reseal_unknown": (
-        "The connection broke while the seal was changed. `postkeep key show` tells how the root key is sealed; "
-        "until it says otherwise, keep what opened it before.",
+        (
+            "The connection broke while the seal was changed. `postkeep key show` tells how the root key is "
+            "sealed; until it says otherwise, keep what opened it before."
+        ),
         "更换封存时连接中断。请用 `postkeep key show` 查看当前封存方式；在确认之前请保留原有方式。",
     ),
 }
