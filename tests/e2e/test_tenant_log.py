@@ -1,4 +1,4 @@
-"""A tenant's own log, from a running node: exported, verified alone, in both languages (A2, A7); silence shows."""
+"""A tenant's own log, from a running node: exported and verified alone, in both languages (A2). Silence shows."""
 
 import json
 import shutil

@@ -138,7 +138,7 @@ def test_hashes_and_checkpoints_of_a_tenant_are_held_against_each_other(ledger: 
 
 def test_a_tenants_log_that_is_gone_or_another_tenants_is_noticed(ledger: Path) -> None:
     shutil.rmtree(ledger / "tenants" / ONE)
-    assert not verify(ledger).tenants[ONE].findings == []
+    assert verify(ledger).tenants[ONE].findings != []
     shutil.copytree(ledger / "tenants" / OTHER, ledger / "tenants" / ONE)
     assert not verify(ledger).good
 
@@ -146,7 +146,7 @@ def test_a_tenants_log_that_is_gone_or_another_tenants_is_noticed(ledger: Path) 
 def test_a_tenants_history_made_anew_with_the_signing_key_contradicts_the_anchors(
     whole: Path, tmp_path: Path
 ) -> None:
-    """Whoever has the key and the tenant's files, but not the installation's log, is caught by the anchors."""
+    """Whoever has the key and the tenant's files, but not the installation's log, is caught."""
 
     async def forge() -> None:
         async with served(tmp_path) as world:
