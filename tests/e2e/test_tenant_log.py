@@ -1,4 +1,4 @@
-"""A tenant's own log, from a running node: exported and verified alone, in both languages (A2). Silence shows."""
+"""A tenant's own log from a running node, exported and verified alone, in both languages (A2); silence shows."""
 
 import json
 import shutil
