@@ -1,4 +1,4 @@
-"""A tenant's own log from a running node, exported and verified alone, in both languages (A2); silence shows."""
+"""A tenant's own log from a running node, exported and verified alone, in both languages (A2)."""
 
 import json
 import shutil
