@@ -116,6 +116,19 @@ class Office:
         self.imap_identity = self.module("imap")
         self.imap = self.client(self.imap_identity)
 
+    def destroyer(self) -> bytes:
+        """Make a grant for the end of the company."""
+        return self.mint.grant(
+            "steward",
+            self.steward.instance,
+            self.steward.thumbprint,
+            kind="destroy",
+            request=new_id(),
+            subject=bytes(32),
+            tenant=self.tenant,
+            principal=NOBODY,
+        )[1]
+
     def module(self, name: str, number: int = 1) -> ModuleIdentity:
         identity = ModuleIdentity(name, f"{name}-{number}.test")
         identity.ticket = self.mint.module(name, identity.instance, identity.thumbprint)[1]
@@ -298,8 +311,9 @@ def test_the_owner_of_the_machine_signs_in_by_the_sockets_peer_alone(dsn: str, t
         await link.close()
         module, staff = (tokens.read(item)[0].ticket for item in (answer.ticket, answer.staff))
         assert module.module == "cli"
-        assert module.audience == ("authority", "steward")
-        assert not any(method.startswith(("vault.", "kms.", "ledger.")) for method in module.methods)
+        assert module.audience == ("authority", "backup", "kms", "steward")
+        straight = {m for m in module.methods if m.startswith(("vault.", "kms.", "ledger."))}
+        assert straight == {"kms.reseal", "kms.set_custody"}, "secrets that the steward must not see"
         assert staff.kind == "staff"
         assert "mail.read" not in staff.actions
 
@@ -772,7 +786,9 @@ def test_administration_shows_what_it_made_and_refuses_conflicts(dsn: str, tmp_p
         mx = office.client(office.module("mx"))
         assert (await mx.queue_key(api.QueueKey(office.tenant))).tenant == office.tenant
         assert (await mx.queue_key(api.QueueKey(b""))).tenant == NOBODY
-        await admin.delete_tenant(api.DeleteTenant(office.tenant), ticket=staff)
+        with pytest.raises(RefusedError):
+            await admin.delete_tenant(api.DeleteTenant(office.tenant), ticket=staff)
+        await admin.delete_tenant(api.DeleteTenant(office.tenant), ticket=office.destroyer())
         assert (await admin.list_tenants(api.ListTenants(), ticket=staff)).tenants == []
         (route,) = (await mx.resolve(api.Resolve(["alice@example.com"]))).routes
         assert route.status == "foreign"

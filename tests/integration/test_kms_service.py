@@ -148,6 +148,18 @@ class Node:
     def staff(self, holder: ModuleIdentity) -> bytes:
         return self.mint.staff(holder.module, holder.instance, holder.thumbprint, session=SESSION)[1]
 
+    def destroyer(self, holder: ModuleIdentity, tenant: bytes, principal: bytes = NOBODY) -> bytes:
+        return self.mint.grant(
+            holder.module,
+            holder.instance,
+            holder.thumbprint,
+            kind="destroy",
+            request=new_id(),
+            subject=bytes(32),
+            tenant=tenant,
+            principal=principal,
+        )[1]
+
     def relay(self, holder: ModuleIdentity) -> bytes:
         purpose = purpose_named("relay")
         assert purpose is not None
@@ -366,10 +378,15 @@ def test_shredded_keys_are_gone_at_once_and_the_ledger_knew_before_and_after(
             opened = await client.open_epochs(api.OpenEpochs(principal, [sealed(writer)]), ticket=ticket)
             cheap = api.SealedEpoch(writer.epoch, opened.epochs[0].sealed or b"")
             staff, card = node.client(steward), node.staff(steward)
+            approved = node.destroyer(steward, tenant, principal)
             with pytest.raises(RefusedError):
                 await client.shred(api.Shred(tenant, principal), ticket=ticket)
-            assert (await staff.shred(api.Shred(tenant, principal), ticket=card)).keys == 1
-            assert (await staff.shred(api.Shred(tenant, principal), ticket=card)).keys == 0
+            with pytest.raises(RefusedError):
+                await staff.shred(api.Shred(tenant, principal), ticket=card)
+            with pytest.raises(RefusedError):
+                await staff.shred(api.Shred(tenant, new_id()), ticket=approved)
+            assert (await staff.shred(api.Shred(tenant, principal), ticket=approved)).keys == 1
+            assert (await staff.shred(api.Shred(tenant, principal), ticket=approved)).keys == 0
             for epoch in (cheap, sealed(writer)):
                 with pytest.raises(NotFoundError):
                     await client.open_epochs(api.OpenEpochs(principal, [epoch]), ticket=ticket)

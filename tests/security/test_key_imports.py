@@ -34,11 +34,7 @@ KMS_ONLY_NAMES = {"PrivateKey", "new_private_seeds", "open_seed", "EpochRewrappe
 
 INSIDE = ("services/kms/", "node/wiring/kms.py", "stores/kms_", "crypto/")
 
-AWAY_FROM_THE_NODE = (
-    "services/backup/checking.py",
-    "services/backup/replaying.py",
-    "node/backups/restoring.py",
-)
+AWAY_FROM_THE_NODE = ("services/backup/checking.py", "services/backup/replaying.py", "node/backups/")
 """Checking and restoring a backup: a command of its own, on a copy, for whoever has brought the root key."""
 
 

@@ -18,7 +18,6 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from postkeep import services
 from postkeep.base.clock import FixedClock
 from postkeep.base.errors import RefusedError
 from postkeep.base.ids import new_id
@@ -107,7 +106,9 @@ class Keeper:
 
 def request_of(method: str) -> type[msgspec.Struct]:
     """The request type of a wire method, found by the name in its docstring."""
-    for package in (services.vault, services.queue, services.kms):
+    for package in (
+        importlib.import_module(f"postkeep.services.{name}") for name in ("vault", "queue", "kms")
+    ):
         for name in (found.name for found in pkgutil.iter_modules(package.__path__)):
             if not name.endswith("api"):
                 continue

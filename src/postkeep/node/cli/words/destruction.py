@@ -70,7 +70,7 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
         "包含 certificate.pub、ledger.pub 和 ledger-mldsa44.pub 的目录（默认：数据目录）。",
     ),
     # --- columns ---
-    "col.message_uid": ("UID", "UID"),
+    "col.message_uid": ("UID", "邮件 UID"),
     "col.why": ("reason", "原因"),
     "col.date": ("date", "日期"),
     "col.deposit": ("deposit", "投递"),
