@@ -1,4 +1,4 @@
-"""K10: how the root key is sealed, as operators and holders of shares meet it on a whole node."""
+"""K10, TM-23: how the root key is sealed, as operators and holders of shares meet it on a whole node."""
 
 import json
 import os
