@@ -1,4 +1,4 @@
-"""A key server with Vault's transit interface: AES-256-GCM, key versions, access tokens, an owner's switch."""
+"""A key server with the transit interface: AES-256-GCM, key versions, access tokens, an owner's switch."""
 
 import base64
 import json

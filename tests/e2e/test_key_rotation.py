@@ -1,4 +1,4 @@
-"""TM-15, K5, K8 from outside: keys rotated on a running node, kms killed in the middle, a public key swapped."""
+"""TM-15, K5, K8 from outside: keys rotated on a running node, kms killed meanwhile, a public key swapped."""
 
 import asyncio
 import contextlib
@@ -155,7 +155,7 @@ def database_socket(node: Node) -> Path:
         path.parent
         for place in (node.data, Path("/run"), Path("/tmp"))
         for path in place.rglob(".s.PGSQL.5432")
-        if place == node.data or os.stat(path).st_mtime >= node.data.stat().st_ctime - 60
+        if place == node.data or path.stat().st_mtime >= node.data.stat().st_ctime - 60
     )
 
 

@@ -1,4 +1,4 @@
-"""The ledger through crashes and full disks: what was acknowledged stays, nothing is doubled or skipped (A6)."""
+"""A6: the ledger through crashes and full disks: the acknowledged stays, nothing doubles or is skipped."""
 
 import random
 import subprocess

@@ -16,7 +16,6 @@ from postkeep.services.ledger import api
 from postkeep.services.ledger.client import LedgerClient
 from postkeep.stores.ledger_log import LedgerLog
 
-
 QUIET = Config(ledger=LedgerConfig(heartbeat_seconds=0.0))
 """No signs of life among the entries that are counted here."""
 

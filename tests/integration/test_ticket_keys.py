@@ -1,4 +1,4 @@
-"""The ticket keys in kms and the authority's keyring over them, on a real database: who gets them, rotation."""
+"""Ticket keys in kms and the authority's keyring over them, on a real database: who gets them, rotation."""
 
 import asyncio
 import time

@@ -232,11 +232,13 @@ def _self_signed(realm: Realm, holder: ModuleIdentity) -> bytes:
 
 def _without_implicit(realm: Realm, holder: ModuleIdentity) -> bytes:
     payload = paseto.parse(realm.user(holder)).payload
+    assert realm.mint._signer is not None
     return paseto.sign(realm.mint._signer, payload)
 
 
 def _unknown_claim(realm: Realm, holder: ModuleIdentity) -> bytes:
     payload = paseto.parse(realm.user(holder)).payload
+    assert realm.mint._signer is not None
     return paseto.sign(realm.mint._signer, payload[:-1] + b',"only_on":"sundays"}', implicit=tokens.IMPLICIT)
 
 

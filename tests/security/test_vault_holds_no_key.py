@@ -16,7 +16,7 @@ FORBIDDEN = (
     "cryptography",
 )
 HARMLESS = ("postkeep.crypto.context", "postkeep.crypto.fingerprint")
-"""How fields are joined, and marks by which a destroyed secret would be recognised: neither opens anything."""
+"""How fields are joined, and marks to recognise a destroyed secret by: neither opens anything."""
 START = ("services/vault/service.py", "services/vault/client.py", "services/queue/service.py")
 
 

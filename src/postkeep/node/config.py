@@ -52,7 +52,7 @@ class TokenConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class CeilingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How many epochs kms opens within an hour: for one person, for one module instance. 0: no such ceiling."""
+    """How many epochs kms opens within an hour, for one person and for one module instance. 0: no ceiling."""
 
     principal_alarm: int = 100_000
     """Above it the ledger is told. A large mailbox in full is 30,000."""

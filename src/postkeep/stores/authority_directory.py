@@ -238,13 +238,17 @@ class DirectoryRows:
         return await self._change(
             "",
             (
-                "UPDATE principals SET generation = $2, public_key = $3, signature = $4"
-                " WHERE principal = $1 AND generation < $2",
+                (
+                    "UPDATE principals SET generation = $2, public_key = $3, signature = $4"
+                    " WHERE principal = $1 AND generation < $2"
+                ),
                 values,
             ),
             (
-                "UPDATE tenants SET queue_generation = $2, queue_key = $3, queue_signature = $4"
-                " WHERE queue_principal = $1 AND queue_generation < $2",
+                (
+                    "UPDATE tenants SET queue_generation = $2, queue_key = $3, queue_signature = $4"
+                    " WHERE queue_principal = $1 AND queue_generation < $2"
+                ),
                 values,
             ),
         )

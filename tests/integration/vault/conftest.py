@@ -57,6 +57,8 @@ class Peer:
     """A caller's connection."""
 
     uid: int | None = None
+    pid: int | None = None
+    certificate = ""
     public_key = b""
     thumbprint = ""
 

@@ -75,7 +75,7 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
         "原位覆盖只作用于文件系统原位写入的块；写时复制的文件系统或存储、其快照以及闪存的备用单元不在其内。",
     ),
     "limit.foreign_copies": (
-        "Searched was what the directories named held at that time. Copies that others made are not known here.",
+        "What was searched is what these directories held then. Copies that others made are not known here.",
         "查找范围为当时所列目录中的内容；他人另行制作的副本不在已知范围内。",
     ),
 }

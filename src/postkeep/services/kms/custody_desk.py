@@ -118,7 +118,7 @@ class CustodyDesk:
     async def check_custody(self, grant: Grant, request: CheckCustody) -> Custodian:
         """Say who has custody of a tenant's key; with `ask`, whether the custodian agrees now.
 
-        UnavailableError (`unavailable.custody`) if it does not: nothing of the tenant is readable from then on.
+        UnavailableError (`unavailable.custody`) if it does not: nothing of the tenant is readable then.
         """
         row = await self._rows.tenant(request.tenant)
         if row is None:

@@ -158,7 +158,7 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     "error.day": ("A day is written 2027-12-31.", "日期写作 2027-12-31。"),
     "error.unreadable": ("{path} can't be read.", "无法读取 {path}。"),
     "error.certificate_keys": (
-        "{path} does not hold the public keys ({names}). Copy them from the node's data directory; see --key.",
+        "{path} does not hold the public keys ({names}). Copy them from the node's data, or use --key.",
         "{path} 中没有公钥（{names}）。请从节点数据目录复制，或使用 --key 指定。",
     ),
     "code.refused.held": (
