@@ -49,8 +49,8 @@ class ModuleContext:
     stop: asyncio.Event
     ready: Callable[[], None]
     publish: Callable[[str, bytes], None]
-    """Hand an anchor to every module (`authority`, `start` from the authority; `directory`, `ledger` from
-    kms), or with `ca` (from kms) the installation's CA certificate, PEM, to the operator: it becomes `ca.pem`."""
+    """Hand an anchor to every module: `authority` and `start` from the authority, `directory` and `ledger` from
+    kms. With `ca` kms hands the installation's CA certificate, PEM, to the operator: it becomes `ca.pem`."""
     retire: Callable[[bytes, float], None] = lambda _public_key, _seconds: None
     """authority: have one of its keys, published before, believed for so many seconds more."""
     sockets: Mapping[str, socket.socket] = field(default_factory=dict)
