@@ -218,3 +218,29 @@ def test_a_ceremony_and_a_start_at_the_terminal(node: Node) -> None:
     assert node.json("key", "show")["kind"] == "shares"
     os.kill(tty.pid, signal.SIGTERM)
     assert tty.end() == 0
+
+
+def test_under_dual_control_the_seal_changes_only_once_two_others_have_approved(node: Node) -> None:
+    for name in ("ann", "bob"):
+        role = ("--role", "approver", "--password-stdin")
+        node.cli("staff", "create", name, *role, stdin=f"the password of {name}\n")
+        node.cli("--as", name, "--password-stdin", "request", "list", stdin=f"the password of {name}\n")
+    node.cli("dual-control", "on")
+    reseal = ("key", "reseal", "--to", "passphrase", "--passphrase-fd", "0")
+    asked = node.cli(*reseal, stdin=PASSPHRASE, check=False)
+    assert asked.returncode == 6
+    assert node.json("key", "show")["kind"] == "file"
+    request = re.search(r"approve ([0-9a-f]{32})", asked.stderr + asked.stdout)
+    assert request is not None
+    for name, code in (("ann", 6), ("bob", 0)):
+        said = f"the password of {name}\n"
+        node.cli("--as", name, "--password-stdin", "approve", request[1], stdin=said)
+        # another kind of seal is another request
+        other = node.cli("key", "reseal", "--to", "pkcs11", "--pin-fd", "0", stdin=PIN, check=False)
+        assert other.returncode != 0
+        assert node.cli(*reseal, stdin=PASSPHRASE, check=False).returncode == code
+    assert node.json("key", "show")["kind"] == "passphrase"
+    assert node.cli(*reseal, stdin="yet another one", check=False).returncode == 6
+    custody = ("tenant", "custody", "none.example", "--back")
+    node.tenant("none.example")
+    assert node.cli(*custody, check=False).returncode == 6

@@ -1,4 +1,4 @@
-"""K10, TM-25: a customer's key protects a tenant's key without anyone on the way seeing it; leases bound its use."""
+"""K10, TM-25: a customer's key protects a tenant's without anyone on the way seeing it, on a lease."""
 
 import asyncio
 from dataclasses import replace
@@ -145,9 +145,8 @@ def test_a_lease_ends_at_its_time_for_keys_in_memory_too(dsn: str, tmp_path: Pat
             tenants._custodians, tenants._monotonic = custodian, lambda: now
             row = await store.rows.tenant(tenant)
             assert row is not None
-            held = tenants.wrap_outer(
-                row._replace(custody="c"), tenants.unwrap_outer(row), store.slots.read(row.slot)
-            )
+            inner, secret = tenants.unwrap_outer(row), store.slots.read(row.slot)
+            held = tenants.wrap_outer(row._replace(custody="c"), inner, secret)
             await store.pool.execute(
                 "UPDATE tenant_keys SET custody = 'c', wrapped = $2 WHERE tenant = $1", tenant, held.wrapped
             )
