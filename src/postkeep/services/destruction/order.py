@@ -82,7 +82,9 @@ class Marks(msgspec.Struct, frozen=True):
     salt: bytes
     prints: list[Fingerprint]
     total: int
-    """How many secrets there were; `prints` are all of them, or an even sample."""
+    """How many secrets there were; `prints` are all of them, or a sample."""
+    keys: int = 0
+    """How many of them are keys in kms."""
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,6 +20,7 @@ from reportlab.pdfbase.cidfonts import UnicodeCIDFont
 from reportlab.platypus import Flowable, Paragraph, SimpleDocTemplate, Spacer, Table, TableStyle
 
 from postkeep.services.destruction.certificate import Body, Certificate
+from postkeep.services.destruction.order import STEPS
 from postkeep.services.destruction.paper_texts import TEXTS
 
 CHINESE_FONT: Final = "STSong-Light"
@@ -108,9 +109,8 @@ class _Pages:
         return self._section("what", [row for row in rows if row[1]] + counted)
 
     def _steps(self, body: Body) -> list[Flowable]:
-        return self._section(
-            "steps", [(f"step.{step}", _moment(at), False) for step, at in body.steps.items()]
-        )
+        taken = [step for step in STEPS if step in body.steps]
+        return self._section("steps", [(f"step.{step}", _moment(body.steps[step]), False) for step in taken])
 
     def _search(self, body: Body) -> list[Flowable]:
         search = body.search

@@ -50,18 +50,18 @@ class Keepers(NamedTuple):
 async def take_marks(keepers: Keepers, order: Order, ticket: bytes) -> Marks:
     """Take fingerprints of what the order will destroy; NotFoundError where there is nothing."""
     salt = order.canaries.salt if order.canaries else os.urandom(SALT_BYTES)
-    prints, total = [], 0
+    prints, total, held = [], 0, 0
     if order.unit in {Unit.PERSON, Unit.TENANT}:
         principal = _principal(order)
         keys = await keepers.kms.mark(kms_api.Mark(order.tenant, principal, salt), ticket=ticket)
-        prints, total = list(keys.prints), keys.total
+        prints, total, held = list(keys.prints), keys.total, keys.total
     request = vault_api.Mark(order.tenant, _principal(order), salt, order.mailbox, order.uids)
     wraps = await keepers.vault.mark(request, ticket=ticket)
     prints += wraps.prints
     total += wraps.total
     if not prints:
         raise NotFoundError(public_text="There is nothing of it to destroy.")
-    return Marks(salt, prints, total)
+    return Marks(salt, prints, total, held)
 
 
 async def delete(keepers: Keepers, order: Order, ticket: bytes) -> int:

@@ -268,7 +268,8 @@ class Orders:
                 return advance(order, step, now_ms, messages=order.messages + messages)
             case Step.DESTROYED:
                 messages, keys = await acts.destroy(self._keepers, order, ticket)
-                return advance(order, step, now_ms, messages=order.messages + messages, keys=keys)
+                known = order.marks.keys if order.marks else 0  # where a crash has lost the count
+                return advance(order, step, now_ms, messages=order.messages + messages, keys=max(keys, known))
             case Step.PURGED:
                 await self._close(order)
                 if order.thorough and order.unit is not Unit.BACKUP:

@@ -1,0 +1,247 @@
+"""An order goes through its steps whatever dies meanwhile, and says nothing too early (D4, D5, D6)."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.steward_world import OPERATOR, Crash, Keepers, steward_control, steward_orders
+
+from postkeep.base.errors import ConflictError, IntegrityError, NotFoundError, PostkeepError, RefusedError
+from postkeep.base.ids import new_id
+from postkeep.services.destruction.certificate import verify
+from postkeep.services.destruction.hold import Hold, HoldState
+from postkeep.services.destruction.order import STEPS, Marks, Order, Step, Unit, advance
+
+
+async def prepared(state: Path) -> tuple[Keepers, Order]:
+    """A company with a person, and the order to destroy the person."""
+    keepers = Keepers()
+    control = steward_control(keepers, state)
+    await control.create_tenant(OPERATOR, "old.example", "Old")
+    await control.create_user(OPERATOR, "old@old.example", "", None, 5)
+    person = next(iter(keepers.users.values()))
+    order = Order(
+        id=new_id(),
+        unit=Unit.PERSON,
+        made_ms=1,
+        requester="operator",
+        tenant=person.tenant,
+        principal=person.principal,
+        reason="case 7",
+    )
+    keepers.calls = 0
+    keepers.seen.clear()
+    return keepers, order
+
+
+def standing(keepers: Keepers, order: bytes) -> Order:
+    return msgspec.msgpack.decode(keepers.orders[order], type=Order)
+
+
+async def certified(state: Path) -> tuple[Keepers, Order]:
+    keepers, order = await prepared(state)
+    await steward_orders(keepers, state).make(OPERATOR, order)
+    await steward_orders(keepers, state).round()
+    return keepers, standing(keepers, order.id)
+
+
+@pytest.mark.parametrize("after_effect", [False, True])
+def test_an_order_is_finished_wherever_the_steward_dies_and_never_claims_too_much(
+    tmp_path: Path, *, after_effect: bool
+) -> None:
+    """D6. `Keepers.save_order` holds every durable state against what the keepers really hold."""
+
+    async def scenario() -> int:
+        step = 0
+        while True:
+            step += 1
+            state = tmp_path / f"{step}-{after_effect}"
+            keepers, order = await prepared(state)
+            keepers.break_at, keepers.after_effect, keepers.crash = step, after_effect, True
+            died = False
+            try:
+                await steward_orders(keepers, state).make(OPERATOR, order)
+                await steward_orders(keepers, state).round()
+            except Crash:
+                died = True
+            keepers.break_at = -1
+            if order.id not in keepers.orders or not standing(keepers, order.id).reached(Step.APPROVED):
+                await steward_orders(keepers, state).make(OPERATOR, order)
+            await steward_orders(keepers, state).round()
+            assert standing(keepers, order.id).step is Step.CERTIFIED
+            positions = [STEPS.index(one) for one in keepers.seen]
+            assert positions == sorted(positions)
+            body = verify(keepers.certificates[order.id], keepers.public_keys)
+            assert (body.certificate, body.keys) == (order.id.hex(), 1)
+            if not died:
+                return step
+
+    assert asyncio.run(scenario()) > len(STEPS)
+
+
+def test_an_order_waits_for_backups_that_hold_keys_and_goes_on_without_them(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        keepers, order = await prepared(tmp_path / "s")
+        keepers.backups = ["monday"]
+        await steward_orders(keepers, tmp_path / "s").make(OPERATOR, order)
+        await steward_orders(keepers, tmp_path / "s").round()
+        waiting = standing(keepers, order.id)
+        assert (waiting.step, waiting.waiting, waiting.waiting_for) == (Step.PURGED, "backups", ["monday"])
+        assert keepers.certificates == {}
+        keepers.backups = []
+        await steward_orders(keepers, tmp_path / "s").round()
+        assert standing(keepers, order.id).step is Step.CERTIFIED
+
+    asyncio.run(scenario())
+
+
+def test_a_copy_of_a_destroyed_key_keeps_the_order_from_being_verified(tmp_path: Path) -> None:
+    """D6: a key that still lies anywhere is named, and there is no certificate until it is gone."""
+
+    async def scenario() -> None:
+        state = tmp_path / "s"
+        keepers, order = await prepared(state)
+        keepers.copies = keepers.secrets(order.tenant, order.principal)
+        await steward_orders(keepers, state).make(OPERATOR, order)
+        await steward_orders(keepers, state).round()
+        found = standing(keepers, order.id)
+        assert (found.step, found.waiting, found.waiting_for) == (Step.UNBACKED, "found", ["/slots"])
+        await steward_orders(keepers, state).round()
+        assert keepers.certificates == {}
+        keepers.copies = []
+        await steward_orders(keepers, state).resume(OPERATOR, order.id)
+        await steward_orders(keepers, state).round()
+        assert standing(keepers, order.id).step is Step.CERTIFIED
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("scope", ["person", "tenant"])
+def test_a_hold_beats_an_order_which_completes_after_the_release(tmp_path: Path, scope: str) -> None:
+    """D4."""
+
+    async def scenario() -> None:
+        state = tmp_path / "s"
+        keepers, order = await prepared(state)
+        principal = order.principal if scope == "person" else b""
+        hold = Hold(id=new_id(), tenant=order.tenant, principal=principal, state=HoldState.ACTIVE)
+        keepers.holds = [msgspec.msgpack.encode(hold)]
+        stands = await steward_orders(keepers, state).make(OPERATOR, order)
+        assert (stands.step, stands.waiting, stands.waiting_for) == (Step.REQUESTED, "held", [hold.id.hex()])
+        with pytest.raises(RefusedError, match=hold.id.hex()):
+            await steward_orders(keepers, state).remove(OPERATOR, order.tenant, order.principal)
+        await steward_orders(keepers, state).round()
+        assert (order.tenant, order.principal) in keepers.keys
+        keepers.holds = []
+        await steward_orders(keepers, state).release(OPERATOR, hold)
+        await steward_orders(keepers, state).round()
+        assert standing(keepers, order.id).step is Step.CERTIFIED
+
+    asyncio.run(scenario())
+
+
+def test_an_order_for_nothing_ends_with_nothing_done(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        keepers, order = await prepared(tmp_path / "s")
+        nobody = msgspec.structs.replace(order, principal=new_id())
+        with pytest.raises(NotFoundError):
+            await steward_orders(keepers, tmp_path / "s").make(OPERATOR, nobody)
+        assert standing(keepers, nobody.id).step is Step.REFUSED
+        assert len(keepers.keys) == 3
+
+    asyncio.run(scenario())
+
+
+@given(st.lists(st.sampled_from(STEPS), max_size=12))
+def test_no_step_is_skipped_taken_twice_or_claimed_without_its_proof(steps: list[Step]) -> None:
+    """D6: an order only ever stands at the end of an unbroken row of steps."""
+    order = Order(
+        id=new_id(), unit=Unit.PERSON, made_ms=1, requester="x", tenant=new_id(), principal=new_id()
+    )
+    for number, step in enumerate(steps):
+        try:
+            order = advance(order, step, number)
+        except ConflictError:
+            continue
+        assert [Step(name) for name in order.times] == list(STEPS[1 : 1 + len(order.times)])
+    assert not order.reached(Step.DELETED), "nothing was marked"
+    marked = msgspec.structs.replace(order, step=Step.UNBACKED, marks=Marks(b"s" * 16, [], 0))
+    with pytest.raises(ConflictError):
+        advance(marked, Step.VERIFIED, 1)
+
+
+def fields(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Every place in a JSON value that holds something which can be altered."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from fields(item, (*path, key))
+    elif isinstance(value, list) and value:
+        for number, item in enumerate(value):
+            yield from fields(item, (*path, number))
+    else:
+        yield path
+
+
+def altered(value: Any) -> Any:
+    match value:
+        case bool():
+            return not value
+        case int():
+            return value + 1
+        case str():
+            return ("B" if value[:1] != "B" else "C") + value[1:]
+        case []:
+            return ["x"]
+        case _:
+            return "x"
+
+
+def test_a_certificate_verifies_with_public_keys_and_no_field_can_be_altered(
+    tmp_path: Path,
+) -> None:
+    """D5."""
+    keepers, order = asyncio.run(certified(tmp_path / "s"))
+    data = keepers.certificates[order.id]
+    body = verify(data, keepers.public_keys)
+    assert (body.unit, body.reason, body.keys) == ("person", "case 7", 1)
+    assert body.search is not None
+    assert body.search.secrets_sought == 1
+    places = list(fields(json.loads(data)))
+    assert len(places) > 30
+    for path in places:
+        forged = json.loads(data)
+        inner = forged
+        for key in path[:-1]:
+            inner = inner[key]
+        inner[path[-1]] = altered(inner[path[-1]])
+        text = json.dumps(forged, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+        assert text != data
+        with pytest.raises((IntegrityError, PostkeepError)):
+            verify(text, keepers.public_keys)
+
+
+def test_a_certificate_is_refused_in_another_form_and_with_other_keys(
+    tmp_path: Path,
+) -> None:
+    """D5."""
+    keepers, order = asyncio.run(certified(tmp_path / "s"))
+    data, keys = keepers.certificates[order.id], keepers.public_keys
+    other = Keepers().public_keys
+    for forged, with_keys in (
+        (json.dumps(json.loads(data), indent=1).encode(), keys),
+        (data[:-1] + b',"more":1}', keys),
+        (data, keys._replace(certificate=other.certificate)),
+        (data, keys._replace(certificate=keys.certificate[:32] + other.certificate[32:])),
+        (data, keys._replace(ledger=other.ledger)),
+        (data, keys._replace(ledger_mldsa44=other.ledger_mldsa44)),
+        (b"{}", keys),
+        (b"", keys),
+    ):
+        with pytest.raises(IntegrityError):
+            verify(forged, with_keys)
