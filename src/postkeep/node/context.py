@@ -49,7 +49,7 @@ class ModuleContext:
     stop: asyncio.Event
     ready: Callable[[], None]
     publish: Callable[[str, bytes], None]
-    """Hand an anchor to every module: `authority` and `start` from the authority, `directory` and `ledger` from
+    """Hand an anchor to every module: `authority` and `start` from the authority, `directory`, `ledger` from
     kms. With `ca` kms hands the installation's CA certificate, PEM, to the operator: it becomes `ca.pem`."""
     retire: Callable[[bytes, float], None] = lambda _public_key, _seconds: None
     """authority: have one of its keys, published before, believed for so many seconds more."""
