@@ -7,6 +7,7 @@ that one is checked.
 import datetime as dt
 import hashlib
 import io
+from pathlib import Path
 from typing import Final
 from xml.sax.saxutils import escape
 
@@ -17,14 +18,21 @@ from reportlab.lib.styles import ParagraphStyle
 from reportlab.lib.units import mm
 from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.cidfonts import UnicodeCIDFont
-from reportlab.platypus import Flowable, Paragraph, SimpleDocTemplate, Spacer, Table, TableStyle
+from reportlab.pdfbase.ttfonts import TTFont
+from reportlab.platypus import Flowable, KeepTogether, Paragraph, SimpleDocTemplate, Spacer, Table, TableStyle
 
 from postkeep.services.destruction.certificate import Body, Certificate
 from postkeep.services.destruction.order import STEPS
 from postkeep.services.destruction.paper_texts import TEXTS
 
-CHINESE_FONT: Final = "STSong-Light"
-"""One of the fonts that PDF readers have for Chinese (Adobe-GB1); nothing is embedded."""
+CHINESE_FILES: Final = (
+    Path("/usr/share/fonts/truetype/wqy/wqy-microhei.ttc"),
+    Path("/usr/share/fonts/truetype/droid/DroidSansFallbackFull.ttf"),
+    Path("/usr/share/fonts/truetype/arphic/uming.ttc"),
+)
+"""Where Linux systems keep a Chinese font that can be embedded, so that every reader shows the same."""
+CHINESE_BUILT_IN: Final = "STSong-Light"
+"""Without one: a font of Adobe-GB1 that PDF readers bring themselves; nothing is embedded."""
 _LABEL_WIDTH: Final = 46 * mm
 _VALUE_WIDTH: Final = 124 * mm
 _RULE: Final = colors.HexColor("#b8bec6")
@@ -46,9 +54,7 @@ class _Pages:
         self._digest = digest
         self._column = int(chinese)
         self._chinese = chinese
-        if chinese:
-            pdfmetrics.registerFont(UnicodeCIDFont(CHINESE_FONT))
-        font, bold = (CHINESE_FONT, CHINESE_FONT) if chinese else ("Helvetica", "Helvetica-Bold")
+        font, bold = (_chinese_font(),) * 2 if chinese else ("Helvetica", "Helvetica-Bold")
         wrap = "CJK" if chinese else None
         self._font = font
         self._title = ParagraphStyle("title", fontName=bold, fontSize=18, leading=24, spaceAfter=2 * mm)
@@ -165,7 +171,7 @@ class _Pages:
                 ]
             )
         )
-        return [Paragraph(self._say(title), self._head), table, Spacer(1, 1 * mm)]
+        return [KeepTogether([Paragraph(self._say(title), self._head), table]), Spacer(1, 1 * mm)]
 
     def _foot(self, canvas: object, document: object) -> None:
         canvas.setFont(self._font, 7)  # type: ignore[attr-defined]
@@ -175,6 +181,16 @@ class _Pages:
 
     def _say(self, key: str) -> str:
         return TEXTS[key][self._column]
+
+
+def _chinese_font() -> str:
+    """Make a Chinese font known to the writer; return its name."""
+    for file in CHINESE_FILES:
+        if file.exists():
+            pdfmetrics.registerFont(TTFont(file.stem, str(file)))
+            return file.stem
+    pdfmetrics.registerFont(UnicodeCIDFont(CHINESE_BUILT_IN))
+    return CHINESE_BUILT_IN
 
 
 def _shown(identifier: str) -> str:
