@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
 from postkeep.base.clock import Clock
-from postkeep.base.errors import IntegrityError, NotFoundError
+from postkeep.base.errors import IntegrityError, NotFoundError, UnavailableError
 from postkeep.base.secret import Secret
 from postkeep.crypto.context import context
 from postkeep.crypto.wrap import KEY_BYTES, Wrapper, subkey
@@ -56,11 +56,14 @@ class Custodians(Protocol):
 
 
 class NoCustodians:
-    """No customer holds a key of its own."""
+    """Where no custodian can be asked, as away from the node: what needs one stays closed."""
 
     async def seal(self, name: str) -> TenantSeal:
-        """Raise IntegrityError: the row names one that is not there."""
-        raise IntegrityError(f"a tenant's key is in the custody of {name}, which is unknown")
+        """Raise UnavailableError (`unavailable.custody`)."""
+        raise UnavailableError(
+            f"a tenant's key is in the custody of {name}, which can't be asked here",
+            code="unavailable.custody",
+        )
 
 
 class CategoryKey(NamedTuple):
