@@ -1,17 +1,16 @@
 """All checks together, on a directory."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from postkeep_verifier.events import Act, Extract, extract
+from postkeep_verifier.events import Extract, extract
 from postkeep_verifier.merkle import EMPTY_ROOT
 from postkeep_verifier.note import MLDSA44, Checkpoint, Key, Note, NoteError, parse_note, verified_by
-from postkeep_verifier.numbers import Numbers
 from postkeep_verifier.reconcile import Reconcile
-from postkeep_verifier.tenants import Anchor, anchor_of, check_tenant, last_index, read_export
+from postkeep_verifier.tenants import check_tenant, last_index, read_export
 from postkeep_verifier.tiles import Finding, found
 from postkeep_verifier.tree import Tree
 
@@ -19,150 +18,120 @@ HEADS = ("checkpoint", "checkpoint.witnessed")
 """Where signed heads lie beside a log: its newest, and the newest that witnesses have signed too."""
 
 
-class UnusableError(Exception):
-    """There is nothing here that could be checked; the text says what is missing."""
-
-
 @dataclass
-class Trust:
-    """Whose signatures count."""
+class Audit:
+    """Whose signatures count, and what was checked and found with them."""
 
-    keys: list[Key]
-    """The installation's keys, one of each kind."""
-    witnesses: list[Key]
-    quorum: int
-    """How many witnesses must have signed."""
-
-
-@dataclass
-class Report:
-    """What was checked and what was found."""
-
-    origin: str
+    keys: Sequence[Key]  # the installation's, one of each kind
+    witnesses: Sequence[Key]
+    quorum: int  # how many witnesses must have signed
+    jobs: int  # processes
     figures: Counter[str] = field(default_factory=Counter)
     findings: list[Finding] = field(default_factory=list)
 
+    @property
+    def origin(self) -> str:
+        """The installation's name."""
+        return self.keys[0].name
 
-def audit(directory: Path, trust: Trust, known: Sequence[Path], jobs: int) -> Report:
-    """Check a copy of an installation's ledger, or of the log that one company was given."""
-    report = Report(trust.keys[0].name)
-    if (directory / "anchors.json").is_file():
-        _audit_export(directory, trust, jobs, report)
-    else:
-        _audit_installation(directory, trust, known, jobs, report)
-    report.findings.sort(key=lambda f: (f.entry is None, f.entry or 0, f.kind))
-    return report
+    def check(self, directory: Path, known: Sequence[Path]) -> None:
+        """Check a copy of an installation's ledger, or of the log that one company was given.
 
+        `known`: heads that were kept elsewhere. Raises NoteError or OSError where nothing can be checked.
+        """
+        if (directory / "anchors.json").is_file():
+            self._check_export(directory)
+        else:
+            self._check_installation(directory, known)
+        self.findings.sort(key=lambda fault: (fault.entry is None, fault.entry or 0, fault.kind))
 
-def _audit_installation(at: Path, trust: Trust, known: Sequence[Path], jobs: int, report: Report) -> None:
-    log = at / "log" if (at / "log").is_dir() else at
-    head, kept = _heads([log / name for name in HEADS], known, report.origin, trust, report)
-    tenants = {path.parent.name: path for path in sorted(at.glob("tenants/*/log"))}
-    heads = {name: _tenant_head(path, name, trust, report) for name, path in tenants.items()}
-    ends = {name: last_index(path, heads[name].size) for name, path in tenants.items()}
-    tree, numbers, events = Tree(log, head, [item.size for item in kept]), Numbers(), Reconcile()
-    anchors: dict[str, list[Anchor]] = {}
-    copied: Counter[str] = Counter()
+    def _check_installation(self, directory: Path, known: Sequence[Path]) -> None:
+        log = directory / "log" if (directory / "log").is_dir() else directory
+        head, kept = self._heads([log / name for name in HEADS], known)
+        logs = {path.parent.name: path for path in sorted(directory.glob("tenants/*/log"))}
+        heads = {name: self._tenant_head(path, name) for name, path in logs.items()}
+        ends = {name: last_index(path, heads[name].size) for name, path in logs.items()}
+        tree, events, copied = Tree(log, head, [item.size for item in kept]), Reconcile(), Counter[str]()
 
-    def take(part: Extract) -> None:
-        report.findings.extend(part.faults)
-        numbers.take(part)
-        events.take(part)
-        copied.update(part.tenants)
-        for act in part.acts:
-            if isinstance(act, Act) and act.fields["event"] == "ledger.anchor":
-                anchors.setdefault(act.fields.get("tenant", ""), []).append(anchor_of(*act))
+        def take(part: Extract) -> None:
+            events.take(part)
+            copied.update(part.tenants)
 
-    tree.read(partial(extract, ends), take, jobs)
-    report.findings += [*tree.findings, *numbers.findings, *events.findings]
-    _compare_heads(tree, head, kept, report)
-    for name in sorted(anchors.keys() | tenants.keys()):
-        if name not in tenants:
-            report.findings.append(found("tenant_log_missing", anchors[name][-1].entry, tenant=name))
-            continue
-        told = anchors.get(name, [])
-        report.findings += check_tenant(
-            tenants[name], heads[name], told, events.now_ms, installation=log, jobs=jobs
-        )
-        if not tree.blind and copied[name] != heads[name].size:
-            counts = {"have": heads[name].size, "need": copied[name]}
-            report.findings.append(found("copies_missing", None, tenant=name, **counts))
-    report.figures.update(events.counts, open=events.open, entries=head.size, sources=numbers.sources)
-    report.figures.update(lost=numbers.lost, tenants=len(tenants), anchors=sum(map(len, anchors.values())))
+        tree.read(partial(extract, ends), take, self.jobs)
+        self.findings += tree.findings + events.findings
+        self._compare_heads(tree, head, kept)
+        for name in sorted(events.anchors.keys() - logs.keys()):
+            self.findings.append(found("tenant_log_missing", events.anchors[name][-1][0], tenant=name))
+        for name, path in logs.items():
+            own, anchors, need = heads[name], events.anchors.get(name, []), copied[name]
+            self.findings += check_tenant(path, own, anchors, events.now_ms, installation=log, jobs=self.jobs)
+            if not tree.blind and need != own.size:
+                self.findings.append(found("copies_missing", None, tenant=name, have=own.size, need=need))
+        self.figures.update(events.counts, entries=head.size, tenants=len(logs))
 
+    def _check_export(self, directory: Path) -> None:
+        installation, _ = self._heads([directory / "installation-checkpoint"], [])
+        try:
+            tenant, anchors, unproved = read_export(directory, installation)
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise NoteError(f"anchors.json: {error}") from error
+        log = directory / "log"
+        head = self._head(log / HEADS[0], f"{self.origin}/tenant/{tenant}").checkpoint
+        self.findings += unproved
+        self.findings += check_tenant(log, head, anchors, 2**63, installation=None, jobs=self.jobs)
+        self.figures.update(entries=head.size, tenants=1, anchors=len(anchors))
 
-def _tenant_head(log: Path, name: str, trust: Trust, report: Report) -> Checkpoint:
-    """Open the head of a tenant's log; an empty one where none was signed yet."""
-    origin = f"{report.origin}/tenant/{name}"
-    if not (log / HEADS[0]).exists():
-        return Checkpoint(origin, 0, EMPTY_ROOT)
-    return _heads([log / HEADS[0]], (), origin, trust, report)[0]
+    def _heads(self, own: Sequence[Path], known: Sequence[Path]) -> tuple[Checkpoint, list[Checkpoint]]:
+        """Open the installation's heads; return its newest, and the others with those kept elsewhere."""
+        newest, others = self._head(own[0], self.origin), []
+        witnessed = self._witnessed(newest)
+        for path in [*filter(Path.exists, own[1:]), *known]:
+            try:
+                note = self._head(path, self.origin, newest=False)
+                if path in own:
+                    witnessed = max(witnessed, self._witnessed(note), key=len)
+                others.append(note.checkpoint)
+            except NoteError as error:
+                self.findings.append(found("bad_signature", None, place=path.name, detail=str(error)))
+        if len(witnessed) < self.quorum:
+            self.findings.append(found("quorum_missing", None, have=len(witnessed), need=self.quorum))
+        if witnessed:
+            self.figures.update(witnesses=len(witnessed), witnessed_at=min(witnessed.values()))
+        return newest.checkpoint, others
 
-
-def _audit_export(directory: Path, trust: Trust, jobs: int, report: Report) -> None:
-    installation, _ = _heads([directory / "installation-checkpoint"], (), report.origin, trust, report)
-    try:
-        tenant, anchors, unproved = read_export(directory, installation)
-    except (ValueError, KeyError, TypeError) as error:
-        raise UnusableError(f"anchors.json: {error}") from error
-    head, _ = _heads([directory / "log" / HEADS[0]], (), f"{report.origin}/tenant/{tenant}", trust, report)
-    report.findings += unproved + check_tenant(
-        directory / "log", head, anchors, 2**63, installation=None, jobs=jobs
-    )
-    report.figures.update(entries=head.size, tenants=1, anchors=len(anchors))
-
-
-def _heads(
-    own: Sequence[Path], known: Iterable[Path], origin: str, trust: Trust, report: Report
-) -> tuple[Checkpoint, list[Checkpoint]]:
-    """Open a log's signed heads; return its newest, and the others with those that were kept elsewhere.
-
-    The installation's own heads are asked for the witnesses' signatures too.
-    """
-    opened: list[Checkpoint] = []
-    witnessed: dict[str, int] = {}
-    for number, path in enumerate([*own, *known]):
+    def _head(self, path: Path, origin: str, *, newest: bool = True) -> Note:
+        """Open a head that the log's keys have signed; older ones may be without ML-DSA."""
         try:
             note = parse_note(path.read_bytes())
-            _check_signatures(note, origin, trust, whole=number == 0)
-            if number < len(own):
-                stamps = {key.name: verified_by(note, key) for key in trust.witnesses}
-                signed = {name: stamp for name, stamp in stamps.items() if stamp is not None}
-                witnessed = max(witnessed, signed, key=len)
-        except FileNotFoundError:
-            if number == 0 or number >= len(own):
-                raise UnusableError(str(path)) from None
+            signed = [verified_by(note, key._replace(name=origin)) is not None for key in self.keys]
         except NoteError as error:
-            report.findings.append(found("bad_signature", None, place=path.name, detail=str(error)))
-            if number == 0:
-                raise UnusableError(f"{path}: {error}") from error
-        else:
-            opened.append(note.checkpoint)
-    if origin == report.origin and len(witnessed) < trust.quorum:
-        report.findings.append(found("quorum_missing", None, have=len(witnessed), need=trust.quorum))
-    if origin == report.origin and witnessed:
-        report.figures.update(witnesses=len(witnessed), witnessed_at=min(witnessed.values()))
-    return opened[0], opened[1:]
+            raise NoteError(f"{path}: {error}") from error
+        if note.checkpoint.origin != origin:
+            raise NoteError(f"{path}: it is of another log: {note.checkpoint.origin}")
+        for key, good in zip(self.keys, signed, strict=True):
+            if not good and (newest or key.kind != MLDSA44):
+                raise NoteError(f"{path}: no signature of the log's key of kind {key.kind}")
+        return note
 
+    def _witnessed(self, note: Note) -> dict[str, int]:
+        """Say which witnesses have signed a head, and when."""
+        stamps = {key.name: verified_by(note, key) for key in self.witnesses}
+        return {name: stamp for name, stamp in stamps.items() if stamp is not None}
 
-def _check_signatures(note: Note, origin: str, trust: Trust, *, whole: bool) -> None:
-    """Raise NoteError unless the log's keys have signed; older heads may be without ML-DSA."""
-    if note.checkpoint.origin != origin:
-        raise NoteError(f"it is of another log: {note.checkpoint.origin}")
-    for key in trust.keys:
-        if verified_by(note, key._replace(name=origin)) is None and (whole or key.kind != MLDSA44):
-            raise NoteError(f"no signature of the log's key of kind {key.kind}")
+    def _tenant_head(self, log: Path, name: str) -> Checkpoint:
+        """Open the head of a tenant's log; an empty one where none was signed yet."""
+        origin, path = f"{self.origin}/tenant/{name}", log / HEADS[0]
+        return self._head(path, origin).checkpoint if path.exists() else Checkpoint(origin, 0, EMPTY_ROOT)
 
-
-def _compare_heads(tree: Tree, head: Checkpoint, kept: Sequence[Checkpoint], report: Report) -> None:
-    """Hold the log against the other heads that were signed for it."""
-    good = 0
-    for other in sorted(kept, key=lambda item: item.size):
-        if other.size == head.size and other.root != head.root:
-            report.findings.append(found("fork", None, size=head.size))
-        elif other.size > head.size:
-            report.findings.append(found("cut_off", head.size, size=other.size))
-        elif tree.blind or tree.roots[other.size] == other.root:
-            good = max(good, other.size)
-        else:
-            report.findings.append(found("rewritten", good, first=good, last=other.size - 1))
+    def _compare_heads(self, tree: Tree, head: Checkpoint, kept: Sequence[Checkpoint]) -> None:
+        """Hold the log against the other heads that were signed for it."""
+        good = 0
+        for other in sorted(kept, key=lambda item: item.size):
+            if other.size == head.size and other.root != head.root:
+                self.findings.append(found("fork", None, size=head.size))
+            elif other.size > head.size:
+                self.findings.append(found("cut_off", head.size, size=other.size))
+            elif tree.blind or tree.roots[other.size] == other.root:
+                good = max(good, other.size)
+            else:
+                self.findings.append(found("rewritten", good, first=good, last=other.size - 1))

@@ -8,14 +8,10 @@ import sys
 from importlib import resources
 from pathlib import Path
 
-from postkeep_verifier.audit import Report, Trust, UnusableError, audit
-from postkeep_verifier.note import ED25519, Key, NoteError, parse_key
+from postkeep_verifier.audit import Audit
+from postkeep_verifier.note import ED25519, NoteError, parse_key
 
 LANGUAGES = ("en", "zh-CN")
-FIGURES = ["entries", "sources", "lost", "witnesses", "tenants", "anchors", "tickets", "releases", "accesses"]
-FIGURES += ["privileged", "grants", "open"]
-SECOND = {"privileged": "commands", "grants": "by policy"}
-"""The figures that stand in a sentence with another one."""
 
 
 def main() -> None:
@@ -38,60 +34,56 @@ def run(arguments: list[str]) -> int:
     words = json.loads(resources.files("postkeep_verifier").joinpath("words.json").read_text("utf-8"))
     languages = [LANGUAGES.index(given.lang)] if given.lang else [0, 1]
     try:
-        report = audit(given.directory, _trust(given), given.known, given.jobs)
-    except (UnusableError, NoteError, OSError) as error:
+        audit = _audit(given)
+        audit.check(given.directory, given.known)
+    except (NoteError, OSError) as error:
         if given.json:
             print(json.dumps({"ok": False, "unusable": str(error)}))
         else:
             print("\n".join(words["unusable"][n].format(detail=error) for n in languages), file=sys.stderr)
         return 2
     if given.json:
-        print(json.dumps(_values(report), ensure_ascii=False))
+        print(json.dumps(_values(audit), ensure_ascii=False))
     else:
-        print("\n\n".join("\n".join(_lines(report, words, number)) for number in languages))
-    return 1 if report.findings else 0
+        print("\n\n".join("\n".join(_lines(audit, words, number)) for number in languages))
+    return 1 if audit.findings else 0
 
 
-def _trust(given: argparse.Namespace) -> Trust:
-    keys: list[Key] = sorted(map(parse_key, given.key), key=lambda key: key.kind)
+def _audit(given: argparse.Namespace) -> Audit:
+    keys = sorted(map(parse_key, given.key), key=lambda key: key.kind)
     witnesses = [parse_key(text) for text in given.witness]
     kinds = [key.kind for key in keys]
     if len({key.name for key in keys}) != 1 or kinds[0] != ED25519 or len(set(kinds)) < len(kinds):
         raise NoteError("--key: one Ed25519 key of the log, and at most one ML-DSA-44 key of the same name")
-    names = {key.name for key in witnesses}
-    quorum = len(names) if given.quorum is None else given.quorum
-    if not 0 <= quorum <= len(names):
-        raise NoteError(f"--quorum {quorum}, with {len(names)} witnesses")
-    return Trust(keys, witnesses, quorum)
+    count = len({key.name for key in witnesses})
+    quorum = count if given.quorum is None else given.quorum
+    if not 0 <= quorum <= count:
+        raise NoteError(f"--quorum {quorum}, with {count} witnesses")
+    return Audit(keys, witnesses, quorum, given.jobs)
 
 
-def _lines(report: Report, words: dict[str, list[str]], number: int) -> list[str]:
+def _lines(audit: Audit, words: dict[str, list[str]], number: int) -> list[str]:
     """Write the report in one language."""
-    figures = report.figures
 
     def say(name: str, **values: object) -> str:
         return words[name][number].format(**values)
 
-    lines = [say("title", origin=report.origin), ""]
-    for name in FIGURES:
-        if figures[name] or name == "entries":
-            lines += [say(name, n=figures[name], m=figures[SECOND.get(name, name)])]
-    own = sorted(name.removeprefix("own ") for name in figures if name.startswith("own "))
-    if own:
-        lines.append(say("own", n=sum(figures[f"own {name}"] for name in own), what=", ".join(own)))
-    if figures["witnessed_at"]:
-        moment = dt.datetime.fromtimestamp(figures["witnessed_at"], dt.UTC).isoformat(" ", "seconds")
-        lines.append(say("witnessed_at", time=moment))
-    lines += ["", say("bad", n=len(report.findings)) if report.findings else say("good")]
-    for fault in report.findings:
-        what = str(fault.values.get("what", ""))
-        values = fault.values | {"index": fault.entry, "what": words[what][number] if what in words else what}
-        lines.append("- " + say(fault.kind, **values))
+    figures = audit.figures
+    own = ", ".join(sorted(name[4:] for name in figures if name.startswith("own ")))
+    moment = dt.datetime.fromtimestamp(figures["witnessed_at"], dt.UTC).isoformat(" ", "seconds")
+    told = [name for name in words if figures[name] or name == "entries"]
+    lines = [say("title", origin=audit.origin), ""]
+    lines += [say(name, n=figures[name], what=own, time=moment, more=figures) for name in told]
+    lines += ["", say("bad", n=len(audit.findings)) if audit.findings else say("good")]
+    for kind, entry, values in audit.findings:
+        what = str(values.get("what", ""))
+        named = words[what][number] if what in words else what
+        lines.append("- " + say(kind, **{**values, "index": entry, "what": named}))
     return lines
 
 
-def _values(report: Report) -> dict[str, object]:
-    faults = [{"kind": f.kind, "index": f.entry, **f.values} for f in report.findings]
-    first = min((f.entry for f in report.findings if f.entry is not None), default=None)
-    head = {"ok": not faults, "origin": report.origin, "first_bad_index": first}
-    return {**head, **report.figures, "findings": faults}
+def _values(audit: Audit) -> dict[str, object]:
+    faults = [{"kind": kind, "index": entry, **values} for kind, entry, values in audit.findings]
+    first = min((fault.entry for fault in audit.findings if fault.entry is not None), default=None)
+    head = {"ok": not faults, "origin": audit.origin, "first_bad_index": first}
+    return {**head, **audit.figures, "findings": faults}

@@ -1,28 +1,29 @@
 """What the entries of a log say, cut down to what the checks need. Runs in the workers' processes."""
 
 import json
+from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from postkeep_verifier.tiles import Bundles, Finding, found
 
-ACCESSES = frozenset({"mail.read", "mail.write", "queue"})
-"""Events that tell of sealed data being fetched or changed."""
-ACTS = frozenset(
-    {"ticket.issue", "ticket.revoke", "key.release", "key.create", "key.shred", "admin", "directory"}
-)
-ACTS |= {"request.open", "request.decide", "request.grant", "ledger.anchor"}
-"""Events that are looked at one by one."""
-NUMBERS = frozenset({"time_ms", "number", "count", "state"})
-"""The fields that are numbers; all others are text."""
-TOGETHER_MS = 10_000
-"""Accesses of one ticket that are so near to each other are looked at as one."""
-UNKNOWN = ""
-"""The source of a run that stands for entries which can't be read."""
-_BAD = (ValueError, TypeError, KeyError, RecursionError)
+ACCESSES = frozenset({"mail.read", "mail.write", "queue"})  # events that tell of sealed data being used
+ACTS = frozenset({"ticket.issue", "ticket.revoke", "key.release", "key.create", "key.shred", "directory"})
+ACTS |= {"admin", "request.open", "request.decide", "request.grant", "ledger.anchor"}
+NUMBERS = frozenset({"time_ms", "number", "count", "state"})  # the fields that are numbers; others are text
+WHO = ("ticket", "session", "instance", "principal")
+KEPT = (*WHO, "event", "source", "module", "tenant", "method", "actor", "digest", "note", "kind")
+TOGETHER_MS = 10_000  # accesses of one ticket that are so near to each other are looked at as one
+UNKNOWN = ""  # the source of a run that stands for entries which can't be read
+
+Event = dict[str, Any]
+"""An event's fields that are kept, each of its right type; empty or 0 where it does not have them."""
+Acts = list[tuple[int, Event]]
+"""Events, each after the number of its entry."""
 
 
-class Run(NamedTuple):
+@dataclass(slots=True)
+class Run:
     """Events of one source with numbers that go up by one, from entry `entry` on."""
 
     entry: int
@@ -31,34 +32,16 @@ class Run(NamedTuple):
     last: int
 
 
-class Access(NamedTuple):
-    """The first of the accesses with one ticket in one session, of one bundle and TOGETHER_MS."""
-
-    entry: int
-    time_ms: int
-    ticket: str
-    session: str
-    instance: str
-    principal: str
-
-
-class Act(NamedTuple):
-    """An event that is looked at one by one."""
-
-    entry: int
-    fields: dict[str, Any]
-
-
 @dataclass
 class Extract:
     """What a stretch of the installation's log says."""
 
     runs: list[Run] = field(default_factory=list)
-    lost: list[tuple[str, int, int]] = field(default_factory=list)
-    """Gaps that the ledger has recorded itself: source, first and last number."""
-    acts: list[Act | Access] = field(default_factory=list)
-    tenants: dict[str, int] = field(default_factory=dict)
-    """How many entries each tenant has, up to the end of its own log."""
+    lost: list[tuple[str, int, int]] = field(
+        default_factory=list
+    )  # gaps that are recorded: source and numbers
+    acts: Acts = field(default_factory=list)
+    tenants: Counter[str] = field(default_factory=Counter)  # entries of each, up to the end of its own log
     latest_ms: int = 0
     faults: list[Finding] = field(default_factory=list)
 
@@ -66,59 +49,44 @@ class Extract:
 def extract(ends: dict[str, int], bundles: Bundles) -> Extract:
     """Read a stretch of entries. `ends`: the installation index that each tenant's own log ends with."""
     result = Extract()
-    runs: dict[str, list[int]] = {}
+    runs: dict[str, Run] = {}
     for start, entries in bundles:
         if entries is None:
-            _close(result.runs, runs)
+            runs.clear()
             result.runs.append(Run(start, UNKNOWN, 0, 0))
             continue
         seen: set[tuple[Any, ...]] = set()
         for index, entry in enumerate(entries, start):
             try:
-                fields = _parse(entry)
-                _number(index, fields["source"], fields["number"], runs, result.runs)
+                fields = parse(entry)
+                run, number = runs.get(fields["source"]), fields["number"]
+                if run is not None and number == run.last + 1:
+                    run.last = number
+                else:
+                    run = runs[fields["source"]] = Run(index, fields["source"], number, number)
+                    result.runs.append(run)
                 _look(index, fields, seen, result)
                 tenant = fields.get("tenant")
                 if tenant and index <= ends.get(tenant, -1) and fields["event"] != "ledger.anchor":
-                    result.tenants[tenant] = result.tenants.get(tenant, 0) + 1
-            except _BAD:
+                    result.tenants[tenant] += 1
+            except (ValueError, TypeError, KeyError, RecursionError):
                 result.faults.append(found("entry_unreadable", index))
-    _close(result.runs, runs)
     return result
-
-
-def _number(index: int, source: str, number: int, runs: dict[str, list[int]], closed: list[Run]) -> None:
-    run = runs.get(source)
-    if run is not None and number == run[2] + 1:
-        run[2] = number
-        return
-    if run is not None:
-        closed.append(Run(run[0], source, run[1], run[2]))
-    runs[source] = [index, number, number]
-
-
-def _close(closed: list[Run], runs: dict[str, list[int]]) -> None:
-    closed += [Run(run[0], source, run[1], run[2]) for source, run in runs.items()]
-    closed.sort()
-    runs.clear()
 
 
 def _look(index: int, fields: dict[str, Any], seen: set[tuple[Any, ...]], result: Extract) -> None:
     event, time_ms = fields["event"], fields["time_ms"]
     result.latest_ms = max(result.latest_ms, time_ms)
-    if event in ACCESSES:
-        source, ticket = fields["source"], fields.get("ticket", "")
-        who = (ticket, fields.get("session", ""), fields.get("instance", ""), fields.get("principal", ""))
-        if not source.startswith("vault-"):
-            if event != "queue" or ticket:  # a relay tells of its deliveries, which are no access
-                result.faults.append(found("false_witness", index, event=event, source=source))
-        elif (moment := (*who, time_ms // TOGETHER_MS)) not in seen:
+    if event in ACCESSES and not fields["source"].startswith("vault-"):
+        if event != "queue" or fields.get("ticket"):  # a relay tells of its deliveries, which are no access
+            result.faults.append(found("false_witness", index, event=event, source=fields["source"]))
+    elif event in ACCESSES:
+        moment = (time_ms // TOGETHER_MS, *map(fields.get, WHO))
+        if moment not in seen:
             seen.add(moment)
-            result.acts.append(Access(index, time_ms, *map(str, who)))
+            result.acts.append((index, typed(fields)))
     elif event in ACTS:
-        if any(type(value) is not (int if name in NUMBERS else str) for name, value in fields.items()):
-            raise TypeError("a field of another type than it has")
-        result.acts.append(Act(index, fields))
+        result.acts.append((index, typed(fields)))
     elif fields.get("code") == "lost_events":
         first, _, last = fields["note"].partition("-")
         result.lost.append((str(fields["actor"]), int(first), int(last)))
@@ -127,7 +95,7 @@ def _look(index: int, fields: dict[str, Any], seen: set[tuple[Any, ...]], result
 _decode = json.JSONDecoder().raw_decode
 
 
-def _parse(entry: bytes) -> dict[str, Any]:
+def parse(entry: bytes) -> dict[str, Any]:
     """Read an entry; raise ValueError or TypeError unless it is one object that has each field once."""
     text = entry.decode()
     fields: dict[str, Any]
@@ -140,7 +108,14 @@ def _parse(entry: bytes) -> dict[str, Any]:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    fields = dict(pairs)
-    if len(fields) != len(pairs):
+    if len(dict(pairs)) != len(pairs):
         raise ValueError("a field stands there twice")
-    return fields
+    return dict(pairs)
+
+
+def typed(fields: dict[str, Any]) -> Event:
+    """Keep what the checks need of an entry; raise TypeError where a field is of another type than it has."""
+    if any(type(value) is not (int if name in NUMBERS else str) for name, value in fields.items()):
+        raise TypeError("a field of another type than it has")
+    kept: Event = {name: fields.get(name, "") for name in KEPT}
+    return {**kept, "time_ms": fields["time_ms"], "count": fields.get("count", 0)}

@@ -38,18 +38,12 @@ def root_of(rows: Sequence[Sequence[bytes]]) -> bytes:
 
 
 def root_from_inclusion(index: int, leaf: bytes, size: int, proof: Sequence[bytes]) -> bytes | None:
-    """Return the root that a proof leads to (RFC 9162 section 2.1.3.2); None for a wrong length."""
-    if not 0 <= index < size:
-        return None
-    position, last, root = index, size - 1, leaf
-    for step in proof:
-        if last == 0:
-            return None
-        if position & 1 or position == last:
-            root = node_hash(step, root)
-            while not position & 1 and position:
-                position, last = position >> 1, last >> 1
-        else:
-            root = node_hash(root, step)
-        position, last = position >> 1, last >> 1
-    return root if last == 0 else None
+    """Return the root that a proof leads to (PATH of RFC 9162 section 2.1.3.1); None for a wrong length."""
+    if size <= 1 or not proof:
+        return leaf if (index, size, len(proof)) == (0, 1, 0) else None
+    half = 1 << (size - 1).bit_length() - 1  # the leaves of the left subtree
+    if index < half:
+        left, right = root_from_inclusion(index, leaf, half, proof[:-1]), proof[-1]
+    else:
+        left, right = proof[-1], root_from_inclusion(index - half, leaf, size - half, proof[:-1])
+    return node_hash(left, right) if left is not None and right is not None else None

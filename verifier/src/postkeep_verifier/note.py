@@ -5,7 +5,6 @@ Sources: C2SP signed-note, tlog-checkpoint, tlog-cosignature. Three kinds of sig
 """
 
 import base64
-import binascii
 import re
 from hashlib import sha256
 from typing import NamedTuple
@@ -14,19 +13,19 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PublicKey
 
-KEY_ID_BYTES = 4
 NOTE_BYTES_MAX = 262_144  # octets: 64 signatures of some 3.3 kB
-HASH_BYTES = 32
-NAME_BYTES_MAX = 255  # octets: a length of one octet stands before a name
 SIGNATURES_MAX = 64  # lines
+ORIGIN_BYTES_MAX = 255  # octets: a length of one octet stands before a name
+KEY_ID_BYTES, HASH_BYTES = 4, 32
 ED25519, COSIGNATURE, MLDSA44 = 0x01, 0x04, 0x06
 KEY_BYTES = {ED25519: 32, COSIGNATURE: 32, MLDSA44: 1312}
+STAMP_BYTES = {ED25519: 0, COSIGNATURE: 8, MLDSA44: 8}  # POSIX seconds, before the signature itself
 SIGNATURE_BYTES = {ED25519: 64, COSIGNATURE: 8 + 64, MLDSA44: 8 + 2420}
-KINDS = {ED25519: "Ed25519", COSIGNATURE: "Ed25519", MLDSA44: "ML-DSA-44"}
 
 _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")
 _SIZE = re.compile(r"(0|[1-9][0-9]{0,18})\Z", re.ASCII)
-_DASH = "\u2014 "
+_KEY = re.compile(r"([^\s+]+)\+([0-9a-f]{8})\+(\S+)\Z")
+_SIGNATURE = re.compile("\u2014 ([^ +]+) ([^ ]+)\\Z")
 _SMALL_ORDER = {  # y coordinates of points under which one signature is good for many messages
     *(value.to_bytes(32, "little").hex() for value in (0, 1, 2**255 - 20, 2**255 - 19, 2**255 - 18)),
     "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
@@ -64,19 +63,17 @@ class Note(NamedTuple):
 
     text: bytes
     checkpoint: Checkpoint
-    signatures: list[tuple[str, bytes, bytes]]
-    """Name, key id, signature."""
+    signatures: list[tuple[str, bytes, bytes]]  # name, key id, signature
 
 
 def parse_key(vkey: str) -> Key:
     """Read a key as `name+id+base64(kind, key)`; raise NoteError where it is none."""
-    name, plus, rest = vkey.strip().partition("+")
-    given_id, plus_again, encoded = rest.partition("+")
-    material = _decode(encoded)
-    if not (name and plus and plus_again and material) or any(c.isspace() for c in name):
+    match = _KEY.match(vkey.strip())
+    material = _decode(match[3]) if match else b""
+    if not match or not material:
         raise NoteError(f"not a key: {vkey[:60]!r}")
-    key = Key(name, material[0], material[1:])
-    if len(key.public) != KEY_BYTES.get(key.kind, -1) or key.id.hex() != given_id:
+    key = Key(match[1], material[0], material[1:])
+    if len(key.public) != KEY_BYTES.get(key.kind, -1) or key.id.hex() != match[2]:
         raise NoteError(f"not a key of a known kind, or its id is wrong: {vkey[:60]!r}")
     if (key.public[:-1] + bytes([key.public[-1] & 0x7F])).hex() in _SMALL_ORDER:
         raise NoteError("a key of small order: anybody can sign with it")
@@ -85,19 +82,27 @@ def parse_key(vkey: str) -> Key:
 
 def parse_note(data: bytes) -> Note:
     """Take a signed checkpoint apart; raise NoteError where it is malformed."""
-    if len(data) > NOTE_BYTES_MAX:
-        raise NoteError("the note is too long")
     try:
-        decoded = data.decode()
+        decoded = data[: NOTE_BYTES_MAX + 1].decode()
     except UnicodeDecodeError:
         raise NoteError("the note is not UTF-8") from None
     text, blank, tail = decoded.rpartition("\n\n")
-    if not blank or not tail.endswith("\n") or _CONTROL.search(decoded):
+    lines = tail.split("\n")
+    if not blank or lines.pop() or _CONTROL.search(decoded):
         raise NoteError("the note is malformed")
-    lines = tail[:-1].split("\n")
-    if len(lines) > SIGNATURES_MAX:
-        raise NoteError("the note has too many signatures")
-    return Note((text + "\n").encode(), _parse_checkpoint(text), [_parse_signature(line) for line in lines])
+    if len(data) > NOTE_BYTES_MAX or len(lines) > SIGNATURES_MAX:
+        raise NoteError("the note is too long")
+    origin, size, root = [*text.split("\n"), "", "", ""][:3]
+    head = Checkpoint(origin, int(size) if _SIZE.match(size) else -1, _decode(root))
+    if not 0 < len(origin.encode()) <= ORIGIN_BYTES_MAX or head.size < 0 or len(head.root) != HASH_BYTES:
+        raise NoteError("the note is not a checkpoint")
+    signatures = []
+    for match in map(_SIGNATURE.match, lines):
+        signature = _decode(match[2]) if match else b""
+        if not match or len(signature) <= KEY_ID_BYTES:
+            raise NoteError("a signature line is malformed")
+        signatures.append((match[1], signature[:KEY_ID_BYTES], signature[KEY_ID_BYTES:]))
+    return Note((text + "\n").encode(), head, signatures)
 
 
 def verified_by(note: Note, key: Key) -> int | None:
@@ -107,55 +112,39 @@ def verified_by(note: Note, key: Key) -> int | None:
     """
     signed = None
     for name, key_id, signature in note.signatures:
-        if name == key.name and key_id == key.id:
+        if (name, key_id) == (key.name, key.id):
             signed = _verify(note, key, signature)
     return signed
 
 
 def _verify(note: Note, key: Key, signature: bytes) -> int:
-    if len(signature) != SIGNATURE_BYTES[key.kind]:
-        raise NoteError(f"the signature of {key.name} has the wrong length")
-    stamp = b"" if key.kind == ED25519 else signature[:8]
+    stamp, value = signature[: STAMP_BYTES[key.kind]], signature[STAMP_BYTES[key.kind] :]
     time = int.from_bytes(stamp, "big")
     try:
+        if len(signature) != SIGNATURE_BYTES[key.kind]:
+            raise NoteError(f"the signature of {key.name} has the wrong length")
         if key.kind == MLDSA44:
-            message = _subtree_message(key.name, stamp, note.checkpoint)
-            MLDSA44PublicKey.from_public_bytes(key.public).verify(signature[8:], message)
+            # tlog-cosignature, `cosigned_message`: the tree from leaf 0 on.
+            head = note.checkpoint
+            cosigner, origin = (
+                bytes([len(name)]) + name for name in (key.name.encode(), head.origin.encode())
+            )
+            tree = bytes(8) + head.size.to_bytes(8, "big") + head.root
+            message = b"subtree/v1\n\0" + cosigner + stamp + origin + tree
+            MLDSA44PublicKey.from_public_bytes(key.public).verify(value, message)
         else:
-            head = b"" if key.kind == ED25519 else b"cosignature/v1\ntime %d\n" % time
-            Ed25519PublicKey.from_public_bytes(key.public).verify(signature[len(stamp) :], head + note.text)
+            timed = b"" if key.kind == ED25519 else b"cosignature/v1\ntime %d\n" % time
+            Ed25519PublicKey.from_public_bytes(key.public).verify(value, timed + note.text)
     except (InvalidSignature, ValueError):
-        raise NoteError(f"the {KINDS[key.kind]} signature of {key.name} is not valid") from None
+        kind = "ML-DSA-44" if key.kind == MLDSA44 else "Ed25519"
+        raise NoteError(f"the {kind} signature of {key.name} is not valid") from None
     return time
-
-
-def _subtree_message(cosigner: str, stamp: bytes, head: Checkpoint) -> bytes:
-    """Write what ML-DSA-44 signs (tlog-cosignature, `cosigned_message`): the tree from leaf 0 on."""
-    names = [bytes([len(name.encode())]) + name.encode() for name in (cosigner, head.origin)]
-    tree = bytes(8) + head.size.to_bytes(8, "big") + head.root
-    return b"subtree/v1\n\0" + names[0] + stamp + names[1] + tree
-
-
-def _parse_checkpoint(text: str) -> Checkpoint:
-    origin, size, root = [*text.split("\n"), "", "", ""][:3]
-    decoded = _decode(root)
-    if not 0 < len(origin.encode()) <= NAME_BYTES_MAX or not _SIZE.match(size) or len(decoded) != HASH_BYTES:
-        raise NoteError("the note is not a checkpoint")
-    return Checkpoint(origin, int(size), decoded)
-
-
-def _parse_signature(line: str) -> tuple[str, bytes, bytes]:
-    name, _, encoded = line.removeprefix(_DASH).partition(" ")
-    signature = _decode(encoded)
-    if not line.startswith(_DASH) or not name or "+" in name or len(signature) <= KEY_ID_BYTES:
-        raise NoteError("a signature line is malformed")
-    return name, signature[:KEY_ID_BYTES], signature[KEY_ID_BYTES:]
 
 
 def _decode(encoded: str) -> bytes:
     """Decode the one form of base64; empty where it is something else."""
     try:
         decoded = base64.b64decode(encoded, validate=True)
-    except (binascii.Error, ValueError):
+    except ValueError:
         return b""
     return decoded if base64.b64encode(decoded).decode() == encoded else b""

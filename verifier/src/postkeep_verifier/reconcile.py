@@ -1,14 +1,14 @@
-"""Do the events add up? Every use has a ticket before it, every key given out an access beside it, every act
-of an operator a command, every grant the approvals that it needs.
+"""Do the events add up? Every source numbers its events 1, 2, 3 and so on; every use has a ticket before it,
+every key given out an access beside it, every act of an operator a command, every grant its approvals.
 
 Modules report each for itself, and what they note may cross on its way: so a ticket counts as "before" when
 its own time is, and it stands in the log at most ORDER_MS of log time later.
 """
 
 from collections import Counter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from postkeep_verifier.events import Access, Act, Extract
+from postkeep_verifier.events import ACCESSES, UNKNOWN, Acts, Event, Extract
 from postkeep_verifier.tiles import Finding, found
 
 ORDER_MS = 15_000  # a reporter waits 10 s for the ledger's answer and a second more before it sends again
@@ -17,49 +17,19 @@ LIFE_MS = 600_000  # the longest life of a ticket
 USER_LIFE_MS = 300_000  # the life of user and staff tickets, where their issue does not say it
 MAIL_KEYS = "kms.open_epochs"  # the one method that gives out keys to stored mail
 GRANTS = frozenset({"destroy", "export", "custody", "key_restore", "dual_control"})
-OWN_REPORTERS = {
-    "key.release": "kms",
-    "admin": "steward",
-    "ledger.anchor": "ledger",
-    "directory": "authority",
-}
-OWN_REPORTERS |= dict.fromkeys(("ticket.issue", "ticket.revoke"), "authority")
+OWN_REPORTERS = {"key.release": "kms", "admin": "steward", "ledger.anchor": "ledger"}
+OWN_REPORTERS |= dict.fromkeys(("ticket.issue", "ticket.revoke", "directory"), "authority")
 OWN_REPORTERS |= dict.fromkeys(("request.open", "request.decide", "request.grant"), "authority")
 """Who alone may report what: an instance's name begins with it."""
 
 
-class Ticket(NamedTuple):
-    """A ticket, as its issue tells it."""
-
-    issued_ms: int
-    expires_ms: int
-    holders: tuple[str, str]
-    """Who may show it: its instance; the steward for what the operator's command line was given."""
-    tenant: str
-    principal: str
-    """Whose it is, where it is a user's; empty for all others, which may name whom they are about."""
-    session: str
-
-
 class Use(NamedTuple):
-    """Something that was done with a ticket."""
+    """Something that was done with a ticket: an `access`, a `release` or a `command`."""
 
     entry: int
     what: str
     time_ms: int
-    session: str
-    instance: str
-    principal: str
-
-
-class Request(NamedTuple):
-    """A request for a dangerous act, and who has said yes."""
-
-    actor: str
-    digest: str
-    needed: int
-    by_policy: bool
-    approvers: set[str]
+    event: Event
 
 
 class Reconcile:
@@ -67,164 +37,177 @@ class Reconcile:
 
     def __init__(self) -> None:
         self.findings: list[Finding] = []
-        self.counts: Counter[str] = Counter()
-        self.now_ms = 0
-        """The latest time in the log so far."""
-        self._tickets: dict[str, Ticket] = {}
-        self._waiting: dict[str, list[Use]] = {}
-        self._revoked: dict[str, int] = {}
-        self._accessed: dict[str, int] = {}
-        self._unread: dict[str, list[Use]] = {}
+        self.counts = Counter(lost=0, sources=0, open=0, anchors=0)
+        self.anchors: dict[str, Acts] = {}  # by tenant
+        self.now_ms = 0  # the latest time in the log so far
+        self._last: dict[str, int] = {}  # by source: its last number; -1 where any may follow
+        self._lost: dict[tuple[str, int], int] = {}  # recorded gaps: source and first number, the last
+        self._blind = False  # whether entries can't be read
+        self._tickets: dict[str, tuple[int, Event]] = {}  # when it ends, and its issue
+        self._waiting: dict[str, list[Use]] = {}  # by ticket: uses before its issue has come
+        self._unread: dict[str, list[Use]] = {}  # by session and instance: releases before an access
+        self._requests: dict[str, tuple[Event, set[str]]] = {}  # with those who have said yes
+        self._accessed: dict[str, int] = {}  # these four: when it was last
         self._commands: dict[str, int] = {}
-        self._requests: dict[str, Request] = {}
+        self._revoked: dict[str, int] = {}
         self._granted: dict[str, int] = {}
 
     def take(self, extract: Extract) -> None:
         """Go through the events of a stretch, then forget what nothing can refer to any more."""
-        for act in extract.acts:
-            if isinstance(act, Access):
-                self._access(act)
-            else:
-                self._act(act)
+        self.findings += extract.faults
+        self._number(extract)
+        for index, event in extract.acts:
+            self.now_ms = max(self.now_ms, event["time_ms"])
+            self._act(index, event["event"], event)
         self.now_ms = max(self.now_ms, extract.latest_ms)
-        self._sweep()
-
-    @property
-    def open(self) -> int:
-        """How many uses the end of the log leaves open: too young to be judged."""
-        return sum(map(len, [*self._waiting.values(), *self._unread.values()]))
-
-    def _access(self, access: Access) -> None:
-        index, time_ms, ticket, session, instance, principal = access
-        self.now_ms = max(self.now_ms, time_ms)
-        self.counts["accesses"] += 1
-        self._accessed[f"{session} {instance}"] = time_ms
-        for use in self._unread.pop(f"{session} {instance}", ()):
-            if use.time_ms < time_ms - LIFE_MS:
-                self.findings.append(found("release_without_access", use.entry))
-        self._use(ticket, Use(index, "access", time_ms, session, instance, principal))
-
-    def _act(self, act: Act) -> None:
-        index, fields = act
-        event, source = fields["event"], fields["source"]
-        self.now_ms = max(self.now_ms, fields["time_ms"])
-        if source.rpartition("-")[0] != OWN_REPORTERS.get(event, source.rpartition("-")[0]):
-            self.findings.append(found("false_witness", index, event=event, source=source))
-        elif event == "ticket.issue":
-            self._issue(index, fields)
-        elif event == "ticket.revoke":
-            self._revoked[fields.get("note", "")] = fields["time_ms"]
-        elif event == "key.release":
-            self._release(index, fields)
-        elif event.startswith("request."):
-            self._request(index, event, fields)
-        elif event != "ledger.anchor" and fields.get("module") != "authority":  # which keeps its own house
-            self._command(index, event, fields)
-
-    def _issue(self, index: int, fields: dict[str, Any]) -> None:
-        ticket, note, issued = fields.get("ticket", ""), fields.get("note", ""), fields["time_ms"]
-        life = 1000 * fields.get("count", 0) or (USER_LIFE_MS if note in ("user", "staff") else LIFE_MS)
-        if (note in GRANTS or fields.get("kind") == "grant") and ticket not in self._granted:
-            self.findings.append(found("grant_without_approval", index, what=note))
-        if note == "staff" and ticket not in self._granted:
-            self.counts["privileged"] += 1
-        instance = fields.get("instance", "")
-        holders = (instance, "steward-" if fields.get("module") == "cli" else instance)
-        tenant, principal = [fields.get(name, "") * (note == "user") for name in ("tenant", "principal")]
-        self.counts["tickets"] += 1
-        self._tickets[ticket] = Ticket(
-            issued, issued + life, holders, tenant, principal, fields.get("session", "")
-        )
-        for use in self._waiting.pop(ticket, ()):
-            if use.time_ms < self.now_ms - ORDER_MS:
-                self.findings.append(found("no_ticket", use.entry, what=use.what))
-            else:
-                self._judge(self._tickets[ticket], use)
-
-    def _release(self, index: int, fields: dict[str, Any]) -> None:
-        method, session, instance = (fields.get(name, "") for name in ("method", "session", "instance"))
-        use = Use(index, "release", fields["time_ms"], session, instance, fields.get("principal", ""))
-        if method != MAIL_KEYS:  # a module's own key, which opens no mail: no access belongs to it
-            self.counts[f"own {method}"] += 1
-            if fields.get("module") == "authority":
-                return  # it asks for its own key at its start, with a ticket that nobody else could give it
-        else:
-            self.counts["releases"] += 1
-            if self._accessed.get(f"{session} {instance}", 0) < use.time_ms - LIFE_MS:
-                self._unread.setdefault(f"{session} {instance}", []).append(use)
-        self._use(fields.get("ticket", ""), use)
-
-    def _request(self, index: int, event: str, fields: dict[str, Any]) -> None:
-        name, _, word = fields.get("note", "").partition(" ")
-        actor, digest = fields.get("actor", ""), fields.get("digest", "")
-        if event == "request.open":
-            by_policy = word.endswith("by-policy")
-            self._requests[name] = Request(actor, digest, fields.get("count", 0), by_policy, set())
-            return
-        request = self._requests.get(name)
-        if event == "request.decide":
-            if request and (word, digest) == ("approve", request.digest):
-                request.approvers.update({actor} - {"", request.actor})
-            return
-        self._granted[fields.get("ticket", "")] = fields["time_ms"]
-        self.counts["grants"] += 1
-        if request is None or digest != request.digest:
-            self.findings.append(found("grant_without_request", index, what=word))
-        elif request.by_policy:
-            self.counts["by policy"] += 1
-        elif len(request.approvers) < max(1, request.needed):
-            votes = {"have": len(request.approvers), "need": max(1, request.needed)}
-            self.findings.append(found("grant_without_votes", index, what=word, **votes))
-
-    def _command(self, index: int, event: str, fields: dict[str, Any]) -> None:
-        """Check an operator's command (`admin`), or what a keeper did on one."""
-        session, ticket = fields.get("session", ""), fields.get("ticket", "")
-        if event == "admin":
-            self.counts["commands"] += 1
-            self._commands[session] = fields["time_ms"]
-        elif session and session not in self._commands:
-            self.findings.append(found("act_without_command", index, event=event))
-        self._use(ticket, Use(index, "command", fields["time_ms"], session, "", ""))
-
-    def _use(self, ticket: str, use: Use) -> None:
-        known = self._tickets.get(ticket)
-        if known:
-            self._judge(known, use)
-        else:
-            self._waiting.setdefault(ticket, []).append(use)
-
-    def _judge(self, ticket: Ticket, use: Use) -> None:
-        if not ticket.issued_ms - CLOCK_MS <= use.time_ms <= ticket.expires_ms + CLOCK_MS:
-            self.findings.append(found("ticket_expired", use.entry, what=use.what))
-            return
-        own, deputy = ticket.holders
-        foreign = use.instance != own and not use.instance.startswith(deputy)
-        person = ticket.principal not in ("", use.principal)
-        if use.what != "command" and (foreign or person or use.session != ticket.session):
-            self.findings.append(found("ticket_of_another", use.entry, what=use.what))
-        named = (("session", ticket.session), ("user", ticket.principal), ("tenant", ticket.tenant))
-        for subject in map(" ".join, (*named, ("instance", own))):
-            if ticket.issued_ms < self._revoked.get(subject, 0) < use.time_ms - CLOCK_MS:
-                self.findings.append(found("ticket_revoked", use.entry, what=use.what))
-
-    def _sweep(self) -> None:
-        now = self.now_ms
-        for use in _overdue(self._waiting, now - ORDER_MS):
+        for use in _overdue(self._waiting, self.now_ms - ORDER_MS):
             self.findings.append(found("no_ticket", use.entry, what=use.what))
-        for use in _overdue(self._unread, now - LIFE_MS):
+        for use in _overdue(self._unread, self.now_ms - LIFE_MS):
             self.findings.append(found("release_without_access", use.entry))
-        old = now - 2 * LIFE_MS
-        self._tickets = {name: item for name, item in self._tickets.items() if item.expires_ms > old}
+        self.counts["open"] = sum(map(len, [*self._waiting.values(), *self._unread.values()]))
+        old = self.now_ms - 2 * LIFE_MS
+        self._tickets = {name: ticket for name, ticket in self._tickets.items() if ticket[0] > old}
         for times in (self._accessed, self._commands, self._revoked, self._granted):
             for name in [name for name, time_ms in times.items() if time_ms <= old]:
                 del times[name]
+
+    def _number(self, extract: Extract) -> None:
+        """Find missing numbers: events that were lost, or kept out before anything was signed."""
+        for source, first, last in extract.lost:
+            self._lost[source, first] = last
+            self.counts["lost"] += last - first + 1
+        for run in extract.runs:
+            if run.source == UNKNOWN:
+                self._blind = True
+                self._last = dict.fromkeys(self._last, -1)
+                continue
+            due = self._last.get(run.source, -1 if self._blind else 0) + 1
+            self._last[run.source] = run.last
+            if due > 0 and run.first < due:
+                self.findings.append(found("number_repeated", run.entry, source=run.source, number=run.first))
+            elif 0 < due < run.first and self._lost.pop((run.source, due), None) != run.first - 1:
+                gap = {"source": run.source, "first": due, "last": run.first - 1}
+                self.findings.append(found("number_gap", run.entry, **gap))
+        self.counts["sources"] = len(self._last)
+
+    def _act(self, index: int, kind: str, event: Event) -> None:
+        reporter = event["source"].rpartition("-")[0]
+        if OWN_REPORTERS.get(kind, reporter) != reporter:
+            self.findings.append(found("false_witness", index, event=kind, source=event["source"]))
+        elif kind in ACCESSES:
+            self._access(index, event)
+        elif kind == "ticket.issue":
+            self._issue(event)
+            if event["ticket"] not in self._granted and (event["note"] in GRANTS or event["kind"] == "grant"):
+                self.findings.append(found("grant_without_approval", index, what=event["note"]))
+        elif kind == "ticket.revoke":
+            self._revoked[event["note"]] = event["time_ms"]
+        elif kind == "key.release":
+            self._release(index, event)
+        elif kind.startswith("request."):
+            self._request(index, kind, event)
+        elif kind == "ledger.anchor":
+            self.counts["anchors"] += 1
+            self.anchors.setdefault(event["tenant"], []).append((index, event))
+        elif event["module"] != "authority":  # which keeps its own house
+            self._command(index, kind, event)
+
+    def _access(self, index: int, event: Event) -> None:
+        self.counts["accesses"] += 1
+        self._accessed[_session(event)] = event["time_ms"]
+        for use in self._unread.pop(_session(event), ()):
+            if use.time_ms < event["time_ms"] - LIFE_MS:
+                self.findings.append(found("release_without_access", use.entry))
+        self._use(Use(index, "access", event["time_ms"], event))
+
+    def _issue(self, event: Event) -> None:
+        name, issued = event["ticket"], event["time_ms"]
+        life = 1000 * event["count"] or (USER_LIFE_MS if event["note"] in ("user", "staff") else LIFE_MS)
+        self.counts["tickets"] += 1
+        self.counts["privileged"] += event["note"] == "staff" and name not in self._granted
+        self._tickets[name] = (issued + life, event)
+        for use in self._waiting.pop(name, ()):
+            if use.time_ms < self.now_ms - ORDER_MS:
+                self.findings.append(found("no_ticket", use.entry, what=use.what))
+            else:
+                self._judge(self._tickets[name], use)
+
+    def _release(self, index: int, event: Event) -> None:
+        use = Use(index, "release", event["time_ms"], event)
+        if event["method"] != MAIL_KEYS:  # a module's own key, which opens no mail: no access belongs to it
+            self.counts.update(["own", f"own {event['method']}"])
+            if event["module"] == "authority":
+                return  # it asks for its own key at its start, with a ticket that nobody else could give it
+        else:
+            self.counts["releases"] += 1
+            if self._accessed.get(_session(event), 0) < use.time_ms - LIFE_MS:
+                self._unread.setdefault(_session(event), []).append(use)
+        self._use(use)
+
+    def _request(self, index: int, kind: str, event: Event) -> None:
+        name, _, word = event["note"].partition(" ")
+        if kind == "request.open":
+            self._requests[name] = event, set()
+            return
+        request, approvers = self._requests.get(name, (None, set()))
+        same = request is not None and event["digest"] == request["digest"]
+        if kind == "request.decide":
+            if request and same and word == "approve":
+                approvers |= {event["actor"]} - {"", request["actor"]}
+            return
+        self._granted[event["ticket"]] = event["time_ms"]
+        self.counts["grants"] += 1
+        if not request or not same:
+            self.findings.append(found("grant_without_request", index, what=word))
+        elif request["note"].endswith(" by-policy"):
+            self.counts["by policy"] += 1
+        elif len(approvers) < max(1, request["count"]):
+            votes = {"have": len(approvers), "need": max(1, request["count"])}
+            self.findings.append(found("grant_without_votes", index, what=word, **votes))
+
+    def _command(self, index: int, kind: str, event: Event) -> None:
+        """Check an operator's command (`admin`), or what a keeper did on one."""
+        if kind == "admin":
+            self.counts["commands"] += 1
+            self._commands[event["session"]] = event["time_ms"]
+        elif event["session"] and event["session"] not in self._commands:
+            self.findings.append(found("act_without_command", index, event=kind))
+        self._use(Use(index, "command", event["time_ms"], event))
+
+    def _use(self, use: Use) -> None:
+        if ticket := self._tickets.get(use.event["ticket"]):
+            self._judge(ticket, use)
+        else:
+            self._waiting.setdefault(use.event["ticket"], []).append(use)
+
+    def _judge(self, ticket: tuple[int, Event], use: Use) -> None:
+        expires_ms, issue = ticket
+        if not issue["time_ms"] - CLOCK_MS <= use.time_ms <= expires_ms + CLOCK_MS:
+            self.findings.append(found("ticket_expired", use.entry, what=use.what))
+            return
+        own = {name: issue[name] for name in ("session", "instance", "tenant", "principal")}
+        if issue["note"] != "user":  # all others may name whom they are about
+            own |= {"tenant": "", "principal": ""}
+        # The steward shows what the operator's command line was given.
+        holders = (own["instance"], "steward-" if issue["module"] == "cli" else own["instance"])
+        foreign = not use.event["instance"].startswith(holders)
+        person = own["principal"] not in ("", use.event["principal"])
+        if use.what != "command" and (foreign or person or use.event["session"] != own["session"]):
+            self.findings.append(found("ticket_of_another", use.entry, what=use.what))
+        own["user"] = own.pop("principal")
+        for subject in map(" ".join, own.items()):
+            if issue["time_ms"] < self._revoked.get(subject, 0) < use.time_ms - CLOCK_MS:
+                self.findings.append(found("ticket_revoked", use.entry, what=use.what))
+
+
+def _session(event: Event) -> str:
+    return f"{event['session']} {event['instance']}"
 
 
 def _overdue(table: dict[str, list[Use]], before_ms: int) -> list[Use]:
     """Take out of a table what was done before a time."""
     late = [use for uses in table.values() for use in uses if use.time_ms < before_ms]
-    for key, uses in list(table.items()):
-        table[key] = [use for use in uses if use.time_ms >= before_ms]
-        if not table[key]:
-            del table[key]
+    young = {key: [use for use in uses if use.time_ms >= before_ms] for key, uses in table.items()}
+    table.clear()
+    table.update((key, uses) for key, uses in young.items() if uses)
     return late

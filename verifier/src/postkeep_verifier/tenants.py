@@ -9,8 +9,8 @@ import json
 import re
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
 
+from postkeep_verifier.events import Acts, parse, typed
 from postkeep_verifier.merkle import leaf_hash, root_from_inclusion
 from postkeep_verifier.note import Checkpoint
 from postkeep_verifier.tiles import WIDTH, Bundles, Finding, found, read_bundle, read_tile
@@ -19,23 +19,6 @@ from postkeep_verifier.tree import Tree
 SIGNED_MS = 60_000  # a head that was anchored is signed within some seconds
 
 _COPY = re.compile(rb'\{"index":(0|[1-9][0-9]{0,18}),"entry":(\{.*\})\}\Z', re.DOTALL)
-_ROOT = re.compile(r"[0-9a-f]{64}\Z")
-
-
-class Anchor(NamedTuple):
-    """A head of a tenant's log, as entry `entry` of the installation's log has it."""
-
-    entry: int
-    size: int
-    root: bytes
-    time_ms: int
-
-
-def anchor_of(index: int, fields: dict[str, Any]) -> Anchor:
-    """Read an anchor from its event."""
-    digest = fields.get("digest", "")
-    root = bytes.fromhex(digest) if _ROOT.match(digest) else b""
-    return Anchor(index, fields.get("count", 0), root, fields.get("time_ms", 0))
 
 
 def last_index(log: Path, size: int) -> int:
@@ -46,37 +29,37 @@ def last_index(log: Path, size: int) -> int:
 
 
 def check_tenant(
-    log: Path, head: Checkpoint, anchors: list[Anchor], now_ms: int, *, installation: Path | None, jobs: int
+    log: Path, head: Checkpoint, anchors: Acts, now_ms: int, *, installation: Path | None, jobs: int
 ) -> list[Finding]:
     """Check a tenant's log: its tree, its copies against the installation's hashes, its anchors.
 
     `now_ms`: the end of the installation's log. Anchors just before it may have no signed head yet.
     """
-    tree = Tree(log, head, [anchor.size for anchor in anchors])
-    findings, last = [], -1
+    tree = Tree(log, head, [event["count"] for _, event in anchors])
+    findings, last, tenant = [], -1, log.parent.name
 
     def take(copies: tuple[list[tuple[int, int]], list[Finding]]) -> None:
         nonlocal last
         findings.extend(copies[1])
         for place, index in copies[0]:
             if index <= last:
-                findings.append(found("copy_out_of_order", place, tenant=log.parent.name))
+                findings.append(found("copy_out_of_order", place, tenant=tenant))
             last = index
 
-    tree.read(partial(read_copies, installation, log.parent.name), take, jobs)
-    for anchor in anchors:
-        if anchor.size > head.size:
-            if anchor.time_ms > now_ms - SIGNED_MS:
-                continue  # the head that it anchors is signed a moment later
-            findings.append(found("anchor_beyond", anchor.entry, tenant=log.parent.name, size=anchor.size))
-        elif not tree.blind and tree.roots[anchor.size] != anchor.root:
-            findings.append(found("anchor_wrong", anchor.entry, tenant=log.parent.name, size=anchor.size))
+    tree.read(partial(_read_copies, installation, tenant), take, jobs)
+    for index, event in anchors:
+        size = event["count"]
+        if size > head.size:
+            if event["time_ms"] <= now_ms - SIGNED_MS:  # else its head is signed a moment later
+                findings.append(found("anchor_beyond", index, tenant=tenant, size=size))
+        elif not tree.blind and (size < 0 or tree.roots[size].hex() != event["digest"]):
+            findings.append(found("anchor_wrong", index, tenant=tenant, size=size))
     if not anchors and head.size:
-        findings.append(found("anchor_missing", None, tenant=log.parent.name))
+        findings.append(found("anchor_missing", None, tenant=tenant))
     return tree.findings + findings
 
 
-def read_copies(
+def _read_copies(
     installation: Path | None, tenant: str, bundles: Bundles
 ) -> tuple[list[tuple[int, int]], list[Finding]]:
     """Take copies apart: their places and indexes, and those that differ from what they are copies of."""
@@ -91,26 +74,23 @@ def read_copies(
             pairs.append((place, index))
             if installation is not None and index // WIDTH != number:
                 number = index // WIDTH
-                tile = _whole_or_part(installation, number)
+                shapes = (read_tile(installation, 0, number, width) for width in range(WIDTH, 0, -1))
+                tile = next(filter(None, shapes), None)
             if installation is not None and (not tile or tile[index % WIDTH :][:1] != [leaf_hash(match[2])]):
                 findings.append(found("copy_altered", place, tenant=tenant, original=index))
     return pairs, findings
 
 
-def _whole_or_part(log: Path, number: int) -> list[bytes] | None:
-    return next(filter(None, (read_tile(log, 0, number, width) for width in range(WIDTH, 0, -1))), None)
-
-
-def read_export(directory: Path, head: Checkpoint) -> tuple[str, list[Anchor], list[Finding]]:
+def read_export(directory: Path, head: Checkpoint) -> tuple[str, Acts, list[Finding]]:
     """Read what a company's copy brings along: whose it is, and anchors, each with its proof under a head."""
     anchors, findings = [], []
     told = json.loads((directory / "anchors.json").read_bytes())
     for item in told["anchors"]:
         entry, proof = base64.b64decode(item["entry"]), [base64.b64decode(step) for step in item["proof"]]
-        fields = json.loads(entry)
-        anchors.append(anchor_of(item["index"], fields))
+        event = typed(parse(entry))
+        anchors.append((item["index"], event))
         root = root_from_inclusion(item["index"], leaf_hash(entry), item["size"], proof)
-        right = fields["event"] == "ledger.anchor" and fields["tenant"] == told["tenant"]
+        right = (event["event"], event["tenant"]) == ("ledger.anchor", told["tenant"])
         if root != head.root or item["size"] != head.size or not right:
             findings.append(found("anchor_unproved", item["index"]))
     return str(told["tenant"]), anchors, findings

@@ -120,10 +120,7 @@ def classify(leaves: Sequence[bytes], expected: Sequence[bytes]) -> tuple[int, s
         return at, "entry_inserted" if rest else "entry_removed"
     if any(r == wanted[0] and rest[0] == w for r, w in zip(rest[1:], wanted[1:], strict=False)):
         return at, "entries_swapped"
-    if len(rest) <= len(wanted) and wanted[1:] and _alike(rest, wanted[1:]):
+    fewer, more = min(len(rest), len(wanted) - 1), min(len(rest) - 1, len(wanted))
+    if fewer and len(rest) <= len(wanted) and rest[:fewer] == wanted[1 : fewer + 1]:
         return at, "entry_removed"
-    return at, "entry_inserted" if rest[1:] and _alike(rest[1:], wanted) else "entry_altered"
-
-
-def _alike(rest: Sequence[bytes], wanted: Sequence[bytes]) -> bool:
-    return all(one == other for one, other in zip(rest, wanted, strict=False))
+    return at, "entry_inserted" if more and rest[1 : more + 1] == wanted[:more] else "entry_altered"

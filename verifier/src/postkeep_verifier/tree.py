@@ -6,7 +6,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from postkeep_verifier.merkle import EMPTY_ROOT, perfect_root, root_of
 from postkeep_verifier.note import Checkpoint
@@ -28,22 +28,10 @@ AHEAD = 2  # stretches per worker that are under way or wait to be taken: this b
 T = TypeVar("T")
 
 
-class Stretch(NamedTuple):
-    """Bundles that follow one another, to be checked at once by a worker."""
-
-    bundles: range
-    size: int  # entries in the whole log
-    cut: set[int]  # bundles in which a tree ends whose root is wanted
-
-
-class Checked(NamedTuple):
-    """What the entries of a stretch say; `doubts` and `blind` as in `Tree`."""
-
-    rows: list[
-        tuple[bytes | None, list[bytes]]
-    ]  # of each bundle: its root if it is full, its leaves if it is cut
-    doubts: list[Doubt]
-    blind: bool
+Row = tuple[bytes, list[bytes]]
+"""What the upper tree needs of a bundle: its root, if it is full; its leaves, if a wanted tree ends in it."""
+Checked = tuple[list[Row], list[Doubt], bool]
+"""What the entries of some bundles say: rows, faults, and whether a place is unknown."""
 
 
 class Tree:
@@ -66,27 +54,27 @@ class Tree:
 
     def read(self, reader: Callable[[Bundles], T], take: Callable[[T], None], jobs: int) -> None:
         """Go through all entries once: `reader` extracts, in other processes; `take` gets it in order."""
-        end, stretches = -(-self._head.size // WIDTH), []
-        for start in range(0, end, STRETCH_BUNDLES):
-            bundles = range(start, min(start + STRETCH_BUNDLES, end))
-            stretches.append(Stretch(bundles, self._head.size, self._cuts.keys() & set(bundles)))
-        for checked, extract in _work_off(stretches, partial(_check, self._log, reader), jobs):
-            self._grow(checked)
+        end = -(-self._head.size // WIDTH)
+        starts = range(0, end, STRETCH_BUNDLES)
+        stretches = [range(start, min(start + STRETCH_BUNDLES, end)) for start in starts]
+        work = partial(_check, self._log, self._head.size, frozenset(self._cuts), reader)
+        for (rows, doubts, blind), extract in _work_off(stretches, work, jobs):
+            self.blind = self.blind or blind
+            self._doubts += doubts
+            for node, leaves in rows:
+                self._grow(node, leaves)
             take(extract)
         for level, row in enumerate(self._rows, 1):  # the tiles that are not full
             if row:
                 self._compare(level, row)
         self._settle()
 
-    def _grow(self, checked: Checked) -> None:
-        self.blind = self.blind or checked.blind
-        self._doubts += checked.doubts
-        for node, leaves in checked.rows:
-            for size in self._cuts.get(self._bundles, ()):
-                self.roots[size] = root_of([leaves[: size - self._bundles * WIDTH], *self._rows])
-            if node is not None:
-                self._climb(node, 1)
-            self._bundles += 1
+    def _grow(self, node: bytes, leaves: Sequence[bytes]) -> None:
+        for size in self._cuts.get(self._bundles, ()):
+            self.roots[size] = root_of([leaves[: size - self._bundles * WIDTH], *self._rows])
+        if node:
+            self._climb(node, 1)
+        self._bundles += 1
 
     def _climb(self, node: bytes, level: int) -> None:
         """Put a subtree's root into its tile; when this is full, compare it and go on with its own root."""
@@ -125,27 +113,27 @@ class Tree:
             self.findings.append(found("rewritten", 0, first=0, last=self._head.size - 1))
 
 
-def _check(log: Path, reader: Callable[[Bundles], T], stretch: Stretch) -> tuple[Checked, T]:
-    """Hash every entry of a stretch and compare."""
-    rows: list[tuple[bytes | None, list[bytes]]] = []
+def _check(
+    log: Path, size: int, cuts: frozenset[int], reader: Callable[[Bundles], T], stretch: range
+) -> tuple[Checked, T]:
+    """Hash every entry of some bundles and compare."""
+    rows: list[Row] = []
     doubts: list[Doubt] = []
     bundles: Bundles = []
     blind = False
-    for number in stretch.bundles:
-        width = min(WIDTH, stretch.size - number * WIDTH)
+    for number in stretch:
+        width = min(WIDTH, size - number * WIDTH)
         entries, leaves, faults = check_bundle(log, number, width)
         blind = blind or leaves is None
-        leaves = leaves or [b""] * width
-        rows.append(
-            (perfect_root(leaves) if width == WIDTH else None, leaves if number in stretch.cut else [])
-        )
+        leaves = leaves or [bytes(32)] * width
+        rows.append((perfect_root(leaves) if width == WIDTH else b"", leaves if number in cuts else []))
         doubts += faults
         bundles.append((number * WIDTH, entries))
-    return Checked(rows, doubts, blind), reader(bundles)
+    return (rows, doubts, blind), reader(bundles)
 
 
 def _work_off(
-    stretches: Sequence[Stretch], work: Callable[[Stretch], tuple[Checked, T]], jobs: int
+    stretches: Sequence[range], work: Callable[[range], tuple[Checked, T]], jobs: int
 ) -> Iterator[tuple[Checked, T]]:
     """Work stretches off in order, several at a time."""
     if jobs <= 1 or len(stretches) <= 1:
