@@ -80,7 +80,8 @@ class Victim:
         ended: list[float] = []
         waiting = threading.Thread(target=lambda: ended.append(self._idle_ends()))
         waiting.start()
-        while self._fetched():
+        give_up = time.monotonic() + GIVE_UP_SECONDS
+        while self._fetched() and time.monotonic() < give_up:
             time.sleep(FETCH_PAUSE_SECONDS)
         refused = time.time()
         waiting.join()
