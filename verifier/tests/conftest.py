@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from verifier.tests.made_ledger import KEYS
 
-from postkeep_verifier.cli import run
+from postkeep_verifier.cli import main
 
 Verify = Callable[..., tuple[int, dict[str, Any]]]
 
@@ -19,7 +19,7 @@ def verify(capsys: pytest.CaptureFixture[str]) -> Verify:
 
     def go(directory: Path, *options: str, keys: list[str] = KEYS) -> tuple[int, dict[str, Any]]:
         given = [option for key in keys for option in ("--key", key)]
-        code = run([str(directory), *given, "--json", "-j1", *options])
+        code = main([str(directory), *given, "--json", "-j1", *options])
         answer: dict[str, Any] = json.loads(capsys.readouterr().out)
         return code, answer
 

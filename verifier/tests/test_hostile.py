@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from verifier.tests import made_ledger as made
 
-from postkeep_verifier.cli import run
+from postkeep_verifier.cli import main
 
 KEYS = [option for key in made.KEYS for option in ("--key", key)]
 ODD = st.sampled_from(
@@ -48,7 +48,7 @@ def test_events_with_odd_values(changes: list[tuple[int, str, Any]]) -> None:
         events[index % len(events)][name] = value
     with tempfile.TemporaryDirectory() as directory:
         made.write(Path(directory), [json.dumps(event).encode() for event in events])
-        assert run([directory, *KEYS, "--json"]) in (0, 1)
+        assert main([directory, *KEYS, "--json"]) in (0, 1)
 
 
 @settings(max_examples=40, deadline=None)
@@ -62,4 +62,4 @@ def test_files_with_odd_octets(data: st.DataObject) -> None:
         content[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 255))
         content = content[: data.draw(st.integers(0, len(content)))]
         path.write_bytes(content)
-        assert run([directory, *KEYS, "--json"]) in (1, 2)
+        assert main([directory, *KEYS, "--json"]) in (1, 2)

@@ -18,7 +18,7 @@ from verifier.tests import made_ledger as made
 from verifier.tests.conftest import Verify, kinds
 
 import postkeep_verifier
-from postkeep_verifier.cli import run
+from postkeep_verifier.cli import main
 
 PACKAGE = Path(postkeep_verifier.__file__).parent
 PROJECT = Path(__file__).parents[1]
@@ -220,14 +220,14 @@ def test_the_report_is_in_both_languages_or_in_one(
     story.later()
     made.write(tmp_path, story)
     keys = [option for key in made.KEYS for option in ("--key", key)]
-    assert run([str(tmp_path), *keys]) == 1
+    assert main([str(tmp_path), *keys]) == 1
     both = capsys.readouterr().out
     assert "a release of a key without a ticket" in both
     assert "密钥发放 没有对应票据" in both
-    assert run([str(tmp_path), *keys, "--lang", "en"]) == 1
+    assert main([str(tmp_path), *keys, "--lang", "en"]) == 1
     one = capsys.readouterr().out
     assert one.strip() == both.split("\n\n账本")[0].strip()
-    assert run([str(tmp_path), *keys, "--lang", "zh-CN"]) == 1
+    assert main([str(tmp_path), *keys, "--lang", "zh-CN"]) == 1
     assert "Entry" not in capsys.readouterr().out
 
 
@@ -248,7 +248,7 @@ def test_every_kind_of_finding_has_its_sentence_in_both_languages() -> None:
 def test_keys_may_stand_in_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     made.write(tmp_path / "ledger", made.long_story(5))
     (tmp_path / "keys").write_text("".join(f"--key\n{key}\n" for key in made.KEYS))
-    assert run([str(tmp_path / "ledger"), f"@{tmp_path / 'keys'}"]) == 0
+    assert main([str(tmp_path / "ledger"), f"@{tmp_path / 'keys'}"]) == 0
     assert "Nothing is wrong" in capsys.readouterr().out
 
 
@@ -261,7 +261,7 @@ def test_what_can_not_be_checked_at_all_is_said_to_be_so(
     head.write_bytes({"absent": b"", "empty": b"", "rubbish": b"\xff\n\nx"}[damage])
     if damage == "absent":
         head.unlink()
-    assert run([str(tmp_path), "--key", made.KEYS[0]]) == 2
+    assert main([str(tmp_path), "--key", made.KEYS[0]]) == 2
     assert "无法核验" in capsys.readouterr().err
 
 

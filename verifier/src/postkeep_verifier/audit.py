@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from postkeep_verifier.events import Extract, extract
+from postkeep_verifier.events import extract
 from postkeep_verifier.merkle import EMPTY_ROOT
 from postkeep_verifier.note import MLDSA44, Checkpoint, Key, Note, NoteError, parse_note, verified_by
 from postkeep_verifier.reconcile import Reconcile
@@ -22,17 +22,13 @@ HEADS = ("checkpoint", "checkpoint.witnessed")
 class Audit:
     """Whose signatures count, and what was checked and found with them."""
 
-    keys: Sequence[Key]  # the installation's, one of each kind
+    origin: str  # the installation's name
+    keys: Sequence[Key]  # its keys, one of each kind
     witnesses: Sequence[Key]
     quorum: int  # how many witnesses must have signed
     jobs: int  # processes
     figures: Counter[str] = field(default_factory=Counter)
     findings: list[Finding] = field(default_factory=list)
-
-    @property
-    def origin(self) -> str:
-        """The installation's name."""
-        return self.keys[0].name
 
     def check(self, directory: Path, known: Sequence[Path]) -> None:
         """Check a copy of an installation's ledger, or of the log that one company was given.
@@ -51,19 +47,14 @@ class Audit:
         logs = {path.parent.name: path for path in sorted(directory.glob("tenants/*/log"))}
         heads = {name: self._tenant_head(path, name) for name, path in logs.items()}
         ends = {name: last_index(path, heads[name].size) for name, path in logs.items()}
-        tree, events, copied = Tree(log, head, [item.size for item in kept]), Reconcile(), Counter[str]()
-
-        def take(part: Extract) -> None:
-            events.take(part)
-            copied.update(part.tenants)
-
-        tree.read(partial(extract, ends), take, self.jobs)
+        tree, events = Tree(log, head, [item.size for item in kept]), Reconcile()
+        tree.read(partial(extract, ends), events.take, self.jobs)
         self.findings += tree.findings + events.findings
         self._compare_heads(tree, head, kept)
         for name in sorted(events.anchors.keys() - logs.keys()):
             self.findings.append(found("tenant_log_missing", events.anchors[name][-1][0], tenant=name))
         for name, path in logs.items():
-            own, anchors, need = heads[name], events.anchors.get(name, []), copied[name]
+            own, anchors, need = heads[name], events.anchors.get(name, []), events.copied[name]
             self.findings += check_tenant(path, own, anchors, events.now_ms, installation=log, jobs=self.jobs)
             if not tree.blind and need != own.size:
                 self.findings.append(found("copies_missing", None, tenant=name, have=own.size, need=need))
@@ -103,14 +94,13 @@ class Audit:
         """Open a head that the log's keys have signed; older ones may be without ML-DSA."""
         try:
             note = parse_note(path.read_bytes())
-            signed = [verified_by(note, key._replace(name=origin)) is not None for key in self.keys]
+            unsigned = [key.kind for key in self.keys if verified_by(note, key._replace(name=origin)) is None]
         except NoteError as error:
             raise NoteError(f"{path}: {error}") from error
         if note.checkpoint.origin != origin:
             raise NoteError(f"{path}: it is of another log: {note.checkpoint.origin}")
-        for key, good in zip(self.keys, signed, strict=True):
-            if not good and (newest or key.kind != MLDSA44):
-                raise NoteError(f"{path}: no signature of the log's key of kind {key.kind}")
+        if unsigned and (newest or unsigned != [MLDSA44]):
+            raise NoteError(f"{path}: no signature of the log's keys of the kinds {unsigned}")
         return note
 
     def _witnessed(self, note: Note) -> dict[str, int]:

@@ -14,12 +14,7 @@ from postkeep_verifier.note import ED25519, NoteError, parse_key
 LANGUAGES = ("en", "zh-CN")
 
 
-def main() -> None:
-    """Run the program."""
-    sys.exit(run(sys.argv[1:]))
-
-
-def run(arguments: list[str]) -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Check what the arguments say, print the report, return the exit code."""
     parser = argparse.ArgumentParser("postkeep-verify", description=__doc__, fromfile_prefix_chars="@")
     parser.add_argument("directory", type=Path, help="a copy of state/ledger, or what `ledger export` wrote")
@@ -59,7 +54,7 @@ def _audit(given: argparse.Namespace) -> Audit:
     quorum = count if given.quorum is None else given.quorum
     if not 0 <= quorum <= count:
         raise NoteError(f"--quorum {quorum}, with {count} witnesses")
-    return Audit(keys, witnesses, quorum, given.jobs)
+    return Audit(keys[0].name, keys, witnesses, quorum, given.jobs)
 
 
 def _lines(audit: Audit, words: dict[str, list[str]], number: int) -> list[str]:
@@ -75,15 +70,15 @@ def _lines(audit: Audit, words: dict[str, list[str]], number: int) -> list[str]:
     lines = [say("title", origin=audit.origin), ""]
     lines += [say(name, n=figures[name], what=own, time=moment, more=figures) for name in told]
     lines += ["", say("bad", n=len(audit.findings)) if audit.findings else say("good")]
-    for kind, entry, values in audit.findings:
-        what = str(values.get("what", ""))
-        named = words[what][number] if what in words else what
-        lines.append("- " + say(kind, **{**values, "index": entry, "what": named}))
+    for fault in audit.findings:
+        what = str(fault.values.get("what", ""))
+        values = fault.values | {"index": fault.entry, "what": words[what][number] if what in words else what}
+        lines.append("- " + say(fault.kind, **values))
     return lines
 
 
 def _values(audit: Audit) -> dict[str, object]:
-    faults = [{"kind": kind, "index": entry, **values} for kind, entry, values in audit.findings]
+    faults = [{"kind": fault.kind, "index": fault.entry, **fault.values} for fault in audit.findings]
     first = min((fault.entry for fault in audit.findings if fault.entry is not None), default=None)
     head = {"ok": not faults, "origin": audit.origin, "first_bad_index": first}
     return {**head, **audit.figures, "findings": faults}

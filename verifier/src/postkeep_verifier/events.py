@@ -37,9 +37,7 @@ class Extract:
     """What a stretch of the installation's log says."""
 
     runs: list[Run] = field(default_factory=list)
-    lost: list[tuple[str, int, int]] = field(
-        default_factory=list
-    )  # gaps that are recorded: source and numbers
+    lost: list[tuple[str, int, int]] = field(default_factory=list)  # source, first and last number
     acts: Acts = field(default_factory=list)
     tenants: Counter[str] = field(default_factory=Counter)  # entries of each, up to the end of its own log
     latest_ms: int = 0
@@ -118,4 +116,5 @@ def typed(fields: dict[str, Any]) -> Event:
     if any(type(value) is not (int if name in NUMBERS else str) for name, value in fields.items()):
         raise TypeError("a field of another type than it has")
     kept: Event = {name: fields.get(name, "") for name in KEPT}
+    kept["place"] = f"{kept['session']} {kept['instance']}"
     return {**kept, "time_ms": fields["time_ms"], "count": fields.get("count", 0)}

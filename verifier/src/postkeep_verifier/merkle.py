@@ -42,8 +42,9 @@ def root_from_inclusion(index: int, leaf: bytes, size: int, proof: Sequence[byte
     if size <= 1 or not proof:
         return leaf if (index, size, len(proof)) == (0, 1, 0) else None
     half = 1 << (size - 1).bit_length() - 1  # the leaves of the left subtree
-    if index < half:
-        left, right = root_from_inclusion(index, leaf, half, proof[:-1]), proof[-1]
-    else:
-        left, right = proof[-1], root_from_inclusion(index - half, leaf, size - half, proof[:-1])
-    return node_hash(left, right) if left is not None and right is not None else None
+    left = index < half
+    start, width = (0, half) if left else (half, size - half)
+    below, beside = root_from_inclusion(index - start, leaf, width, proof[:-1]), proof[-1]
+    if below is None:
+        return None
+    return node_hash(below, beside) if left else node_hash(beside, below)

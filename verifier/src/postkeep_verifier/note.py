@@ -126,11 +126,8 @@ def _verify(note: Note, key: Key, signature: bytes) -> int:
         if key.kind == MLDSA44:
             # tlog-cosignature, `cosigned_message`: the tree from leaf 0 on.
             head = note.checkpoint
-            cosigner, origin = (
-                bytes([len(name)]) + name for name in (key.name.encode(), head.origin.encode())
-            )
             tree = bytes(8) + head.size.to_bytes(8, "big") + head.root
-            message = b"subtree/v1\n\0" + cosigner + stamp + origin + tree
+            message = b"subtree/v1\n\0" + _sized(key.name) + stamp + _sized(head.origin) + tree
             MLDSA44PublicKey.from_public_bytes(key.public).verify(value, message)
         else:
             timed = b"" if key.kind == ED25519 else b"cosignature/v1\ntime %d\n" % time
@@ -139,6 +136,10 @@ def _verify(note: Note, key: Key, signature: bytes) -> int:
         kind = "ML-DSA-44" if key.kind == MLDSA44 else "Ed25519"
         raise NoteError(f"the {kind} signature of {key.name} is not valid") from None
     return time
+
+
+def _sized(name: str) -> bytes:
+    return bytes([len(name.encode())]) + name.encode()
 
 
 def _decode(encoded: str) -> bytes:

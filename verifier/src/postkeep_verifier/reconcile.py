@@ -39,6 +39,7 @@ class Reconcile:
         self.findings: list[Finding] = []
         self.counts = Counter(lost=0, sources=0, open=0, anchors=0)
         self.anchors: dict[str, Acts] = {}  # by tenant
+        self.copied: Counter[str] = Counter()  # by tenant: entries up to the end of its own log
         self.now_ms = 0  # the latest time in the log so far
         self._last: dict[str, int] = {}  # by source: its last number; -1 where any may follow
         self._lost: dict[tuple[str, int], int] = {}  # recorded gaps: source and first number, the last
@@ -55,6 +56,7 @@ class Reconcile:
     def take(self, extract: Extract) -> None:
         """Go through the events of a stretch, then forget what nothing can refer to any more."""
         self.findings += extract.faults
+        self.copied.update(extract.tenants)
         self._number(extract)
         for index, event in extract.acts:
             self.now_ms = max(self.now_ms, event["time_ms"])
@@ -114,8 +116,8 @@ class Reconcile:
 
     def _access(self, index: int, event: Event) -> None:
         self.counts["accesses"] += 1
-        self._accessed[_session(event)] = event["time_ms"]
-        for use in self._unread.pop(_session(event), ()):
+        self._accessed[event["place"]] = event["time_ms"]
+        for use in self._unread.pop(event["place"], ()):
             if use.time_ms < event["time_ms"] - LIFE_MS:
                 self.findings.append(found("release_without_access", use.entry))
         self._use(Use(index, "access", event["time_ms"], event))
@@ -140,8 +142,8 @@ class Reconcile:
                 return  # it asks for its own key at its start, with a ticket that nobody else could give it
         else:
             self.counts["releases"] += 1
-            if self._accessed.get(_session(event), 0) < use.time_ms - LIFE_MS:
-                self._unread.setdefault(_session(event), []).append(use)
+            if self._accessed.get(event["place"], 0) < use.time_ms - LIFE_MS:
+                self._unread.setdefault(event["place"], []).append(use)
         self._use(use)
 
     def _request(self, index: int, kind: str, event: Event) -> None:
@@ -198,10 +200,6 @@ class Reconcile:
         for subject in map(" ".join, own.items()):
             if issue["time_ms"] < self._revoked.get(subject, 0) < use.time_ms - CLOCK_MS:
                 self.findings.append(found("ticket_revoked", use.entry, what=use.what))
-
-
-def _session(event: Event) -> str:
-    return f"{event['session']} {event['instance']}"
 
 
 def _overdue(table: dict[str, list[Use]], before_ms: int) -> list[Use]:

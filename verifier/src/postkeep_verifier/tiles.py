@@ -24,20 +24,12 @@ class Finding(NamedTuple):
     kind: str
     entry: int | None
     values: dict[str, object]
-
-
-Doubt = tuple[Finding, Finding]
-"""What a fault is if the log's root is the one that was signed, and what it is if not."""
+    instead: "Finding | None" = None  # what it is if the log's root is not the one that was signed
 
 
 def found(kind: str, entry: int | None, **values: object) -> Finding:
     """Make a finding."""
     return Finding(kind, entry, values)
-
-
-def sure(finding: Finding) -> Doubt:
-    """Make a fault that stands whichever root was signed."""
-    return finding, finding
 
 
 def tile_path(level: int | str, index: int, width: int = WIDTH) -> str:
@@ -90,25 +82,25 @@ def _split(data: bytes) -> tuple[list[bytes], bool]:
 
 def check_bundle(
     log: Path, number: int, width: int
-) -> tuple[list[bytes] | None, list[bytes] | None, list[Doubt]]:
+) -> tuple[list[bytes] | None, list[bytes] | None, list[Finding]]:
     """Return a bundle's entries (None: not to be believed), leaf hashes (None: unknown) and faults."""
     start, place, tile = number * WIDTH, tile_path(ENTRIES, number, width), tile_path(0, number, width)
     expected, bundle = read_tile(log, 0, number, width), read_bundle(log, number, width)
-    faults = [] if expected else [sure(found("file_missing", start, place=tile))]
+    faults = [] if expected else [found("file_missing", start, place=tile)]
     if bundle is None:
-        return None, expected, [*faults, sure(found("file_missing", start, place=place))]
+        return None, expected, [*faults, found("file_missing", start, place=place)]
     entries, whole = bundle
     leaves = [leaf_hash(entry) for entry in entries]
     if whole and expected in (None, leaves):
         return entries, leaves, faults
     if expected is None:
-        return None, None, [*faults, sure(found("file_damaged", start, place=place))]
+        return None, None, [*faults, found("file_damaged", start, place=place)]
     at, kind = classify(leaves, expected)
     fault = found(kind, start + at, place=place)
     if not whole:
-        return None, expected, [sure(fault)]
+        return None, expected, [fault]
     # Entries or tile, one of them is wrong: the signed head decides (`tree`).
-    return entries, leaves, [(found("tile_altered", start + at, place=tile), fault)]
+    return entries, leaves, [found("tile_altered", start + at, place=tile)._replace(instead=fault)]
 
 
 def classify(leaves: Sequence[bytes], expected: Sequence[bytes]) -> tuple[int, str]:

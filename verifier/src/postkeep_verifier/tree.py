@@ -10,27 +10,15 @@ from typing import TypeVar
 
 from postkeep_verifier.merkle import EMPTY_ROOT, perfect_root, root_of
 from postkeep_verifier.note import Checkpoint
-from postkeep_verifier.tiles import (
-    WIDTH,
-    Bundles,
-    Doubt,
-    Finding,
-    check_bundle,
-    found,
-    read_tile,
-    sure,
-    tile_path,
-)
+from postkeep_verifier.tiles import WIDTH, Bundles, Finding, check_bundle, found, read_tile, tile_path
 
 STRETCH_BUNDLES = WIDTH  # bundles that a worker takes at once: 65,536 entries, some 25 MB
 AHEAD = 2  # stretches per worker that are under way or wait to be taken: this bounds the memory
 
 T = TypeVar("T")
-
-
 Row = tuple[bytes, list[bytes]]
 """What the upper tree needs of a bundle: its root, if it is full; its leaves, if a wanted tree ends in it."""
-Checked = tuple[list[Row], list[Doubt], bool]
+Checked = tuple[list[Row], list[Finding], bool]
 """What the entries of some bundles say: rows, faults, and whether a place is unknown."""
 
 
@@ -39,9 +27,7 @@ class Tree:
 
     def __init__(self, log: Path, head: Checkpoint, sizes: Iterable[int]) -> None:
         self.roots: dict[int, bytes] = {0: EMPTY_ROOT}
-        self.blind = (
-            False  # whether places can't be read, so that nothing can be said of the roots above them
-        )
+        self.blind = False  # whether places can't be read: nothing can be said of the roots above them
         self.findings: list[Finding] = []
         self._log, self._head = log, head
         self._cuts: dict[int, list[int]] = defaultdict(list)  # by bundle: the wanted sizes that end in it
@@ -50,7 +36,7 @@ class Tree:
                 self._cuts[(size - 1) // WIDTH].append(size)
         self._rows: list[list[bytes]] = []  # unfinished tiles, from level 1 on
         self._bundles = 0
-        self._doubts: list[Doubt] = []
+        self._faults: list[Finding] = []
 
     def read(self, reader: Callable[[Bundles], T], take: Callable[[T], None], jobs: int) -> None:
         """Go through all entries once: `reader` extracts, in other processes; `take` gets it in order."""
@@ -58,9 +44,9 @@ class Tree:
         starts = range(0, end, STRETCH_BUNDLES)
         stretches = [range(start, min(start + STRETCH_BUNDLES, end)) for start in starts]
         work = partial(_check, self._log, self._head.size, frozenset(self._cuts), reader)
-        for (rows, doubts, blind), extract in _work_off(stretches, work, jobs):
+        for (rows, faults, blind), extract in _work_off(stretches, work, jobs):
             self.blind = self.blind or blind
-            self._doubts += doubts
+            self._faults += faults
             for node, leaves in rows:
                 self._grow(node, leaves)
             take(extract)
@@ -91,23 +77,24 @@ class Tree:
         number, span = self._bundles // WIDTH**level, WIDTH**level
         place, stored = tile_path(level, number, len(row)), read_tile(self._log, level, number, len(row))
         if stored is None:
-            self._doubts.append(sure(found("file_missing", number * WIDTH * span, place=place)))
+            self._faults.append(found("file_missing", number * WIDTH * span, place=place))
         elif stored != row:
             at = next(i for i, (one, other) in enumerate(zip(row, stored, strict=True)) if one != other)
             first = (number * WIDTH + at) * span
             rewritten = found("rewritten", first, first=first, last=first + span - 1)
-            self._doubts.append((found("tile_altered", first, place=place), rewritten))
+            self._faults.append(found("tile_altered", first, place=place)._replace(instead=rewritten))
 
     def _settle(self) -> None:
         """Where entries and hashes differ, the signed head decides which of them is at fault."""
         true = self.roots.get(self._head.size) == self._head.root
         named: list[int] = []
-        for if_true, if_not in self._doubts:
-            first, last = if_not.entry or 0, if_not.values.get("last")
-            if not true and isinstance(last, int) and any(first <= place <= last for place in named):
+        for fault in self._faults:
+            finding = fault if true else fault.instead or fault
+            first, last = finding.entry or 0, finding.values.get("last")
+            if isinstance(last, int) and any(first <= place <= last for place in named):
                 continue  # the entry itself has been named
-            self.findings.append(if_true if true else if_not)
-            if if_true is not if_not:
+            self.findings.append(finding)
+            if finding is not fault:
                 named.append(first)
         if not true and not self.blind and not self.findings:
             self.findings.append(found("rewritten", 0, first=0, last=self._head.size - 1))
@@ -118,18 +105,18 @@ def _check(
 ) -> tuple[Checked, T]:
     """Hash every entry of some bundles and compare."""
     rows: list[Row] = []
-    doubts: list[Doubt] = []
+    faults: list[Finding] = []
     bundles: Bundles = []
     blind = False
     for number in stretch:
         width = min(WIDTH, size - number * WIDTH)
-        entries, leaves, faults = check_bundle(log, number, width)
+        entries, leaves, wrong = check_bundle(log, number, width)
         blind = blind or leaves is None
         leaves = leaves or [bytes(32)] * width
         rows.append((perfect_root(leaves) if width == WIDTH else b"", leaves if number in cuts else []))
-        doubts += faults
+        faults += wrong
         bundles.append((number * WIDTH, entries))
-    return (rows, doubts, blind), reader(bundles)
+    return (rows, faults, blind), reader(bundles)
 
 
 def _work_off(
