@@ -14,8 +14,7 @@ from postkeep_verifier.tenants import check_tenant, last_index, read_export
 from postkeep_verifier.tiles import Finding, found
 from postkeep_verifier.tree import Tree
 
-HEADS = ("checkpoint", "checkpoint.witnessed")
-"""Where signed heads lie beside a log: its newest, and the newest that witnesses have signed too."""
+HEADS = ("checkpoint", "checkpoint.witnessed")  # beside a log: its newest, the newest that witnesses signed
 
 
 @dataclass
@@ -52,7 +51,7 @@ class Audit:
         self.findings += tree.findings + events.findings
         self._compare_heads(tree, head, kept)
         for name in sorted(events.anchors.keys() - logs.keys()):
-            self.findings.append(found("tenant_log_missing", events.anchors[name][-1][0], tenant=name))
+            self.findings.append(found("tenant_log_missing", events.anchors[name][-1]["entry"], tenant=name))
         for name, path in logs.items():
             own, anchors, need = heads[name], events.anchors.get(name, []), events.copied[name]
             self.findings += check_tenant(path, own, anchors, events.now_ms, installation=log, jobs=self.jobs)

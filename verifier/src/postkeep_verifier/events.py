@@ -14,12 +14,11 @@ NUMBERS = frozenset({"time_ms", "number", "count", "state"})  # the fields that 
 WHO = ("ticket", "session", "instance", "principal")
 KEPT = (*WHO, "event", "source", "module", "tenant", "method", "actor", "digest", "note", "kind")
 TOGETHER_MS = 10_000  # accesses of one ticket that are so near to each other are looked at as one
+USES = {"key.release": "release"} | dict.fromkeys(ACCESSES, "access")  # of a ticket; all others: commands
 UNKNOWN = ""  # the source of a run that stands for entries which can't be read
 
 Event = dict[str, Any]
-"""An event's fields that are kept, each of its right type; empty or 0 where it does not have them."""
-Acts = list[tuple[int, Event]]
-"""Events, each after the number of its entry."""
+"""What `typed` keeps of an event."""
 
 
 @dataclass(slots=True)
@@ -38,7 +37,7 @@ class Extract:
 
     runs: list[Run] = field(default_factory=list)
     lost: list[tuple[str, int, int]] = field(default_factory=list)  # source, first and last number
-    acts: Acts = field(default_factory=list)
+    acts: list[Event] = field(default_factory=list)
     tenants: Counter[str] = field(default_factory=Counter)  # entries of each, up to the end of its own log
     latest_ms: int = 0
     faults: list[Finding] = field(default_factory=list)
@@ -82,9 +81,9 @@ def _look(index: int, fields: dict[str, Any], seen: set[tuple[Any, ...]], result
         moment = (time_ms // TOGETHER_MS, *map(fields.get, WHO))
         if moment not in seen:
             seen.add(moment)
-            result.acts.append((index, typed(fields)))
+            result.acts.append(typed(index, fields))
     elif event in ACTS:
-        result.acts.append((index, typed(fields)))
+        result.acts.append(typed(index, fields))
     elif fields.get("code") == "lost_events":
         first, _, last = fields["note"].partition("-")
         result.lost.append((str(fields["actor"]), int(first), int(last)))
@@ -111,10 +110,14 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-def typed(fields: dict[str, Any]) -> Event:
-    """Keep what the checks need of an entry; raise TypeError where a field is of another type than it has."""
+def typed(index: int, fields: dict[str, Any]) -> Event:
+    """Keep of an event what the checks need: its entry's number, the kind of use that it is, and its fields,
+    empty or 0 where it does not have them. Raises TypeError where one is of another type than it has.
+    """
     if any(type(value) is not (int if name in NUMBERS else str) for name, value in fields.items()):
         raise TypeError("a field of another type than it has")
-    kept: Event = {name: fields.get(name, "") for name in KEPT}
-    kept["place"] = f"{kept['session']} {kept['instance']}"
-    return {**kept, "time_ms": fields["time_ms"], "count": fields.get("count", 0)}
+    event: Event = {name: fields.get(name, "") for name in KEPT}
+    event |= {"entry": index, "time_ms": fields["time_ms"], "count": fields.get("count", 0)}
+    event["what"] = USES.get(event["event"], "command")
+    event["place"] = f"{event['session']} {event['instance']}"
+    return event

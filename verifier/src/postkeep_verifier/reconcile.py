@@ -6,9 +6,8 @@ its own time is, and it stands in the log at most ORDER_MS of log time later.
 """
 
 from collections import Counter
-from typing import NamedTuple
 
-from postkeep_verifier.events import ACCESSES, UNKNOWN, Acts, Event, Extract
+from postkeep_verifier.events import ACCESSES, UNKNOWN, Event, Extract
 from postkeep_verifier.tiles import Finding, found
 
 ORDER_MS = 15_000  # a reporter waits 10 s for the ledger's answer and a second more before it sends again
@@ -23,30 +22,21 @@ OWN_REPORTERS |= dict.fromkeys(("request.open", "request.decide", "request.grant
 """Who alone may report what: an instance's name begins with it."""
 
 
-class Use(NamedTuple):
-    """Something that was done with a ticket: an `access`, a `release` or a `command`."""
-
-    entry: int
-    what: str
-    time_ms: int
-    event: Event
-
-
 class Reconcile:
     """Takes the extracts in order, keeps what is still alive, and finds what does not add up."""
 
     def __init__(self) -> None:
         self.findings: list[Finding] = []
         self.counts = Counter(lost=0, sources=0, open=0, anchors=0)
-        self.anchors: dict[str, Acts] = {}  # by tenant
+        self.anchors: dict[str, list[Event]] = {}  # by tenant
         self.copied: Counter[str] = Counter()  # by tenant: entries up to the end of its own log
         self.now_ms = 0  # the latest time in the log so far
         self._last: dict[str, int] = {}  # by source: its last number; -1 where any may follow
         self._lost: dict[tuple[str, int], int] = {}  # recorded gaps: source and first number, the last
         self._blind = False  # whether entries can't be read
         self._tickets: dict[str, tuple[int, Event]] = {}  # when it ends, and its issue
-        self._waiting: dict[str, list[Use]] = {}  # by ticket: uses before its issue has come
-        self._unread: dict[str, list[Use]] = {}  # by session and instance: releases before an access
+        self._waiting: dict[str, list[Event]] = {}  # by ticket: uses before its issue has come
+        self._unread: dict[str, list[Event]] = {}  # by session and instance: releases before an access
         self._requests: dict[str, tuple[Event, set[str]]] = {}  # with those who have said yes
         self._accessed: dict[str, int] = {}  # these four: when it was last
         self._commands: dict[str, int] = {}
@@ -58,14 +48,14 @@ class Reconcile:
         self.findings += extract.faults
         self.copied.update(extract.tenants)
         self._number(extract)
-        for index, event in extract.acts:
+        for event in extract.acts:
             self.now_ms = max(self.now_ms, event["time_ms"])
-            self._act(index, event["event"], event)
+            self._act(event["event"], event)
         self.now_ms = max(self.now_ms, extract.latest_ms)
         for use in _overdue(self._waiting, self.now_ms - ORDER_MS):
-            self.findings.append(found("no_ticket", use.entry, what=use.what))
+            self.findings.append(found("no_ticket", use["entry"], what=use["what"]))
         for use in _overdue(self._unread, self.now_ms - LIFE_MS):
-            self.findings.append(found("release_without_access", use.entry))
+            self.findings.append(found("release_without_access", use["entry"]))
         self.counts["open"] = sum(map(len, [*self._waiting.values(), *self._unread.values()]))
         old = self.now_ms - 2 * LIFE_MS
         self._tickets = {name: ticket for name, ticket in self._tickets.items() if ticket[0] > old}
@@ -92,35 +82,35 @@ class Reconcile:
                 self.findings.append(found("number_gap", run.entry, **gap))
         self.counts["sources"] = len(self._last)
 
-    def _act(self, index: int, kind: str, event: Event) -> None:
+    def _act(self, kind: str, event: Event) -> None:
         reporter = event["source"].rpartition("-")[0]
         if OWN_REPORTERS.get(kind, reporter) != reporter:
-            self.findings.append(found("false_witness", index, event=kind, source=event["source"]))
+            self.findings.append(found("false_witness", event["entry"], event=kind, source=event["source"]))
         elif kind in ACCESSES:
-            self._access(index, event)
+            self._access(event)
         elif kind == "ticket.issue":
             self._issue(event)
             if event["ticket"] not in self._granted and (event["note"] in GRANTS or event["kind"] == "grant"):
-                self.findings.append(found("grant_without_approval", index, what=event["note"]))
+                self.findings.append(found("grant_without_approval", event["entry"], what=event["note"]))
         elif kind == "ticket.revoke":
             self._revoked[event["note"]] = event["time_ms"]
         elif kind == "key.release":
-            self._release(index, event)
+            self._release(event)
         elif kind.startswith("request."):
-            self._request(index, kind, event)
+            self._request(kind, event)
         elif kind == "ledger.anchor":
             self.counts["anchors"] += 1
-            self.anchors.setdefault(event["tenant"], []).append((index, event))
+            self.anchors.setdefault(event["tenant"], []).append(event)
         elif event["module"] != "authority":  # which keeps its own house
-            self._command(index, kind, event)
+            self._command(kind, event)
 
-    def _access(self, index: int, event: Event) -> None:
+    def _access(self, event: Event) -> None:
         self.counts["accesses"] += 1
         self._accessed[event["place"]] = event["time_ms"]
         for use in self._unread.pop(event["place"], ()):
-            if use.time_ms < event["time_ms"] - LIFE_MS:
-                self.findings.append(found("release_without_access", use.entry))
-        self._use(Use(index, "access", event["time_ms"], event))
+            if use["time_ms"] < event["time_ms"] - LIFE_MS:
+                self.findings.append(found("release_without_access", use["entry"]))
+        self._use(event)
 
     def _issue(self, event: Event) -> None:
         name, issued = event["ticket"], event["time_ms"]
@@ -129,24 +119,23 @@ class Reconcile:
         self.counts["privileged"] += event["note"] == "staff" and name not in self._granted
         self._tickets[name] = (issued + life, event)
         for use in self._waiting.pop(name, ()):
-            if use.time_ms < self.now_ms - ORDER_MS:
-                self.findings.append(found("no_ticket", use.entry, what=use.what))
+            if use["time_ms"] < self.now_ms - ORDER_MS:
+                self.findings.append(found("no_ticket", use["entry"], what=use["what"]))
             else:
                 self._judge(self._tickets[name], use)
 
-    def _release(self, index: int, event: Event) -> None:
-        use = Use(index, "release", event["time_ms"], event)
+    def _release(self, event: Event) -> None:
         if event["method"] != MAIL_KEYS:  # a module's own key, which opens no mail: no access belongs to it
             self.counts.update(["own", f"own {event['method']}"])
             if event["module"] == "authority":
                 return  # it asks for its own key at its start, with a ticket that nobody else could give it
         else:
             self.counts["releases"] += 1
-            if self._accessed.get(event["place"], 0) < use.time_ms - LIFE_MS:
-                self._unread.setdefault(event["place"], []).append(use)
-        self._use(use)
+            if self._accessed.get(event["place"], 0) < event["time_ms"] - LIFE_MS:
+                self._unread.setdefault(event["place"], []).append(event)
+        self._use(event)
 
-    def _request(self, index: int, kind: str, event: Event) -> None:
+    def _request(self, kind: str, event: Event) -> None:
         name, _, word = event["note"].partition(" ")
         if kind == "request.open":
             self._requests[name] = event, set()
@@ -160,52 +149,52 @@ class Reconcile:
         self._granted[event["ticket"]] = event["time_ms"]
         self.counts["grants"] += 1
         if not request or not same:
-            self.findings.append(found("grant_without_request", index, what=word))
+            self.findings.append(found("grant_without_request", event["entry"], what=word))
         elif request["note"].endswith(" by-policy"):
             self.counts["by policy"] += 1
         elif len(approvers) < max(1, request["count"]):
             votes = {"have": len(approvers), "need": max(1, request["count"])}
-            self.findings.append(found("grant_without_votes", index, what=word, **votes))
+            self.findings.append(found("grant_without_votes", event["entry"], what=word, **votes))
 
-    def _command(self, index: int, kind: str, event: Event) -> None:
+    def _command(self, kind: str, event: Event) -> None:
         """Check an operator's command (`admin`), or what a keeper did on one."""
         if kind == "admin":
             self.counts["commands"] += 1
             self._commands[event["session"]] = event["time_ms"]
         elif event["session"] and event["session"] not in self._commands:
-            self.findings.append(found("act_without_command", index, event=kind))
-        self._use(Use(index, "command", event["time_ms"], event))
+            self.findings.append(found("act_without_command", event["entry"], event=kind))
+        self._use(event)
 
-    def _use(self, use: Use) -> None:
-        if ticket := self._tickets.get(use.event["ticket"]):
+    def _use(self, use: Event) -> None:
+        if ticket := self._tickets.get(use["ticket"]):
             self._judge(ticket, use)
         else:
-            self._waiting.setdefault(use.event["ticket"], []).append(use)
+            self._waiting.setdefault(use["ticket"], []).append(use)
 
-    def _judge(self, ticket: tuple[int, Event], use: Use) -> None:
+    def _judge(self, ticket: tuple[int, Event], use: Event) -> None:
         expires_ms, issue = ticket
-        if not issue["time_ms"] - CLOCK_MS <= use.time_ms <= expires_ms + CLOCK_MS:
-            self.findings.append(found("ticket_expired", use.entry, what=use.what))
+        if not issue["time_ms"] - CLOCK_MS <= use["time_ms"] <= expires_ms + CLOCK_MS:
+            self.findings.append(found("ticket_expired", use["entry"], what=use["what"]))
             return
         own = {name: issue[name] for name in ("session", "instance", "tenant", "principal")}
         if issue["note"] != "user":  # all others may name whom they are about
             own |= {"tenant": "", "principal": ""}
         # The steward shows what the operator's command line was given.
         holders = (own["instance"], "steward-" if issue["module"] == "cli" else own["instance"])
-        foreign = not use.event["instance"].startswith(holders)
-        person = own["principal"] not in ("", use.event["principal"])
-        if use.what != "command" and (foreign or person or use.event["session"] != own["session"]):
-            self.findings.append(found("ticket_of_another", use.entry, what=use.what))
+        foreign = not use["instance"].startswith(holders)
+        person = own["principal"] not in ("", use["principal"])
+        if use["what"] != "command" and (foreign or person or use["session"] != own["session"]):
+            self.findings.append(found("ticket_of_another", use["entry"], what=use["what"]))
         own["user"] = own.pop("principal")
         for subject in map(" ".join, own.items()):
-            if issue["time_ms"] < self._revoked.get(subject, 0) < use.time_ms - CLOCK_MS:
-                self.findings.append(found("ticket_revoked", use.entry, what=use.what))
+            if issue["time_ms"] < self._revoked.get(subject, 0) < use["time_ms"] - CLOCK_MS:
+                self.findings.append(found("ticket_revoked", use["entry"], what=use["what"]))
 
 
-def _overdue(table: dict[str, list[Use]], before_ms: int) -> list[Use]:
+def _overdue(table: dict[str, list[Event]], before_ms: int) -> list[Event]:
     """Take out of a table what was done before a time."""
-    late = [use for uses in table.values() for use in uses if use.time_ms < before_ms]
-    young = {key: [use for use in uses if use.time_ms >= before_ms] for key, uses in table.items()}
+    late = [use for uses in table.values() for use in uses if use["time_ms"] < before_ms]
+    young = {key: [use for use in uses if use["time_ms"] >= before_ms] for key, uses in table.items()}
     table.clear()
     table.update((key, uses) for key, uses in young.items() if uses)
     return late

@@ -10,7 +10,7 @@ import re
 from functools import partial
 from pathlib import Path
 
-from postkeep_verifier.events import Acts, parse, typed
+from postkeep_verifier.events import Event, parse, typed
 from postkeep_verifier.merkle import leaf_hash, root_from_inclusion
 from postkeep_verifier.note import Checkpoint
 from postkeep_verifier.tiles import WIDTH, Bundles, Finding, found, read_bundle, read_tile
@@ -29,13 +29,13 @@ def last_index(log: Path, size: int) -> int:
 
 
 def check_tenant(
-    log: Path, head: Checkpoint, anchors: Acts, now_ms: int, *, installation: Path | None, jobs: int
+    log: Path, head: Checkpoint, anchors: list[Event], now_ms: int, *, installation: Path | None, jobs: int
 ) -> list[Finding]:
     """Check a tenant's log: its tree, its copies against the installation's hashes, its anchors.
 
     `now_ms`: the end of the installation's log. Anchors just before it may have no signed head yet.
     """
-    tree = Tree(log, head, [event["count"] for _, event in anchors])
+    tree = Tree(log, head, [event["count"] for event in anchors])
     findings, last, tenant = [], -1, log.parent.name
 
     def take(copies: tuple[list[tuple[int, int]], list[Finding]]) -> None:
@@ -47,8 +47,8 @@ def check_tenant(
             last = index
 
     tree.read(partial(_read_copies, installation, tenant), take, jobs)
-    for index, event in anchors:
-        size = event["count"]
+    for event in anchors:
+        index, size = event["entry"], event["count"]
         if size > head.size:
             if event["time_ms"] <= now_ms - SIGNED_MS:  # else its head is signed a moment later
                 findings.append(found("anchor_beyond", index, tenant=tenant, size=size))
@@ -81,14 +81,14 @@ def _read_copies(
     return pairs, findings
 
 
-def read_export(directory: Path, head: Checkpoint) -> tuple[str, Acts, list[Finding]]:
+def read_export(directory: Path, head: Checkpoint) -> tuple[str, list[Event], list[Finding]]:
     """Read what a company's copy brings along: whose it is, and anchors, each with its proof under a head."""
     anchors, findings = [], []
     told = json.loads((directory / "anchors.json").read_bytes())
     for item in told["anchors"]:
         entry, proof = base64.b64decode(item["entry"]), [base64.b64decode(step) for step in item["proof"]]
-        event = typed(parse(entry))
-        anchors.append((item["index"], event))
+        event = typed(item["index"], parse(entry))
+        anchors.append(event)
         root = root_from_inclusion(item["index"], leaf_hash(entry), item["size"], proof)
         right = (event["event"], event["tenant"]) == ("ledger.anchor", told["tenant"])
         if root != head.root or item["size"] != head.size or not right:
