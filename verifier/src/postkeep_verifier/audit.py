@@ -8,7 +8,7 @@ from pathlib import Path
 
 from postkeep_verifier.events import extract
 from postkeep_verifier.merkle import EMPTY_ROOT
-from postkeep_verifier.note import MLDSA44, Checkpoint, Key, Note, NoteError, parse_note, verified_by
+from postkeep_verifier.note import MLDSA44, Checkpoint, Key, NoteError, parse_note, verified_by
 from postkeep_verifier.reconcile import Reconcile
 from postkeep_verifier.tenants import check_tenant, last_index, read_export
 from postkeep_verifier.tiles import Finding, found
@@ -66,7 +66,7 @@ class Audit:
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise NoteError(f"anchors.json: {error}") from error
         log = directory / "log"
-        head = self._head(log / HEADS[0], f"{self.origin}/tenant/{tenant}").checkpoint
+        head = self._head(log / HEADS[0], f"{self.origin}/tenant/{tenant}")
         self.findings += unproved
         self.findings += check_tenant(log, head, anchors, 2**63, installation=None, jobs=self.jobs)
         self.figures.update(entries=head.size, tenants=1, anchors=len(anchors))
@@ -80,37 +80,37 @@ class Audit:
                 note = self._head(path, self.origin, newest=False)
                 if path in own:
                     witnessed = max(witnessed, self._witnessed(note), key=len)
-                others.append(note.checkpoint)
+                others.append(note)
             except NoteError as error:
                 self.findings.append(found("bad_signature", None, place=path.name, detail=str(error)))
         if len(witnessed) < self.quorum:
             self.findings.append(found("quorum_missing", None, have=len(witnessed), need=self.quorum))
         if witnessed:
             self.figures.update(witnesses=len(witnessed), witnessed_at=min(witnessed.values()))
-        return newest.checkpoint, others
+        return newest, others
 
-    def _head(self, path: Path, origin: str, *, newest: bool = True) -> Note:
+    def _head(self, path: Path, origin: str, *, newest: bool = True) -> Checkpoint:
         """Open a head that the log's keys have signed; older ones may be without ML-DSA."""
         try:
-            note = parse_note(path.read_bytes())
-            unsigned = [key.kind for key in self.keys if verified_by(note, key._replace(name=origin)) is None]
+            head = parse_note(path.read_bytes())
+            unsigned = [key.kind for key in self.keys if verified_by(head, key._replace(name=origin)) is None]
         except NoteError as error:
             raise NoteError(f"{path}: {error}") from error
-        if note.checkpoint.origin != origin:
-            raise NoteError(f"{path}: it is of another log: {note.checkpoint.origin}")
+        if head.origin != origin:
+            raise NoteError(f"{path}: it is of another log: {head.origin}")
         if unsigned and (newest or unsigned != [MLDSA44]):
             raise NoteError(f"{path}: no signature of the log's keys of the kinds {unsigned}")
-        return note
+        return head
 
-    def _witnessed(self, note: Note) -> dict[str, int]:
+    def _witnessed(self, head: Checkpoint) -> dict[str, int]:
         """Say which witnesses have signed a head, and when."""
-        stamps = {key.name: verified_by(note, key) for key in self.witnesses}
+        stamps = {key.name: verified_by(head, key) for key in self.witnesses}
         return {name: stamp for name, stamp in stamps.items() if stamp is not None}
 
     def _tenant_head(self, log: Path, name: str) -> Checkpoint:
         """Open the head of a tenant's log; an empty one where none was signed yet."""
         origin, path = f"{self.origin}/tenant/{name}", log / HEADS[0]
-        return self._head(path, origin).checkpoint if path.exists() else Checkpoint(origin, 0, EMPTY_ROOT)
+        return self._head(path, origin) if path.exists() else Checkpoint(origin, 0, EMPTY_ROOT)
 
     def _compare_heads(self, tree: Tree, head: Checkpoint, kept: Sequence[Checkpoint]) -> None:
         """Hold the log against the other heads that were signed for it."""

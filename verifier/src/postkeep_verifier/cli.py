@@ -38,7 +38,10 @@ def main(arguments: list[str] | None = None) -> int:
             print("\n".join(words["unusable"][n].format(detail=error) for n in languages), file=sys.stderr)
         return 2
     if given.json:
-        print(json.dumps(_values(audit), ensure_ascii=False))
+        faults = [{"kind": fault.kind, "index": fault.entry, **fault.values} for fault in audit.findings]
+        first = min((fault.entry for fault in audit.findings if fault.entry is not None), default=None)
+        head = {"ok": not faults, "origin": audit.origin, "first_bad_index": first}
+        print(json.dumps({**head, **audit.figures, "findings": faults}, ensure_ascii=False))
     else:
         print("\n\n".join("\n".join(_lines(audit, words, number)) for number in languages))
     return 1 if audit.findings else 0
@@ -75,10 +78,3 @@ def _lines(audit: Audit, words: dict[str, list[str]], number: int) -> list[str]:
         values = fault.values | {"index": fault.entry, "what": words[what][number] if what in words else what}
         lines.append("- " + say(fault.kind, **values))
     return lines
-
-
-def _values(audit: Audit) -> dict[str, object]:
-    faults = [{"kind": fault.kind, "index": fault.entry, **fault.values} for fault in audit.findings]
-    first = min((fault.entry for fault in audit.findings if fault.entry is not None), default=None)
-    head = {"ok": not faults, "origin": audit.origin, "first_bad_index": first}
-    return {**head, **audit.figures, "findings": faults}

@@ -6,6 +6,7 @@ Sources: C2SP signed-note, tlog-checkpoint, tlog-cosignature. Three kinds of sig
 
 import base64
 import re
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -18,9 +19,8 @@ SIGNATURES_MAX = 64  # lines
 ORIGIN_BYTES_MAX = 255  # octets: a length of one octet stands before a name
 KEY_ID_BYTES, HASH_BYTES = 4, 32
 ED25519, COSIGNATURE, MLDSA44 = 0x01, 0x04, 0x06
-KEY_BYTES = {ED25519: 32, COSIGNATURE: 32, MLDSA44: 1312}
-STAMP_BYTES = {ED25519: 0, COSIGNATURE: 8, MLDSA44: 8}  # POSIX seconds, before the signature itself
-SIGNATURE_BYTES = {ED25519: 64, COSIGNATURE: 8 + 64, MLDSA44: 8 + 2420}
+OCTETS = {ED25519: (32, 0, 64), COSIGNATURE: (32, 8, 72), MLDSA44: (1312, 8, 2428)}
+"""Of each kind: the lengths of a key, of the time before a signature, and of both together."""
 
 _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")
 _SIZE = re.compile(r"(0|[1-9][0-9]{0,18})\Z", re.ASCII)
@@ -51,19 +51,13 @@ class Key(NamedTuple):
 
 
 class Checkpoint(NamedTuple):
-    """What a log commits itself to."""
+    """What a log commits itself to, and the note that says so; nothing in it is believed yet."""
 
     origin: str
     size: int
     root: bytes
-
-
-class Note(NamedTuple):
-    """A note taken apart; nothing in it is believed yet."""
-
-    text: bytes
-    checkpoint: Checkpoint
-    signatures: list[tuple[str, bytes, bytes]]  # name, key id, signature
+    text: bytes = b""
+    signatures: Sequence[tuple[str, bytes, bytes]] = ()  # name, key id, signature
 
 
 def parse_key(vkey: str) -> Key:
@@ -73,14 +67,14 @@ def parse_key(vkey: str) -> Key:
     if not match or not material:
         raise NoteError(f"not a key: {vkey[:60]!r}")
     key = Key(match[1], material[0], material[1:])
-    if len(key.public) != KEY_BYTES.get(key.kind, -1) or key.id.hex() != match[2]:
+    if len(key.public) != OCTETS.get(key.kind, (-1,))[0] or key.id.hex() != match[2]:
         raise NoteError(f"not a key of a known kind, or its id is wrong: {vkey[:60]!r}")
     if (key.public[:-1] + bytes([key.public[-1] & 0x7F])).hex() in _SMALL_ORDER:
         raise NoteError("a key of small order: anybody can sign with it")
     return key
 
 
-def parse_note(data: bytes) -> Note:
+def parse_note(data: bytes) -> Checkpoint:
     """Take a signed checkpoint apart; raise NoteError where it is malformed."""
     try:
         decoded = data[: NOTE_BYTES_MAX + 1].decode()
@@ -93,8 +87,8 @@ def parse_note(data: bytes) -> Note:
     if len(data) > NOTE_BYTES_MAX or len(lines) > SIGNATURES_MAX:
         raise NoteError("the note is too long")
     origin, size, root = [*text.split("\n"), "", "", ""][:3]
-    head = Checkpoint(origin, int(size) if _SIZE.match(size) else -1, _decode(root))
-    if not 0 < len(origin.encode()) <= ORIGIN_BYTES_MAX or head.size < 0 or len(head.root) != HASH_BYTES:
+    named = 0 < len(origin.encode()) <= ORIGIN_BYTES_MAX
+    if not named or not _SIZE.match(size) or len(_decode(root)) != HASH_BYTES:
         raise NoteError("the note is not a checkpoint")
     signatures = []
     for match in map(_SIGNATURE.match, lines):
@@ -102,44 +96,41 @@ def parse_note(data: bytes) -> Note:
         if not match or len(signature) <= KEY_ID_BYTES:
             raise NoteError("a signature line is malformed")
         signatures.append((match[1], signature[:KEY_ID_BYTES], signature[KEY_ID_BYTES:]))
-    return Note((text + "\n").encode(), head, signatures)
+    return Checkpoint(origin, int(size), _decode(root), (text + "\n").encode(), signatures)
 
 
-def verified_by(note: Note, key: Key) -> int | None:
+def verified_by(head: Checkpoint, key: Key) -> int | None:
     """Return when a key has signed a note (POSIX seconds; 0: its kind tells no time); None if it has not.
 
     Raises NoteError for a signature that claims to be this key's and is not.
     """
     signed = None
-    for name, key_id, signature in note.signatures:
+    for name, key_id, signature in head.signatures:
         if (name, key_id) == (key.name, key.id):
-            signed = _verify(note, key, signature)
+            signed = _verify(head, key, signature)
     return signed
 
 
-def _verify(note: Note, key: Key, signature: bytes) -> int:
-    stamp, value = signature[: STAMP_BYTES[key.kind]], signature[STAMP_BYTES[key.kind] :]
+def _verify(head: Checkpoint, key: Key, signature: bytes) -> int:
+    _, start, end = OCTETS[key.kind]
+    stamp, value = signature[:start], signature[start:]
     time = int.from_bytes(stamp, "big")
     try:
-        if len(signature) != SIGNATURE_BYTES[key.kind]:
+        if len(signature) != end:
             raise NoteError(f"the signature of {key.name} has the wrong length")
         if key.kind == MLDSA44:
             # tlog-cosignature, `cosigned_message`: the tree from leaf 0 on.
-            head = note.checkpoint
+            names = [bytes([len(name)]) + name for name in (key.name.encode(), head.origin.encode())]
             tree = bytes(8) + head.size.to_bytes(8, "big") + head.root
-            message = b"subtree/v1\n\0" + _sized(key.name) + stamp + _sized(head.origin) + tree
+            message = b"subtree/v1\n\0" + names[0] + stamp + names[1] + tree
             MLDSA44PublicKey.from_public_bytes(key.public).verify(value, message)
         else:
             timed = b"" if key.kind == ED25519 else b"cosignature/v1\ntime %d\n" % time
-            Ed25519PublicKey.from_public_bytes(key.public).verify(value, timed + note.text)
+            Ed25519PublicKey.from_public_bytes(key.public).verify(value, timed + head.text)
     except (InvalidSignature, ValueError):
         kind = "ML-DSA-44" if key.kind == MLDSA44 else "Ed25519"
         raise NoteError(f"the {kind} signature of {key.name} is not valid") from None
     return time
-
-
-def _sized(name: str) -> bytes:
-    return bytes([len(name.encode())]) + name.encode()
 
 
 def _decode(encoded: str) -> bytes:

@@ -34,7 +34,7 @@ class Reconcile:
         self._last: dict[str, int] = {}  # by source: its last number; -1 where any may follow
         self._lost: dict[tuple[str, int], int] = {}  # recorded gaps: source and first number, the last
         self._blind = False  # whether entries can't be read
-        self._tickets: dict[str, tuple[int, Event]] = {}  # when it ends, and its issue
+        self._tickets: dict[str, Event] = {}  # issues, with the end of the ticket's life
         self._waiting: dict[str, list[Event]] = {}  # by ticket: uses before its issue has come
         self._unread: dict[str, list[Event]] = {}  # by session and instance: releases before an access
         self._requests: dict[str, tuple[Event, set[str]]] = {}  # with those who have said yes
@@ -58,7 +58,7 @@ class Reconcile:
             self.findings.append(found("release_without_access", use["entry"]))
         self.counts["open"] = sum(map(len, [*self._waiting.values(), *self._unread.values()]))
         old = self.now_ms - 2 * LIFE_MS
-        self._tickets = {name: ticket for name, ticket in self._tickets.items() if ticket[0] > old}
+        self._tickets = {name: ticket for name, ticket in self._tickets.items() if ticket["expires_ms"] > old}
         for times in (self._accessed, self._commands, self._revoked, self._granted):
             for name in [name for name, time_ms in times.items() if time_ms <= old]:
                 del times[name]
@@ -113,11 +113,11 @@ class Reconcile:
         self._use(event)
 
     def _issue(self, event: Event) -> None:
-        name, issued = event["ticket"], event["time_ms"]
+        name = event["ticket"]
         life = 1000 * event["count"] or (USER_LIFE_MS if event["note"] in ("user", "staff") else LIFE_MS)
         self.counts["tickets"] += 1
         self.counts["privileged"] += event["note"] == "staff" and name not in self._granted
-        self._tickets[name] = (issued + life, event)
+        self._tickets[name] = {**event, "expires_ms": event["time_ms"] + life}
         for use in self._waiting.pop(name, ()):
             if use["time_ms"] < self.now_ms - ORDER_MS:
                 self.findings.append(found("no_ticket", use["entry"], what=use["what"]))
@@ -171,9 +171,8 @@ class Reconcile:
         else:
             self._waiting.setdefault(use["ticket"], []).append(use)
 
-    def _judge(self, ticket: tuple[int, Event], use: Event) -> None:
-        expires_ms, issue = ticket
-        if not issue["time_ms"] - CLOCK_MS <= use["time_ms"] <= expires_ms + CLOCK_MS:
+    def _judge(self, issue: Event, use: Event) -> None:
+        if not issue["time_ms"] - CLOCK_MS <= use["time_ms"] <= issue["expires_ms"] + CLOCK_MS:
             self.findings.append(found("ticket_expired", use["entry"], what=use["what"]))
             return
         own = {name: issue[name] for name in ("session", "instance", "tenant", "principal")}
