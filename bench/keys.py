@@ -1,4 +1,4 @@
-"""The key store at size: `python bench/keys.py [--principals 100000] [--generations 8] [--tenants 100]`.
+"""K9: the key store at size. `python bench/keys.py [--principals 100000] [--generations 8] [--tenants 100]`.
 
 Builds a key store in bulk in a PostgreSQL cluster of its own, with the settings that nodes have, and measures
 in one process, as kms is one:

@@ -37,3 +37,15 @@ def test_every_row_of_the_threat_model_is_cited_by_a_test() -> None:
     cited = set(re.findall(r"TM-\d+", tests))
     assert len(rows) == len(set(rows)) > 20
     assert sorted(set(rows) - cited) == []
+
+
+def test_every_acceptance_check_names_files_that_cite_it() -> None:
+    model = (ROOT / "docs" / "threat-model.md").read_text("utf-8")
+    rows = re.findall(r"^\| ([TKDA]\d+) \|[^|]+\|([^|]+)\|$", model, re.MULTILINE)
+    expected = {"T": 10, "K": 10, "D": 6, "A": 8}
+    assert sorted(name for name, _ in rows) == sorted(
+        f"{kind}{number}" for kind, count in expected.items() for number in range(1, count + 1)
+    )
+    for name, files in rows:
+        for file in re.findall(r"`([^`]+)`", files):
+            assert re.search(rf"\b{name}\b", (ROOT / file).read_text("utf-8")), (name, file)

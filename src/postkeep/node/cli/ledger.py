@@ -37,11 +37,11 @@ def add(app: typer.Typer) -> None:
         count: Annotated[int, typer.Option("--count", help=text("help.count"))] = 20,
     ) -> None:
         scene = scene_of(context)
-        found = scene.ask("ledger_read", api.LedgerRead(-count, count), api.LedgerEntries)
-        events = [msgspec.json.decode(entry, type=AuditEvent) for entry in found.entries]
+        start, entries = _last_entries(scene, count)
+        events = [msgspec.json.decode(entry, type=AuditEvent) for entry in entries]
         cells = [
             (
-                str(found.start + position),
+                str(start + position),
                 moment(event.time_ms),
                 event.event,
                 event.source,
@@ -51,6 +51,17 @@ def add(app: typer.Typer) -> None:
             for position, event in enumerate(events)
         ]
         scene.out.rows(events, ("index", "time", "event", "source", "outcome", "note"), cells)
+
+
+def _last_entries(scene: Scene, count: int) -> tuple[int, list[bytes]]:
+    """Read the last entries, page after page: one answer holds a thousand at most."""
+    found = scene.ask("ledger_read", api.LedgerRead(-count, count), api.LedgerEntries)
+    start, entries = found.start, list(found.entries)
+    while found.entries and len(entries) < count:
+        after = api.LedgerRead(start + len(entries), count - len(entries))
+        found = scene.ask("ledger_read", after, api.LedgerEntries)
+        entries += found.entries
+    return start, entries
 
 
 def _add_verify(ledger: typer.Typer) -> None:
