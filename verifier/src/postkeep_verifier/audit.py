@@ -30,9 +30,8 @@ class Audit:
     findings: list[Finding] = field(default_factory=list)
 
     def check(self, directory: Path, known: Sequence[Path]) -> None:
-        """Check a copy of an installation's ledger, or of the log that one company was given.
-
-        `known`: heads that were kept elsewhere. Raises NoteError or OSError where nothing can be checked.
+        """Check a copy of an installation's ledger or of a company's log. `known`: heads kept elsewhere.
+        Raises NoteError or OSError where nothing can be checked.
         """
         if (directory / "anchors.json").is_file():
             self._check_export(directory)

@@ -101,8 +101,7 @@ def parse_note(data: bytes) -> Checkpoint:
 
 def verified_by(head: Checkpoint, key: Key) -> int | None:
     """Return when a key has signed a note (POSIX seconds; 0: its kind tells no time); None if it has not.
-
-    Raises NoteError for a signature that claims to be this key's and is not.
+    Raise NoteError for a signature that claims to be this key's and is not.
     """
     signed = None
     for name, key_id, signature in head.signatures:

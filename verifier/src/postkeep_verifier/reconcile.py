@@ -78,8 +78,8 @@ class Reconcile:
             if due > 0 and run.first < due:
                 self.findings.append(found("number_repeated", run.entry, source=run.source, number=run.first))
             elif 0 < due < run.first and self._lost.pop((run.source, due), None) != run.first - 1:
-                gap = {"source": run.source, "first": due, "last": run.first - 1}
-                self.findings.append(found("number_gap", run.entry, **gap))
+                gap = found("number_gap", run.entry, source=run.source, first=due, last=run.first - 1)
+                self.findings.append(gap)
         self.counts["sources"] = len(self._last)
 
     def _act(self, kind: str, event: Event) -> None:
@@ -153,8 +153,10 @@ class Reconcile:
         elif request["note"].endswith(" by-policy"):
             self.counts["by policy"] += 1
         elif len(approvers) < max(1, request["count"]):
-            votes = {"have": len(approvers), "need": max(1, request["count"])}
-            self.findings.append(found("grant_without_votes", event["entry"], what=word, **votes))
+            have, need = len(approvers), max(1, request["count"])
+            self.findings.append(
+                found("grant_without_votes", event["entry"], what=word, have=have, need=need)
+            )
 
     def _command(self, kind: str, event: Event) -> None:
         """Check an operator's command (`admin`), or what a keeper did on one."""

@@ -20,6 +20,9 @@ SIGNED_MS = 60_000  # a head that was anchored is signed within some seconds
 
 _COPY = re.compile(rb'\{"index":(0|[1-9][0-9]{0,18}),"entry":(\{.*\})\}\Z', re.DOTALL)
 
+Copies = tuple[list[tuple[int, int]], list[Finding]]
+"""The place and index of each copy, and what is wrong with them."""
+
 
 def last_index(log: Path, size: int) -> int:
     """Return the installation's index of the last copy; -1 where it can't be read (which is found later)."""
@@ -38,7 +41,7 @@ def check_tenant(
     tree = Tree(log, head, [event["count"] for event in anchors])
     findings, last, tenant = [], -1, log.parent.name
 
-    def take(copies: tuple[list[tuple[int, int]], list[Finding]]) -> None:
+    def take(copies: Copies) -> None:
         nonlocal last
         findings.extend(copies[1])
         for place, index in copies[0]:
@@ -59,9 +62,7 @@ def check_tenant(
     return tree.findings + findings
 
 
-def _read_copies(
-    installation: Path | None, tenant: str, bundles: Bundles
-) -> tuple[list[tuple[int, int]], list[Finding]]:
+def _read_copies(installation: Path | None, tenant: str, bundles: Bundles) -> Copies:
     """Take copies apart: their places and indexes, and those that differ from what they are copies of."""
     pairs, findings, tile, number = [], [], None, -1
     for start, entries in bundles:

@@ -14,7 +14,8 @@ WIDTH = 256  # entries in a bundle, hashes in a tile
 ENTRIES = "entries"
 BUNDLE_BYTES_MAX = 2 * WIDTH * 65_537  # octets: twice what a bundle can have, so that insertions are seen
 
-Bundles = list[tuple[int, list[bytes] | None]]
+Octets = list[bytes] | None
+Bundles = list[tuple[int, Octets]]
 """The index of each bundle's first entry, and its entries; None where they are not to be believed."""
 
 
@@ -80,9 +81,7 @@ def _split(data: bytes) -> tuple[list[bytes], bool]:
     return entries, True
 
 
-def check_bundle(
-    log: Path, number: int, width: int
-) -> tuple[list[bytes] | None, list[bytes] | None, list[Finding]]:
+def check_bundle(log: Path, number: int, width: int) -> tuple[Octets, Octets, list[Finding]]:
     """Return a bundle's entries (None: not to be believed), leaf hashes (None: unknown) and faults."""
     start, place, tile = number * WIDTH, tile_path(ENTRIES, number, width), tile_path(0, number, width)
     expected, bundle = read_tile(log, 0, number, width), read_bundle(log, number, width)

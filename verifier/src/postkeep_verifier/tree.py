@@ -6,7 +6,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 from postkeep_verifier.merkle import EMPTY_ROOT, perfect_root, root_of
 from postkeep_verifier.note import Checkpoint
@@ -15,11 +15,13 @@ from postkeep_verifier.tiles import WIDTH, Bundles, Finding, check_bundle, found
 STRETCH_BUNDLES = WIDTH  # bundles that a worker takes at once: 65,536 entries, some 25 MB
 AHEAD = 2  # stretches per worker that are under way or wait to be taken: this bounds the memory
 
-T = TypeVar("T")
+
+Reader = Callable[[Bundles], Any]
+"""What extracts something from the entries of a stretch, in a process of its own."""
 Row = tuple[bytes, list[bytes]]
 """What the upper tree needs of a bundle: its root, if it is full; its leaves, if a wanted tree ends in it."""
-Checked = tuple[list[Row], list[Finding], bool]
-"""What the entries of some bundles say: rows, faults, and whether a place is unknown."""
+Checked = tuple[list[Row], list[Finding], bool, Any]
+"""What a stretch says: rows, faults, whether a place is unknown, and what the reader has extracted."""
 
 
 class Tree:
@@ -38,13 +40,13 @@ class Tree:
         self._bundles = 0
         self._faults: list[Finding] = []
 
-    def read(self, reader: Callable[[Bundles], T], take: Callable[[T], None], jobs: int) -> None:
+    def read(self, reader: Reader, take: Callable[[Any], None], jobs: int) -> None:
         """Go through all entries once: `reader` extracts, in other processes; `take` gets it in order."""
         end = -(-self._head.size // WIDTH)
         starts = range(0, end, STRETCH_BUNDLES)
         stretches = [range(start, min(start + STRETCH_BUNDLES, end)) for start in starts]
         work = partial(_check, self._log, self._head.size, frozenset(self._cuts), reader)
-        for (rows, faults, blind), extract in _work_off(stretches, work, jobs):
+        for rows, faults, blind, extract in _work_off(stretches, work, jobs):
             self.blind = self.blind or blind
             self._faults += faults
             for node, leaves in rows:
@@ -100,10 +102,8 @@ class Tree:
             self.findings.append(found("rewritten", 0, first=0, last=self._head.size - 1))
 
 
-def _check(
-    log: Path, size: int, cuts: frozenset[int], reader: Callable[[Bundles], T], stretch: range
-) -> tuple[Checked, T]:
-    """Hash every entry of some bundles and compare."""
+def _check(log: Path, size: int, cuts: frozenset[int], reader: Reader, stretch: range) -> Checked:
+    """Hash every entry of a stretch of bundles and compare."""
     rows: list[Row] = []
     faults: list[Finding] = []
     bundles: Bundles = []
@@ -116,18 +116,16 @@ def _check(
         rows.append((perfect_root(leaves) if width == WIDTH else b"", leaves if number in cuts else []))
         faults += wrong
         bundles.append((number * WIDTH, entries))
-    return (rows, faults, blind), reader(bundles)
+    return rows, faults, blind, reader(bundles)
 
 
-def _work_off(
-    stretches: Sequence[range], work: Callable[[range], tuple[Checked, T]], jobs: int
-) -> Iterator[tuple[Checked, T]]:
+def _work_off(stretches: Sequence[range], work: Callable[[range], Checked], jobs: int) -> Iterator[Checked]:
     """Work stretches off in order, several at a time."""
     if jobs <= 1 or len(stretches) <= 1:
         yield from map(work, stretches)
         return
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        waiting: deque[Future[tuple[Checked, T]]] = deque()
+        waiting: deque[Future[Checked]] = deque()
         for stretch in stretches:
             waiting.append(pool.submit(work, stretch))
             if len(waiting) >= AHEAD * jobs:
