@@ -1,4 +1,4 @@
-"""K10, TM-24: a company that holds a key of its own can switch its mail dark, and nothing else goes dark with it."""
+"""K10, TM-24: a company that holds a key of its own can switch its mail dark, and nothing else with it."""
 
 import contextlib
 import imaplib
