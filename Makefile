@@ -49,6 +49,8 @@ bench: setup  ## measure, side by side with Postfix and Dovecot where they are i
 
 soak: setup  ## kill a loaded node 500 times (ROUNDS=...), then generate far more cases than `make fuzz`
 	POSTKEEP_KILL_ROUNDS=$(or $(ROUNDS),500) $(BIN)/python -m pytest tests/e2e/test_kill.py
+	POSTKEEP_CANARIES=1000 POSTKEEP_SOAK_FACTOR=50 $(BIN)/python -m pytest \
+	    tests/e2e/test_canaries_on_the_device.py tests/e2e/test_destroyed_copies.py
 	$(MAKE) fuzz FACTOR=500
 
 lock: setup  ## pin the newest versions that pyproject.toml allows, with hashes (needs uv)
