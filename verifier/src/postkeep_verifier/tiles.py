@@ -95,10 +95,10 @@ def check_bundle(log: Path, number: int, width: int) -> tuple[Octets, Octets, li
     if expected is None:
         return None, None, [*faults, found("file_damaged", start, place=place)]
     at, kind = classify(leaves, expected)
-    fault = found(kind, start + at, place=place)
     if not whole:
-        return None, expected, [fault]
+        return None, expected, [found(kind, start + at, place=place)]
     # Entries or tile, one of them is wrong: the signed head decides (`tree`).
+    fault = found(kind, start + at, place=place, tile=tile)
     return entries, leaves, [found("tile_altered", start + at, place=tile)._replace(instead=fault)]
 
 
