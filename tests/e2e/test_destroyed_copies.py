@@ -1,4 +1,4 @@
-"""D2: a copy of everything, made before, opens nothing with the keys that are left afterwards.
+"""D2, TM-21: a copy of everything, made before, opens nothing with the keys that are left afterwards.
 
 The attacker of this test has more than any real one: all files of the node from before the destruction (rows,
 packs, the root key), all of its files from afterwards, and our own code. The slots are all that differs: with

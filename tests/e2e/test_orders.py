@@ -1,4 +1,4 @@
-"""Destruction orders, legal holds and certificates as an operator sees them (D4, D5, D6)."""
+"""Destruction orders, legal holds and certificates as an operator sees them (D4, D5, D6, TM-26)."""
 
 import imaplib
 import json

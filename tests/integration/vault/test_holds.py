@@ -1,4 +1,4 @@
-"""A legal hold keeps mail from every way of destroying it, and lets it go when it ends (D4)."""
+"""A legal hold keeps mail from every way of destroying it, and lets it go when it ends (D4, TM-26)."""
 
 from typing import Any
 
