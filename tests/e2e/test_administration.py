@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from tests.node_process import Node, new_node
 
+from postkeep.tickets.rules import MODULES
+
 pytestmark = pytest.mark.e2e
 
 ANN, TEAM = "ann@acts.example", "team@acts.example"
@@ -104,7 +106,7 @@ def test_what_only_looks_leaves_none_and_callers_are_named_alike_by_all(node: No
         node.cli(*command)
     events = clerk.events()
     assert sum(event["event"] == "admin" for event in events) == before
-    modules = {"mx", "submission", "imap", "relay", "steward", "cli", "authority", "kms", "vault", "ledger"}
+    modules = {*MODULES, "cli"}
     for event in events:
         assert event["module"] in modules | {""}, event
         assert event["instance"].split(".")[0].split("-")[0] in {event["module"], ""}, event
