@@ -14,7 +14,7 @@ from verifier.tests import made_ledger as made
 
 from postkeep_verifier.merkle import leaf_hash, root_from_inclusion, root_of
 from postkeep_verifier.note import Key, NoteError, parse_key, parse_note, verified_by
-from postkeep_verifier.tiles import tile_path
+from postkeep_verifier.tree import tile_path
 
 PETER = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW"
 ENOCH = "EnochRoot+af0cfe78+ATtqJ7zOtqQtYqOo0CpvDXNlMhV3HeJDpjrASKGLWdop"

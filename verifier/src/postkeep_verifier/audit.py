@@ -1,20 +1,28 @@
-"""All checks together, on a directory."""
+"""All checks together, on a directory.
 
+The log that a company is given holds copies of the installation's entries about it, in their order: each is
+`{"index":N,"entry":E}`, E being entry N, octet for octet. Events `ledger.anchor` in the installation's log
+tell of its heads (count: the size, digest: the root)."""
+
+import base64
+import json
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from postkeep_verifier.events import extract
-from postkeep_verifier.merkle import EMPTY_ROOT
+from postkeep_verifier.events import Event, extract, parse, typed
+from postkeep_verifier.merkle import EMPTY_ROOT, leaf_hash, root_from_inclusion
 from postkeep_verifier.note import MLDSA44, Checkpoint, Key, NoteError, parse_note, verified_by
 from postkeep_verifier.reconcile import Reconcile
-from postkeep_verifier.tenants import check_tenant, last_index, read_export
-from postkeep_verifier.tiles import Finding, found
-from postkeep_verifier.tree import Tree
+from postkeep_verifier.tree import WIDTH, Bundles, Finding, Tree, found, read_bundle, read_tile
 
 HEADS = ("checkpoint", "checkpoint.witnessed")  # beside a log: its newest, the newest that witnesses signed
+SIGNED_MS = 60_000  # a head that was anchored is signed within some seconds
+Copies = tuple[list[tuple[int, int]], list[Finding]]  # each one's place and index; what is wrong with them
+_COPY = re.compile(rb'\{"index":(0|[1-9][0-9]{0,18}),"entry":(\{.*\})\}\Z', re.DOTALL)
 
 
 @dataclass
@@ -31,8 +39,7 @@ class Audit:
 
     def check(self, directory: Path, known: Sequence[Path]) -> None:
         """Check a copy of an installation's ledger or of a company's log. `known`: heads kept elsewhere.
-        Raises NoteError or OSError where nothing can be checked.
-        """
+        Raises NoteError or OSError where nothing can be checked."""
         if (directory / "anchors.json").is_file():
             self._check_export(directory)
         else:
@@ -43,8 +50,11 @@ class Audit:
         log = directory / "log" if (directory / "log").is_dir() else directory
         head, kept = self._heads([log / name for name in HEADS], known)
         logs = {path.parent.name: path for path in sorted(directory.glob("tenants/*/log"))}
-        heads = {name: self._tenant_head(path, name) for name, path in logs.items()}
-        ends = {name: last_index(path, heads[name].size) for name, path in logs.items()}
+        heads = {}
+        for name, path in logs.items():  # an empty head where none was signed yet
+            origin, place = f"{self.origin}/tenant/{name}", path / HEADS[0]
+            heads[name] = self._head(place, origin) if place.exists() else Checkpoint(origin, 0, EMPTY_ROOT)
+        ends = {name: _last_index(path, heads[name].size) for name, path in logs.items()}
         tree, events = Tree(log, head, [item.size for item in kept]), Reconcile()
         tree.read(partial(extract, ends), events.take, self.jobs)
         self.findings += tree.findings + events.findings
@@ -52,23 +62,31 @@ class Audit:
         for name in sorted(events.anchors.keys() - logs.keys()):
             self.findings.append(found("tenant_log_missing", events.anchors[name][-1]["entry"], tenant=name))
         for name, path in logs.items():
-            own, anchors, need = heads[name], events.anchors.get(name, []), events.copied[name]
-            self.findings += check_tenant(path, own, anchors, events.now_ms, installation=log, jobs=self.jobs)
+            own, need = heads[name], events.copied[name]
+            self._check_tenant(path, own, events.anchors.get(name, []), events.now_ms, log)
             if not tree.blind and need != own.size:
                 self.findings.append(found("copies_missing", None, tenant=name, have=own.size, need=need))
         self.figures.update(events.counts, entries=head.size, tenants=len(logs))
 
     def _check_export(self, directory: Path) -> None:
-        installation, _ = self._heads([directory / "installation-checkpoint"], [])
+        """Check a company's log and what was given along: anchors, each with its proof under a head."""
+        head, _ = self._heads([directory / "installation-checkpoint"], [])
+        anchors = []
         try:
-            tenant, anchors, unproved = read_export(directory, installation)
+            told = json.loads((directory / "anchors.json").read_bytes())
+            for item in told["anchors"]:
+                entry, proof = base64.b64decode(item["entry"]), map(base64.b64decode, item["proof"])
+                anchors.append(event := typed(item["index"], parse(entry)))
+                root = root_from_inclusion(item["index"], leaf_hash(entry), item["size"], list(proof))
+                right = (event["event"], event["tenant"]) == ("ledger.anchor", told["tenant"])
+                if root != head.root or item["size"] != head.size or not right:
+                    self.findings.append(found("anchor_unproved", item["index"]))
+            origin = f"{self.origin}/tenant/{told['tenant']}"
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise NoteError(f"anchors.json: {error}") from error
-        log = directory / "log"
-        head = self._head(log / HEADS[0], f"{self.origin}/tenant/{tenant}")
-        self.findings += unproved
-        self.findings += check_tenant(log, head, anchors, 2**63, installation=None, jobs=self.jobs)
-        self.figures.update(entries=head.size, tenants=1, anchors=len(anchors))
+        own = self._head(directory / "log" / HEADS[0], origin)
+        self._check_tenant(directory / "log", own, anchors, 2**63, None)
+        self.figures.update(entries=own.size, tenants=1, anchors=len(anchors))
 
     def _heads(self, own: Sequence[Path], known: Sequence[Path]) -> tuple[Checkpoint, list[Checkpoint]]:
         """Open the installation's heads; return its newest, and the others with those kept elsewhere."""
@@ -102,14 +120,8 @@ class Audit:
         return head
 
     def _witnessed(self, head: Checkpoint) -> dict[str, int]:
-        """Say which witnesses have signed a head, and when."""
         stamps = {key.name: verified_by(head, key) for key in self.witnesses}
         return {name: stamp for name, stamp in stamps.items() if stamp is not None}
-
-    def _tenant_head(self, log: Path, name: str) -> Checkpoint:
-        """Open the head of a tenant's log; an empty one where none was signed yet."""
-        origin, path = f"{self.origin}/tenant/{name}", log / HEADS[0]
-        return self._head(path, origin) if path.exists() else Checkpoint(origin, 0, EMPTY_ROOT)
 
     def _compare_heads(self, tree: Tree, head: Checkpoint, kept: Sequence[Checkpoint]) -> None:
         """Hold the log against the other heads that were signed for it."""
@@ -123,3 +135,57 @@ class Audit:
                 good = max(good, other.size)
             else:
                 self.findings.append(found("rewritten", good, first=good, last=other.size - 1))
+
+    def _check_tenant(
+        self, log: Path, head: Checkpoint, anchors: list[Event], now_ms: int, installation: Path | None
+    ) -> None:
+        """Check a tenant's log: its tree, its copies against the installation's hashes, its anchors.
+        `now_ms`: the end of the installation's log. Anchors just before it may have no signed head yet."""
+        tree, tenant, last = Tree(log, head, [event["count"] for event in anchors]), log.parent.name, -1
+
+        def take(copies: Copies) -> None:
+            nonlocal last
+            self.findings += copies[1]
+            for place, index in copies[0]:
+                if index <= last:
+                    self.findings.append(found("copy_out_of_order", place, tenant=tenant))
+                last = index
+
+        tree.read(partial(_read_copies, installation, tenant), take, self.jobs)
+        self.findings += tree.findings
+        for event in anchors:
+            index, size = event["entry"], event["count"]
+            if size > head.size:
+                if event["time_ms"] <= now_ms - SIGNED_MS:  # else its head is signed a moment later
+                    self.findings.append(found("anchor_beyond", index, tenant=tenant, size=size))
+            elif not tree.blind and (size < 0 or tree.roots[size].hex() != event["digest"]):
+                self.findings.append(found("anchor_wrong", index, tenant=tenant, size=size))
+        if not anchors and head.size:
+            self.findings.append(found("anchor_missing", None, tenant=tenant))
+
+
+def _last_index(log: Path, size: int) -> int:
+    """Return the installation's index of the last copy; -1 where it can't be read (which is found later)."""
+    bundle = read_bundle(log, (size - 1) // WIDTH, (size - 1) % WIDTH + 1) if size else None
+    match = _COPY.match(bundle[0][-1]) if bundle and bundle[0] else None
+    return int(match[1]) if match else -1
+
+
+def _read_copies(installation: Path | None, tenant: str, bundles: Bundles) -> Copies:
+    """Take copies apart: their places and indexes, and those that differ from what they are copies of."""
+    pairs, findings, tile, number = [], [], None, -1
+    for start, entries in bundles:
+        for place, entry in enumerate(entries or (), start):
+            match = _COPY.match(entry)
+            if not match:
+                findings.append(found("entry_unreadable", place))
+                continue
+            index = int(match[1])
+            pairs.append((place, index))
+            if installation is not None and index // WIDTH != number:
+                number = index // WIDTH
+                shapes = (read_tile(installation, 0, number, width) for width in range(WIDTH, 0, -1))
+                tile = next(filter(None, shapes), None)
+            if installation is not None and (not tile or tile[index % WIDTH :][:1] != [leaf_hash(match[2])]):
+                findings.append(found("copy_altered", place, tenant=tenant, original=index))
+    return pairs, findings

@@ -62,19 +62,15 @@ def _audit(given: argparse.Namespace) -> Audit:
 
 def _lines(audit: Audit, words: dict[str, list[str]], number: int) -> list[str]:
     """Write the report in one language."""
-
-    def say(name: str, **values: object) -> str:
-        return words[name][number].format(**values)
-
-    figures = audit.figures
+    texts, figures = {name: pair[number] for name, pair in words.items()}, audit.figures
     own = ", ".join(sorted(name[4:] for name in figures if name.startswith("own ")))
     moment = dt.datetime.fromtimestamp(figures["witnessed_at"], dt.UTC).isoformat(" ", "seconds")
     told = [name for name in words if figures[name] or name == "entries"]
-    lines = [say("title", origin=audit.origin), ""]
-    lines += [say(name, n=figures[name], what=own, time=moment, more=figures) for name in told]
-    lines += ["", say("bad", n=len(audit.findings)) if audit.findings else say("good")]
+    lines = [texts["title"].format(origin=audit.origin), ""]
+    lines += [texts[name].format(n=figures[name], what=own, time=moment, more=figures) for name in told]
+    lines += ["", texts["bad" if audit.findings else "good"].format(n=len(audit.findings))]
     for fault in audit.findings:
         what = str(fault.values.get("what", ""))
-        values = fault.values | {"index": fault.entry, "what": words[what][number] if what in words else what}
-        lines.append("- " + say(fault.kind, **values))
+        values = fault.values | {"index": fault.entry, "what": texts.get(what, what)}
+        lines.append("- " + texts[fault.kind].format(**values))
     return lines

@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from postkeep_verifier.tiles import Bundles, Finding, found
+from postkeep_verifier.tree import Bundles, Finding, found
 
 ACCESSES = frozenset({"mail.read", "mail.write", "queue"})  # events that tell of sealed data being used
 ACTS = frozenset({"ticket.issue", "ticket.revoke", "key.release", "key.create", "key.shred", "directory"})
@@ -17,8 +17,8 @@ TOGETHER_MS = 10_000  # accesses of one ticket that are so near to each other ar
 USES = {"key.release": "release"} | dict.fromkeys(ACCESSES, "access")  # of a ticket; all others: commands
 UNKNOWN = ""  # the source of a run that stands for entries which can't be read
 
-Event = dict[str, Any]
-"""What `typed` keeps of an event."""
+Event = dict[str, Any]  # what `typed` keeps of an event
+_decode = json.JSONDecoder().raw_decode
 
 
 @dataclass(slots=True)
@@ -89,9 +89,6 @@ def _look(index: int, fields: dict[str, Any], seen: set[tuple[Any, ...]], result
         result.lost.append((str(fields["actor"]), int(first), int(last)))
 
 
-_decode = json.JSONDecoder().raw_decode
-
-
 def parse(entry: bytes) -> dict[str, Any]:
     """Read an entry; raise ValueError or TypeError unless it is one object that has each field once."""
     text = entry.decode()
@@ -112,12 +109,10 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def typed(index: int, fields: dict[str, Any]) -> Event:
     """Keep of an event what the checks need: its entry's number, the kind of use that it is, and its fields,
-    empty or 0 where it does not have them. Raises TypeError where one is of another type than it has.
-    """
+    empty or 0 where it does not have them. Raises TypeError where one is of another type than it has."""
     if any(type(value) is not (int if name in NUMBERS else str) for name, value in fields.items()):
         raise TypeError("a field of another type than it has")
     event: Event = {name: fields.get(name, "") for name in KEPT}
     event |= {"entry": index, "time_ms": fields["time_ms"], "count": fields.get("count", 0)}
-    event["what"] = USES.get(event["event"], "command")
-    event["place"] = f"{event['session']} {event['instance']}"
-    return event
+    place = f"{event['session']} {event['instance']}"
+    return event | {"what": USES.get(event["event"], "command"), "place": place}

@@ -25,8 +25,7 @@ def perfect_root(row: Sequence[bytes]) -> bytes:
 
 def root_of(rows: Sequence[Sequence[bytes]]) -> bytes:
     """Return the root of a tree whose last leaves are `rows[0]`. Before them stand the subtrees of `rows[1]`,
-    given by their roots, each of 256 leaves; before them those of `rows[2]`, each of 256 * 256; and so on.
-    """
+    given by their roots, each of 256 leaves; before them those of `rows[2]`, each of 256 * 256; and so on."""
     root = b""
     for row in rows:
         end = len(row)

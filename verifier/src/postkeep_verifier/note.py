@@ -1,8 +1,7 @@
 """Signed notes and checkpoints: who has signed which head of which log.
 
 Sources: C2SP signed-note, tlog-checkpoint, tlog-cosignature. Three kinds of signature are known: 0x01
-(Ed25519 over the text), 0x04 (a witness's Ed25519 with a time) and 0x06 (ML-DSA-44 with a time).
-"""
+(Ed25519 over the text), 0x04 (a witness's Ed25519 with a time) and 0x06 (ML-DSA-44 with a time)."""
 
 import base64
 import re
@@ -19,9 +18,8 @@ SIGNATURES_MAX = 64  # lines
 ORIGIN_BYTES_MAX = 255  # octets: a length of one octet stands before a name
 KEY_ID_BYTES, HASH_BYTES = 4, 32
 ED25519, COSIGNATURE, MLDSA44 = 0x01, 0x04, 0x06
+# Of each kind: the lengths of a key, of the time before a signature, and of both together.
 OCTETS = {ED25519: (32, 0, 64), COSIGNATURE: (32, 8, 72), MLDSA44: (1312, 8, 2428)}
-"""Of each kind: the lengths of a key, of the time before a signature, and of both together."""
-
 _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")
 _SIZE = re.compile(r"(0|[1-9][0-9]{0,18})\Z", re.ASCII)
 _KEY = re.compile(r"([^\s+]+)\+([0-9a-f]{8})\+(\S+)\Z")
@@ -101,34 +99,25 @@ def parse_note(data: bytes) -> Checkpoint:
 
 def verified_by(head: Checkpoint, key: Key) -> int | None:
     """Return when a key has signed a note (POSIX seconds; 0: its kind tells no time); None if it has not.
-    Raise NoteError for a signature that claims to be this key's and is not.
-    """
-    signed = None
-    for name, key_id, signature in head.signatures:
-        if (name, key_id) == (key.name, key.id):
-            signed = _verify(head, key, signature)
-    return signed
-
-
-def _verify(head: Checkpoint, key: Key, signature: bytes) -> int:
-    _, start, end = OCTETS[key.kind]
-    stamp, value = signature[:start], signature[start:]
-    time = int.from_bytes(stamp, "big")
-    try:
-        if len(signature) != end:
-            raise NoteError(f"the signature of {key.name} has the wrong length")
-        if key.kind == MLDSA44:
-            # tlog-cosignature, `cosigned_message`: the tree from leaf 0 on.
-            names = [bytes([len(name)]) + name for name in (key.name.encode(), head.origin.encode())]
-            tree = bytes(8) + head.size.to_bytes(8, "big") + head.root
-            message = b"subtree/v1\n\0" + names[0] + stamp + names[1] + tree
-            MLDSA44PublicKey.from_public_bytes(key.public).verify(value, message)
-        else:
-            timed = b"" if key.kind == ED25519 else b"cosignature/v1\ntime %d\n" % time
-            Ed25519PublicKey.from_public_bytes(key.public).verify(value, timed + head.text)
-    except (InvalidSignature, ValueError):
-        kind = "ML-DSA-44" if key.kind == MLDSA44 else "Ed25519"
-        raise NoteError(f"the {kind} signature of {key.name} is not valid") from None
+    Raise NoteError for a signature that claims to be this key's and is not."""
+    time, (_, start, end) = None, OCTETS[key.kind]
+    for signature in [value for *by, value in head.signatures if by == [key.name, key.id]]:
+        stamp, value = signature[:start], signature[start:]
+        time = int.from_bytes(stamp, "big")
+        try:
+            if len(signature) != end:
+                raise NoteError(f"the signature of {key.name} has the wrong length")
+            if key.kind == MLDSA44:  # tlog-cosignature, `cosigned_message`: the tree from leaf 0 on
+                names = [bytes([len(name)]) + name for name in (key.name.encode(), head.origin.encode())]
+                tree = bytes(8) + head.size.to_bytes(8, "big") + head.root
+                message = b"subtree/v1\n\0" + names[0] + stamp + names[1] + tree
+                MLDSA44PublicKey.from_public_bytes(key.public).verify(value, message)
+            else:
+                timed = b"" if key.kind == ED25519 else b"cosignature/v1\ntime %d\n" % time
+                Ed25519PublicKey.from_public_bytes(key.public).verify(value, timed + head.text)
+        except (InvalidSignature, ValueError):
+            kind = "ML-DSA-44" if key.kind == MLDSA44 else "Ed25519"
+            raise NoteError(f"the {kind} signature of {key.name} is not valid") from None
     return time
 
 

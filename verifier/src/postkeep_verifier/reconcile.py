@@ -2,13 +2,12 @@
 every key given out an access beside it, every act of an operator a command, every grant its approvals.
 
 Modules report each for itself, and what they note may cross on its way: so a ticket counts as "before" when
-its own time is, and it stands in the log at most ORDER_MS of log time later.
-"""
+its own time is, and it stands in the log at most ORDER_MS of log time later."""
 
 from collections import Counter
 
 from postkeep_verifier.events import ACCESSES, UNKNOWN, Event, Extract
-from postkeep_verifier.tiles import Finding, found
+from postkeep_verifier.tree import Finding, found
 
 ORDER_MS = 15_000  # a reporter waits 10 s for the ledger's answer and a second more before it sends again
 CLOCK_MS = 11_000  # a revocation holds everywhere after 10 s; clocks of one machine's processes agree
@@ -16,10 +15,10 @@ LIFE_MS = 600_000  # the longest life of a ticket
 USER_LIFE_MS = 300_000  # the life of user and staff tickets, where their issue does not say it
 MAIL_KEYS = "kms.open_epochs"  # the one method that gives out keys to stored mail
 GRANTS = frozenset({"destroy", "export", "custody", "key_restore", "dual_control"})
+# Who alone may report what: an instance's name begins with it.
 OWN_REPORTERS = {"key.release": "kms", "admin": "steward", "ledger.anchor": "ledger"}
 OWN_REPORTERS |= dict.fromkeys(("ticket.issue", "ticket.revoke", "directory"), "authority")
 OWN_REPORTERS |= dict.fromkeys(("request.open", "request.decide", "request.grant"), "authority")
-"""Who alone may report what: an instance's name begins with it."""
 
 
 class Reconcile:
@@ -152,11 +151,9 @@ class Reconcile:
             self.findings.append(found("grant_without_request", event["entry"], what=word))
         elif request["note"].endswith(" by-policy"):
             self.counts["by policy"] += 1
-        elif len(approvers) < max(1, request["count"]):
-            have, need = len(approvers), max(1, request["count"])
-            self.findings.append(
-                found("grant_without_votes", event["entry"], what=word, have=have, need=need)
-            )
+        elif len(approvers) < (need := max(1, request["count"])):
+            few = found("grant_without_votes", event["entry"], what=word, have=len(approvers), need=need)
+            self.findings.append(few)
 
     def _command(self, kind: str, event: Event) -> None:
         """Check an operator's command (`admin`), or what a keeper did on one."""
