@@ -124,9 +124,15 @@ def test_the_wraps_of_what_was_removed_are_in_no_file_at_all(
         await vault.call("deposit", MX, api.DepositBatch([deposit], ann.epochs + bob.epochs))
         doomed = [expunged.wraps, moved.wraps, removed.wraps, queued.wraps]
 
+        own = await vault.stores.pool.fetchval(
+            "SELECT oid FROM pg_database WHERE datname = current_database()"
+        )
+        data = cluster_dir / "data"
+        places = (data / "base" / str(own), data / "pg_wal")  # others' databases are not asked
+
         async def search(wraps: bytes) -> set[str]:
             await vault.stores.pool.execute("CHECKPOINT")
-            return _files_with(wraps, tmp_path, cluster_dir)
+            return _files_with(wraps, tmp_path, *places)
 
         for wraps in (*doomed, kept.wraps):
             assert await search(wraps) == {"slots"}
