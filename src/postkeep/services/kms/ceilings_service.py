@@ -4,11 +4,10 @@ from collections.abc import Mapping
 
 import msgspec
 
-from postkeep.base.ids import NOBODY
 from postkeep.services.kms.api import Done
 from postkeep.services.kms.ceilings import Ceilings
 from postkeep.services.kms.ceilings_api import CeilingStop, CeilingStops, LiftCeiling, ListCeilings
-from postkeep.services.ledger.trail import EventFields
+from postkeep.services.kms.telling import call_fields
 from postkeep.tickets.channel import Handler
 from postkeep.tickets.clear import Grant
 
@@ -32,14 +31,5 @@ class CeilingDesk:
 
     async def lift_ceiling(self, grant: Grant, request: LiftCeiling) -> Done:
         """Lift a stop."""
-        fields = EventFields(
-            actor="" if grant.principal == NOBODY else grant.principal.hex(),
-            module=grant.peer_module,
-            instance=grant.peer_instance,
-            session=grant.session.hex(),
-            ticket=grant.root_ticket_id or grant.ticket_id,
-            method=grant.method,
-            rule=grant.rule,
-        )
-        await self._ceilings.lift(fields, request.kind, request.subject)
+        await self._ceilings.lift(call_fields(grant), request.kind, request.subject)
         return Done()

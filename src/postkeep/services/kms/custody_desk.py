@@ -30,6 +30,7 @@ from postkeep.services.kms.custody_api import (
 )
 from postkeep.services.kms.hierarchy import Hierarchy
 from postkeep.services.kms.rotation import Rotations
+from postkeep.services.kms.telling import caller_fields
 from postkeep.services.ledger.trail import EventFields, Trail
 from postkeep.stores.kms_keys import KmsKeyRows
 from postkeep.tickets.channel import Handler
@@ -156,15 +157,5 @@ class CustodyDesk:
     async def _record(
         self, grant: Grant, tenant: bytes, *, note: str, outcome: str = "ok", code: str = ""
     ) -> None:
-        fields = EventFields(
-            tenant=tenant.hex(),
-            module=grant.peer_module,
-            instance=grant.peer_instance,
-            session=grant.session.hex(),
-            ticket=grant.root_ticket_id or grant.ticket_id,
-            method=grant.method,
-            note=note,
-            outcome=outcome,
-            code=code,
-        )
-        await self._trail.record(EventName.KEY_CUSTODY, **fields)
+        told = EventFields(tenant=tenant.hex(), note=note, outcome=outcome, code=code)
+        await self._trail.record(EventName.KEY_CUSTODY, **(caller_fields(grant) | told))

@@ -16,6 +16,7 @@ from postkeep.model.audit import EventName
 from postkeep.services.kms import api
 from postkeep.services.kms.hierarchy import Hierarchy
 from postkeep.services.kms.signing import NamedKeys, PostQuantumKey, SigningKey, ensure_key
+from postkeep.services.kms.telling import caller_fields
 from postkeep.services.ledger.trail import EventFields, Trail
 from postkeep.stores.kms_keys import HoldRow, KmsKeyRows
 from postkeep.stores.slots import ErasableSlots
@@ -143,16 +144,7 @@ class Ending:
 
     async def _record(self, grant: Grant, tenant: bytes, note: str, digest: str = "") -> None:
         """Tell the ledger. The owner is not named: a hold may be confidential."""
-        fields: EventFields = {
-            "tenant": tenant.hex(),
-            "module": grant.peer_module,
-            "instance": grant.peer_instance,
-            "session": grant.session.hex(),
-            "ticket": grant.root_ticket_id or grant.ticket_id,
-            "method": grant.method,
-            "note": note,
-            "digest": digest,
-        }
+        fields = caller_fields(grant) | EventFields(tenant=tenant.hex(), note=note, digest=digest)
         discarding = note.startswith("discard")
         if note == "discarded":
             fields["state"] = self._hierarchy.state

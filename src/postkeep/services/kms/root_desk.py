@@ -26,6 +26,7 @@ from postkeep.services.kms.custody_api import (
 )
 from postkeep.services.kms.root_change import RootCustody
 from postkeep.services.kms.root_kinds import RootKind
+from postkeep.services.kms.telling import caller_fields
 from postkeep.services.ledger.trail import EventFields, Trail
 from postkeep.tickets.channel import Handler
 from postkeep.tickets.clear import Grant
@@ -100,14 +101,7 @@ class RootDesk:
             raise RefusedError("the window is somebody else's", code="refused.no_window")
 
     async def _record(self, grant: Grant, **more: str) -> None:
-        fields = EventFields(
-            module=grant.peer_module,
-            instance=grant.peer_instance,
-            session=grant.session.hex(),
-            ticket=grant.root_ticket_id or grant.ticket_id,
-            method=grant.method,
-            note=more.get("note", ""),
-            outcome=more.get("outcome", "ok"),
-            code=more.get("code", ""),
+        told = EventFields(
+            note=more.get("note", ""), outcome=more.get("outcome", "ok"), code=more.get("code", "")
         )
-        await self._trail.record(EventName.KEY_SEAL, **fields)
+        await self._trail.record(EventName.KEY_SEAL, **(caller_fields(grant) | told))

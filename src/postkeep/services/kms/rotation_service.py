@@ -5,13 +5,14 @@ from typing import Final
 
 import msgspec
 
-from postkeep.base.errors import LimitError, NotFoundError, RefusedError
-from postkeep.base.ids import ID_BYTES, NOBODY
+from postkeep.base.errors import LimitError, NotFoundError
+from postkeep.base.ids import NOBODY
 from postkeep.model.audit import EventName
 from postkeep.services.kms import rotation_api as api
 from postkeep.services.kms.rotation import Rotations
 from postkeep.services.kms.rotation_category import KIND as CATEGORY
 from postkeep.services.kms.rotation_upper import ROOT
+from postkeep.services.kms.telling import call_fields, check_id
 from postkeep.services.ledger.trail import EventFields, Trail
 from postkeep.stores.kms_keys import KmsKeyRows
 from postkeep.stores.kms_rotations import RotationRow
@@ -46,10 +47,10 @@ class RotationDesk:
     async def rotate(self, grant: Grant, request: api.RotateKey) -> api.Rotation:
         """Begin to rotate a key; it is gone on with in the background."""
         if request.kind != ROOT:
-            _check_id(request.tenant)
+            check_id(request.tenant)
         tenant = NOBODY if request.kind == ROOT else request.tenant
         category = request.category if request.kind == CATEGORY else ""
-        fields = _fields(grant, tenant) | EventFields(category=category)
+        fields = call_fields(grant, tenant) | EventFields(category=category)
         return _info(await self._rotations.begin(request.kind, fields, tenant=tenant, category=category))
 
     async def rotations(self, _grant: Grant, request: api.ListRotations) -> api.RotationList:
@@ -63,7 +64,7 @@ class RotationDesk:
         pairs = await self._rows.principal(request.principal)
         if not pairs or pairs[0].tenant != request.tenant:
             raise NotFoundError("the principal has no keys")
-        fields = _fields(grant, request.tenant, request.principal)
+        fields = call_fields(grant, request.tenant, request.principal)
         row, key = await self._rotations.begin_principal(request.tenant, request.principal, fields)
         return api.NewGeneration(_info(row), key)
 
@@ -94,7 +95,7 @@ class RotationDesk:
         self._trail.note(
             EventName.KEY_ROTATE,
             **(
-                _fields(grant, NOBODY, request.principal)
+                call_fields(grant, NOBODY, request.principal)
                 | EventFields(count=len(sealed), note="principal epochs")
             ),
         )
@@ -119,23 +120,4 @@ def _info(row: RotationRow) -> api.Rotation:
         row.total,
         row.started_ms,
         row.ended_ms,
-    )
-
-
-def _check_id(value: bytes) -> None:
-    if len(value) != ID_BYTES:
-        raise RefusedError("not an identifier", code="refused.identifier")
-
-
-def _fields(grant: Grant, tenant: bytes, principal: bytes = NOBODY) -> EventFields:
-    return EventFields(
-        tenant="" if tenant == NOBODY else tenant.hex(),
-        principal="" if principal == NOBODY else principal.hex(),
-        actor="" if grant.principal == NOBODY else grant.principal.hex(),
-        module=grant.peer_module,
-        instance=grant.peer_instance,
-        session=grant.session.hex(),
-        ticket=grant.root_ticket_id or grant.ticket_id,
-        method=grant.method,
-        rule=grant.rule,
     )

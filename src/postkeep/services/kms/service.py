@@ -13,7 +13,7 @@ import msgspec
 import structlog
 
 from postkeep.base.errors import LimitError, NotFoundError, PostkeepError, RefusedError
-from postkeep.base.ids import ID_BYTES, NOBODY
+from postkeep.base.ids import NOBODY
 from postkeep.model.audit import EventName
 from postkeep.model.categories import Category
 from postkeep.model.ticket import TicketKind
@@ -30,6 +30,7 @@ from postkeep.services.kms.principals import PrincipalKeys
 from postkeep.services.kms.root_desk import RootDesk
 from postkeep.services.kms.rotation_service import RotationDesk
 from postkeep.services.kms.signing import SigningKeys
+from postkeep.services.kms.telling import call_fields, check_id, hex_or_nobody
 from postkeep.services.kms.ticket_keys import TicketKeys
 from postkeep.services.kms.tls import TlsIdentity
 from postkeep.services.ledger.trail import EventFields, Trail, refusal_fields
@@ -129,7 +130,7 @@ class KmsService:
         """Make a tenant's keys, unless it has them."""
         _check_provisioner(grant, request.tenant)
         if await self._hierarchy.provision_tenant(request.tenant):
-            fields = _fields(grant, request.tenant)
+            fields = call_fields(grant, request.tenant)
             made = _with(fields, note="tenant", state=self._hierarchy.state)
             await self._trail.record(EventName.KEY_CREATE, **made)
         return api.Done()
@@ -137,12 +138,12 @@ class KmsService:
     async def provision_principal(self, grant: Grant, request: api.ProvisionPrincipal) -> api.SignedPublicKey:
         """Make a principal's key pair, or return the one there is."""
         _check_provisioner(grant, request.tenant)
-        _check_id(request.principal)
+        check_id(request.principal)
         key, made = await self._hierarchy.provision_principal(
             request.tenant, request.principal, queue=request.queue
         )
         if made:
-            fields = _fields(grant, request.tenant, request.principal)
+            fields = call_fields(grant, request.tenant, request.principal)
             digest = hashlib.sha256(key.public_key).hexdigest()
             note, state = "queue" if request.queue else "principal", self._hierarchy.state
             event = _with(fields, digest=digest, note=note, state=state)
@@ -153,7 +154,7 @@ class KmsService:
         """Open epochs of the ticket's principal, for the categories of the ticket."""
         if not request.epochs:
             return api.OpenedEpochs([])
-        fields = _fields(grant, grant.tenant, request.principal)
+        fields = call_fields(grant, grant.tenant, request.principal)
         async with self._refusals_recorded(fields):
             self._checkpointer.check_sound()
             if len(request.epochs) > EPOCHS_PER_CALL_MAX:
@@ -184,7 +185,7 @@ class KmsService:
                 EventName.KEY_RELEASE,
                 **_with(
                     fields,
-                    tenant=_hex(keys.tenant),
+                    tenant=hex_or_nobody(keys.tenant),
                     category=",".join(categories),
                     count=len(given),
                     digest=hashlib.sha256(b"".join([item.epoch for item in given])).hexdigest(),
@@ -203,7 +204,7 @@ class KmsService:
 
     async def category_key(self, grant: Grant, request: api.CategoryKey) -> api.ReleasedKey:
         """Return the data key of the `account` category to the authority, its keeper."""
-        fields = _fields(grant, request.tenant)
+        fields = call_fields(grant, request.tenant)
         async with self._refusals_recorded(fields):
             if grant.peer_module != "authority" or request.category is not Category.ACCOUNT:
                 raise RefusedError("this category's key is not for this module", code="refused.category")
@@ -215,9 +216,9 @@ class KmsService:
 
     async def person_key(self, grant: Grant, request: api.PersonKey) -> api.ReleasedKey:
         """Return a person's own key: to the authority, that seals with it, and to the person, who opens."""
-        _check_id(request.tenant)
-        _check_id(request.principal)
-        fields = _fields(grant, request.tenant, request.principal)
+        check_id(request.tenant)
+        check_id(request.principal)
+        fields = call_fields(grant, request.tenant, request.principal)
         async with self._refusals_recorded(fields):
             own = (grant.tenant, grant.principal) == (request.tenant, request.principal)
             if not (grant.peer_module == "authority" or (grant.kind is TicketKind.USER and own)):
@@ -234,7 +235,7 @@ class KmsService:
         It opens nothing that is stored, so a ledger under suspicion does not hold it back: mail goes on
         arriving. Its release is recorded like any other.
         """
-        fields = _fields(grant, NOBODY)
+        fields = call_fields(grant, NOBODY)
         async with self._refusals_recorded(fields):
             if request.name != TLS_SECRET:
                 raise NotFoundError("no secret has this name")
@@ -248,7 +249,7 @@ class KmsService:
         The directory key and the ledger key have no handle here: whoever could have anything signed with
         them could vouch for keys of his own.
         """
-        async with self._refusals_recorded(_fields(grant, NOBODY)):
+        async with self._refusals_recorded(call_fields(grant, NOBODY)):
             if not request.handle.startswith(DKIM_PREFIX):
                 raise RefusedError("this handle signs for nobody outside", code="refused.handle")
             if len(request.message) > MESSAGE_BYTES_MAX:
@@ -259,12 +260,12 @@ class KmsService:
 
     async def shred(self, grant: Grant, request: api.Shred) -> api.Shredded:
         """Destroy keys. The ledger knows of it before it begins, and of its end before the answer."""
-        _check_id(request.tenant)
+        check_id(request.tenant)
         if request.principal:
-            _check_id(request.principal)
+            check_id(request.principal)
         if request.tenant == NOBODY:
             raise RefusedError("the installation's own keys are not shredded", code="refused.tenant")
-        fields = _fields(grant, request.tenant, request.principal)
+        fields = call_fields(grant, request.tenant, request.principal)
         await self._trail.record(EventName.KEY_SHRED, **_with(fields, note="begin"))
         count = await self._hierarchy.shred(request.tenant, request.principal)
         metrics.PRINCIPALS_CACHED.set(self._hierarchy.cached)
@@ -296,34 +297,10 @@ def _check_reader(grant: Grant, principal: bytes, keys: PrincipalKeys) -> None:
 
 def _check_provisioner(grant: Grant, tenant: bytes) -> None:
     """Raise RefusedError if a module on its own asks for more than the installation's keys."""
-    _check_id(tenant)
+    check_id(tenant)
     if grant.kind is TicketKind.MODULE and tenant != NOBODY:
         raise RefusedError("tenants' keys are made with a staff ticket", code="refused.no_ticket")
 
 
-def _check_id(value: bytes) -> None:
-    if len(value) != ID_BYTES:
-        raise RefusedError("not an identifier", code="refused.identifier")
-
-
-def _fields(grant: Grant, tenant: bytes, principal: bytes = b"") -> EventFields:
-    """Say who asked, and for whose keys: the same in every event."""
-    return EventFields(
-        tenant=_hex(tenant),
-        principal=_hex(principal),
-        actor=_hex(grant.principal) if grant.principal != principal else "",
-        module=grant.peer_module,
-        instance=grant.peer_instance,
-        session=grant.session.hex(),
-        ticket=grant.root_ticket_id or grant.ticket_id,
-        method=grant.method,
-        rule=grant.rule,
-    )
-
-
 def _with(fields: EventFields, **more: Unpack[EventFields]) -> EventFields:
     return fields | more
-
-
-def _hex(identifier: bytes) -> str:
-    return "" if identifier == NOBODY else identifier.hex()
