@@ -39,6 +39,7 @@ from postkeep.services.steward.control import Control, Operator
 from postkeep.services.steward.orders import Orders
 from postkeep.services.steward.pending import Pending
 from postkeep.services.vault import api as mail
+from postkeep.services.vault import destruction_api
 from postkeep.services.vault.client import VaultClient
 from postkeep.stores.steward_orders import OrderRows
 
@@ -340,7 +341,7 @@ class Keepers:
 
     # --- vault ---
 
-    async def purge(self, _request: mail.Purge, *, ticket: bytes) -> mail.Maintained:
+    async def purge(self, _request: destruction_api.Purge, *, ticket: bytes) -> mail.Maintained:
         assert ticket == b"operation"
         await self.call(lambda: None)
         return mail.Maintained(0, 0, 0, 0)
@@ -381,7 +382,7 @@ class VaultSide(KmsSide):
     async def mark(self, request: Any, *, ticket: bytes) -> Any:
         """Find nothing to take fingerprints of."""
         assert ticket == GRANT
-        return mail.Marked([], 0)
+        return destruction_api.Marked([], 0)
 
 
 def steward_orders(keepers: Keepers, state: Path) -> Orders:

@@ -7,7 +7,7 @@ from tests.integration.vault.conftest import STEWARD, Person, RunVault, Vault, g
 from postkeep.base.ids import new_id
 from postkeep.crypto.fingerprint import Search
 from postkeep.model.ticket import TicketKind
-from postkeep.services.vault import api
+from postkeep.services.vault import api, destruction_api
 
 MAINTAIN = grant(kind=TicketKind.OPERATION, module="steward")
 SALT = os.urandom(16)
@@ -19,16 +19,20 @@ def test_chosen_messages_go_with_their_wraps_and_the_marks_find_them_before_only
     async def job(vault: Vault) -> None:
         await vault.deliver(ann, 6)
         inbox = (await vault.boxes(ann))["inbox"]
-        seen = await vault.call("outline", STEWARD, api.LookOver(ann.tenant, ann.principal, inbox.id))
+        seen = await vault.call(
+            "outline", STEWARD, destruction_api.LookOver(ann.tenant, ann.principal, inbox.id)
+        )
         assert [row.uid for row in seen.messages] == [1, 2, 3, 4, 5, 6]
         uids = [(2, 3), (6, 6)]
         marked = await vault.call(
-            "mark", STEWARD, api.Mark(ann.tenant, ann.principal, SALT, mailbox=inbox.id, uids=uids)
+            "mark",
+            STEWARD,
+            destruction_api.Mark(ann.tenant, ann.principal, SALT, mailbox=inbox.id, uids=uids),
         )
         assert (marked.total, len(marked.prints)) == (3, 3)
         search = Search(marked.prints, SALT)
         assert set(search.hits(vault.stores.slots.path.read_bytes())) == {0, 1, 2}
-        order = api.Destroy(ann.tenant, ann.principal, inbox.id, uids)
+        order = destruction_api.Destroy(ann.tenant, ann.principal, inbox.id, uids)
         assert (await vault.call("destroy", STEWARD, order)).messages == 3
         assert (await vault.call("destroy", STEWARD, order)).messages == 0, "repeated, nothing is left"
         assert set(search.hits(vault.stores.slots.path.read_bytes())) == set()
@@ -52,7 +56,7 @@ def test_a_mailbox_goes_but_one_with_a_role_is_only_emptied(run_vault: RunVault)
         await vault.deliver(ann, 3, mailbox=made.id, role="")
         boxes = await vault.boxes(ann)
         for mailbox, count in ((made.id, 3), (boxes["inbox"].id, 2)):
-            order = api.Destroy(ann.tenant, ann.principal, mailbox, [(1, 100)], whole=True)
+            order = destruction_api.Destroy(ann.tenant, ann.principal, mailbox, [(1, 100)], whole=True)
             assert (await vault.call("destroy", STEWARD, order)).messages == count
         left = (await vault.call("mailboxes", ann.grant, api.ListMailboxes(ann.principal))).mailboxes
         assert made.id not in {box.id for box in left}
@@ -68,7 +72,9 @@ def test_a_tenants_content_dies_and_what_it_was_about_stays(run_vault: RunVault)
         await vault.deliver(ann, 2)
         await vault.deliver(other, 1)
         before = [record for record in vault.stores.slots.read_many(range(3)) if record]
-        assert (await vault.call("destroy_content", STEWARD, api.DestroyContent(ann.tenant))).messages == 2
+        assert (
+            await vault.call("destroy_content", STEWARD, destruction_api.DestroyContent(ann.tenant))
+        ).messages == 2
         after = [record for record in vault.stores.slots.read_many(range(3)) if record]
         changed = [(old, new) for old, new in zip(before, after, strict=True) if old != new]
         assert len(changed) == 2
@@ -93,7 +99,7 @@ def test_a_person_leaves_nothing_waiting_to_go_out_when_that_is_asked(run_vault:
         assert (await vault.call("remove_principal", STEWARD, gone)).messages == 1
         left = await vault.stores.pool.fetchval("SELECT count(*) FROM queue")
         assert left == 1
-        purged = await vault.call("purge", MAINTAIN, api.Purge())
+        purged = await vault.call("purge", MAINTAIN, destruction_api.Purge())
         assert isinstance(purged, api.Maintained)
         assert await vault.stores.pool.fetchval("SELECT count(*) FROM bodies WHERE refs > 0") == 1
 

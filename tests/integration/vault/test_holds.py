@@ -9,7 +9,7 @@ from postkeep.base.clock import FixedClock
 from postkeep.base.errors import RefusedError
 from postkeep.base.ids import new_id
 from postkeep.model.ticket import TicketKind
-from postkeep.services.vault import api
+from postkeep.services.vault import api, destruction_api
 
 MAINTAIN = grant(kind=TicketKind.OPERATION, module="steward")
 
@@ -17,12 +17,12 @@ MAINTAIN = grant(kind=TicketKind.OPERATION, module="steward")
 async def place(vault: Vault, person: Person, **options: Any) -> bytes:
     hold = new_id()
     covered = {"principal": person.principal, **options}
-    await vault.call("hold", STEWARD, api.Hold(person.tenant, hold, "litigation", **covered))
+    await vault.call("hold", STEWARD, destruction_api.Hold(person.tenant, hold, "litigation", **covered))
     return hold
 
 
 async def release(vault: Vault, person: Person, hold: bytes) -> None:
-    await vault.call("release_hold", STEWARD, api.ReleaseHold(person.tenant, hold))
+    await vault.call("release_hold", STEWARD, destruction_api.ReleaseHold(person.tenant, hold))
     await vault.call("maintain", MAINTAIN, api.Maintain())
 
 
@@ -75,8 +75,8 @@ def test_a_person_or_company_under_a_hold_is_not_removed_and_the_refusal_names_i
         for method, request in (
             ("remove_principal", api.RemovePrincipal(ann.tenant, ann.principal)),
             ("remove_tenant", api.RemoveTenant(ann.tenant)),
-            ("destroy", api.Destroy(ann.tenant, ann.principal, inbox.id, [(1, 9)], whole=True)),
-            ("destroy_content", api.DestroyContent(ann.tenant)),
+            ("destroy", destruction_api.Destroy(ann.tenant, ann.principal, inbox.id, [(1, 9)], whole=True)),
+            ("destroy_content", destruction_api.DestroyContent(ann.tenant)),
         ):
             with pytest.raises(RefusedError) as caught:
                 await vault.call(method, STEWARD, request)

@@ -21,7 +21,7 @@ from postkeep.node.cli.output import CommandError, Exit, moment, size
 from postkeep.node.cli.scene import Scene, group, scene_of
 from postkeep.node.cli.texts import text
 from postkeep.services.steward import orders_api as api
-from postkeep.services.vault.api import Outline
+from postkeep.services.vault.destruction_api import Outline
 
 CANARY_BYTES_MAX: Final = 64 * 1024  # of standard input: sixteen texts of the longest kind
 WAIT_PAUSE_SECONDS: Final = 1.0

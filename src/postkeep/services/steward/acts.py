@@ -20,6 +20,7 @@ from postkeep.services.kms import api as kms_api
 from postkeep.services.kms.client import KmsClient
 from postkeep.services.ledger.client import LedgerClient
 from postkeep.services.vault import api as vault_api
+from postkeep.services.vault import destruction_api
 from postkeep.services.vault.client import VaultClient
 
 CONTROL_BYTES: Final = 32
@@ -55,7 +56,7 @@ async def take_marks(keepers: Keepers, order: Order, ticket: bytes) -> Marks:
         principal = _principal(order)
         keys = await keepers.kms.mark(kms_api.Mark(order.tenant, principal, salt), ticket=ticket)
         prints, total, held = list(keys.prints), keys.total, keys.total
-    request = vault_api.Mark(order.tenant, _principal(order), salt, order.mailbox, order.uids)
+    request = destruction_api.Mark(order.tenant, _principal(order), salt, order.mailbox, order.uids)
     wraps = await keepers.vault.mark(request, ticket=ticket)
     prints += wraps.prints
     total += wraps.total
@@ -86,7 +87,7 @@ async def destroy(keepers: Keepers, order: Order, ticket: bytes) -> tuple[int, i
     if order.unit in {Unit.MESSAGE, Unit.MAILBOX}:  # done with the deletion; this finds nothing left
         return await _destroy_messages(keepers, order, ticket), 0
     if order.unit is Unit.CATEGORY:
-        request = vault_api.DestroyContent(order.tenant)
+        request = destruction_api.DestroyContent(order.tenant)
         return (await keepers.vault.destroy_content(request, ticket=ticket)).messages, 0
     if order.unit is Unit.BACKUP:
         return 0, 0
@@ -132,7 +133,7 @@ def _sought(order: Order) -> Marks:
 
 
 async def _destroy_messages(keepers: Keepers, order: Order, ticket: bytes) -> int:
-    request = vault_api.Destroy(
+    request = destruction_api.Destroy(
         order.tenant, order.principal, order.mailbox, order.uids, whole=order.unit is Unit.MAILBOX
     )
     return (await keepers.vault.destroy(request, ticket=ticket)).messages

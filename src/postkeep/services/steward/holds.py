@@ -21,7 +21,7 @@ from postkeep.services.steward.control import Control, Operator
 from postkeep.services.steward.desk import Methods
 from postkeep.services.steward.orders import Orders
 from postkeep.services.steward.orders_desk import find_mailbox
-from postkeep.services.vault import api as vault_api
+from postkeep.services.vault import destruction_api
 from postkeep.services.vault.client import VaultClient
 from postkeep.stores.steward_orders import LISTED_MAX, OrderRows
 
@@ -66,7 +66,7 @@ class HoldDesk:
         await self._save(hold)
         await self._trail.record(EventName.HOLD, note="place", digest=hold.id.hex(), actor=operator.actor)
         kind = hold.kind.value
-        placed = vault_api.Hold(hold.tenant, hold.id, kind, hold.principal, hold.mailbox, hold.until_ms)
+        placed = destruction_api.Hold(hold.tenant, hold.id, kind, hold.principal, hold.mailbox, hold.until_ms)
         await self._vault.hold(placed, ticket=operator.ticket)
         keys = kms_api.Hold(hold.tenant, hold.id, kind, hold.principal, hold.until_ms)
         await self._kms.hold(keys, ticket=operator.ticket)
@@ -91,7 +91,7 @@ class HoldDesk:
             await self._trail.record(
                 EventName.HOLD, note="release", digest=hold.id.hex(), actor=operator.actor
             )
-            gone = vault_api.ReleaseHold(hold.tenant, hold.id)
+            gone = destruction_api.ReleaseHold(hold.tenant, hold.id)
             await self._vault.release_hold(gone, ticket=operator.ticket)
             released = kms_api.ReleaseHold(hold.tenant, hold.id)
             await self._kms.release_hold(released, ticket=operator.ticket)

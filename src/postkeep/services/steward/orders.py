@@ -41,7 +41,7 @@ from postkeep.services.steward import acts
 from postkeep.services.steward.api import Gone
 from postkeep.services.steward.approvals import Approvals, GrantToken
 from postkeep.services.steward.control import Operator
-from postkeep.services.vault.api import Purge
+from postkeep.services.vault.destruction_api import Purge
 from postkeep.stores.steward_orders import OrderRows
 
 KIND: Final = "destroy"

@@ -88,7 +88,7 @@ class CertificateData(msgspec.Struct, frozen=True):
 
 class Look(Command, frozen=True):
     """`steward.look_over`: mailboxes and messages of a person as the vault sees them; answers
-    `services.vault.api.Outline`."""
+    `services.vault.destruction_api.Outline`."""
 
     address: str
     mailbox: str = ""

@@ -13,8 +13,8 @@ from postkeep.services.steward import orders_api as api
 from postkeep.services.steward.control import Control, Operator
 from postkeep.services.steward.desk import Methods
 from postkeep.services.steward.orders import Orders
-from postkeep.services.vault.api import LookOver, MailboxOutline, Outline
 from postkeep.services.vault.client import VaultClient
+from postkeep.services.vault.destruction_api import LookOver, MailboxOutline, Outline
 from postkeep.stores.steward_orders import OrderRows
 
 CATEGORIES = {

@@ -4,7 +4,7 @@ from typing import Final
 
 from postkeep.services.ledger.client import Caller
 from postkeep.services.queue import api as queue_api
-from postkeep.services.vault import api
+from postkeep.services.vault import api, destruction_api
 
 LONG_SECONDS: Final = 600.0  # seconds for a call that walks or removes a lot
 WAIT_GRACE_SECONDS: Final = (
@@ -117,37 +117,41 @@ class VaultClient:
             "vault.remove_tenant", request, api.Removed, ticket=ticket, timeout_seconds=LONG_SECONDS
         )
 
-    async def outline(self, request: api.LookOver, *, ticket: bytes = b"") -> api.Outline:
+    async def outline(
+        self, request: destruction_api.LookOver, *, ticket: bytes = b""
+    ) -> destruction_api.Outline:
         """Return what the vault can see of a person's mail."""
-        return await self._link.call("vault.outline", request, api.Outline, ticket=ticket)
+        return await self._link.call("vault.outline", request, destruction_api.Outline, ticket=ticket)
 
-    async def mark(self, request: api.Mark, *, ticket: bytes = b"") -> api.Marked:
+    async def mark(self, request: destruction_api.Mark, *, ticket: bytes = b"") -> destruction_api.Marked:
         """Take fingerprints of wraps that will be destroyed."""
-        return await self._link.call("vault.mark", request, api.Marked, ticket=ticket)
+        return await self._link.call("vault.mark", request, destruction_api.Marked, ticket=ticket)
 
-    async def destroy(self, request: api.Destroy, *, ticket: bytes = b"") -> api.Removed:
+    async def destroy(self, request: destruction_api.Destroy, *, ticket: bytes = b"") -> api.Removed:
         """Destroy messages, or a mailbox."""
         return await self._link.call(
             "vault.destroy", request, api.Removed, ticket=ticket, timeout_seconds=LONG_SECONDS
         )
 
-    async def destroy_content(self, request: api.DestroyContent, *, ticket: bytes = b"") -> api.Removed:
+    async def destroy_content(
+        self, request: destruction_api.DestroyContent, *, ticket: bytes = b""
+    ) -> api.Removed:
         """Make all content of a tenant unreadable."""
         return await self._link.call(
             "vault.destroy_content", request, api.Removed, ticket=ticket, timeout_seconds=LONG_SECONDS
         )
 
-    async def purge(self, request: api.Purge, *, ticket: bytes = b"") -> api.Maintained:
+    async def purge(self, request: destruction_api.Purge, *, ticket: bytes = b"") -> api.Maintained:
         """Give back what deleted things take up."""
         return await self._link.call(
             "vault.purge", request, api.Maintained, ticket=ticket, timeout_seconds=LONG_SECONDS
         )
 
-    async def hold(self, request: api.Hold, *, ticket: bytes = b"") -> api.Done:
+    async def hold(self, request: destruction_api.Hold, *, ticket: bytes = b"") -> api.Done:
         """Put something under legal hold."""
         return await self._link.call("vault.hold", request, api.Done, ticket=ticket)
 
-    async def release_hold(self, request: api.ReleaseHold, *, ticket: bytes = b"") -> api.Done:
+    async def release_hold(self, request: destruction_api.ReleaseHold, *, ticket: bytes = b"") -> api.Done:
         """End a legal hold."""
         return await self._link.call("vault.release_hold", request, api.Done, ticket=ticket)
 

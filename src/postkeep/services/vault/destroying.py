@@ -12,7 +12,7 @@ from postkeep.base.clock import Clock
 from postkeep.base.errors import LimitError
 from postkeep.crypto.fingerprint import Fingerprint, fingerprint
 from postkeep.model.audit import EventName
-from postkeep.services.vault import api
+from postkeep.services.vault import api, destruction_api
 from postkeep.services.vault.erasing import erase
 from postkeep.services.vault.events import event_fields, pack_event
 from postkeep.services.vault.expunging import account_removal, shred_event
@@ -58,7 +58,7 @@ class Destroying:
         self._holding = holding
         self._clock = clock
 
-    async def outline(self, _grant: Grant, request: api.LookOver) -> api.Outline:
+    async def outline(self, _grant: Grant, request: destruction_api.LookOver) -> destruction_api.Outline:
         """Answer `vault.outline`."""
         check_id(request.principal)
         with database_errors():
@@ -72,12 +72,14 @@ class Destroying:
                 else []
             )
         listed = [
-            api.MailboxOutline(box["mailbox"], box["role"], box["messages"], box["size"], box["uid_next"])
+            destruction_api.MailboxOutline(
+                box["mailbox"], box["role"], box["messages"], box["size"], box["uid_next"]
+            )
             for box in boxes
         ]
-        return api.Outline(listed, [api.MessageOutline(*row) for row in rows])
+        return destruction_api.Outline(listed, [destruction_api.MessageOutline(*row) for row in rows])
 
-    async def mark(self, _grant: Grant, request: api.Mark) -> api.Marked:
+    async def mark(self, _grant: Grant, request: destruction_api.Mark) -> destruction_api.Marked:
         """Answer `vault.mark`: fingerprints of the content halves of some messages' wraps."""
         pool, tenant = self._stores.pool, request.tenant
         check_id(tenant)
@@ -91,9 +93,9 @@ class Destroying:
                 total = len(slots)
         loop = asyncio.get_running_loop()
         records = await loop.run_in_executor(self._stores.threads, self._stores.slots.read_many, slots)
-        return api.Marked(_prints(records, request.salt), total)
+        return destruction_api.Marked(_prints(records, request.salt), total)
 
-    async def destroy(self, grant: Grant, request: api.Destroy) -> api.Removed:
+    async def destroy(self, grant: Grant, request: destruction_api.Destroy) -> api.Removed:
         """Answer `vault.destroy`. Batch by batch; repeated after an interruption it goes on."""
         tenant, principal, mailbox = request.tenant, request.principal, request.mailbox
         for identifier in (tenant, principal, mailbox):
@@ -109,7 +111,7 @@ class Destroying:
         self._watching.changed([(tenant, principal, b"", 0)])
         return api.Removed(count)
 
-    async def destroy_content(self, grant: Grant, request: api.DestroyContent) -> api.Removed:
+    async def destroy_content(self, grant: Grant, request: destruction_api.DestroyContent) -> api.Removed:
         """Answer `vault.destroy_content`: overwrite the content half of the wraps of a tenant's mail."""
         pool, tenant = self._stores.pool, request.tenant
         check_id(tenant)
@@ -127,14 +129,16 @@ class Destroying:
         await in_transaction(pool, lambda connection: note_events(connection, [event]))
         return api.Removed(count)
 
-    async def purge(self, _grant: Grant, request: api.Purge) -> api.Maintained:
+    async def purge(self, _grant: Grant, request: destruction_api.Purge) -> api.Maintained:
         """Answer `vault.purge`: finish erasures, rewrite packs with dead bytes if asked, vacuum tables."""
         report = await self._upkeep.run(0.0, PACKS_AT_ONCE if request.packs else 0)
         with database_errors():
             await vacuum(self._stores.pool, VACUUM_SECONDS_MAX)
         return api.Maintained(*report)
 
-    async def _remove_some(self, grant: Grant, request: api.Destroy, ranges: Sequence[Range]) -> list[Record]:
+    async def _remove_some(
+        self, grant: Grant, request: destruction_api.Destroy, ranges: Sequence[Range]
+    ) -> list[Record]:
         tenant, principal, mailbox = request.tenant, request.principal, request.mailbox
 
         async def work(connection: Connection) -> list[Record]:

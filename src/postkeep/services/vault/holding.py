@@ -11,7 +11,7 @@ from asyncpg import Record
 from postkeep.base.clock import Clock
 from postkeep.base.errors import InvalidInputError
 from postkeep.services.destruction.hold import held_error
-from postkeep.services.vault import api
+from postkeep.services.vault import api, destruction_api
 from postkeep.services.vault.groups import Stores
 from postkeep.services.vault.validation import check_id
 from postkeep.stores.postgres import Source, database_errors, in_transaction
@@ -35,7 +35,7 @@ class Holding:
         self._stores = stores
         self._clock = clock
 
-    async def hold(self, _grant: Grant, request: api.Hold) -> api.Done:
+    async def hold(self, _grant: Grant, request: destruction_api.Hold) -> api.Done:
         """Answer `vault.hold`."""
         for identifier in (request.hold, request.tenant, *filter(None, (request.principal, request.mailbox))):
             check_id(identifier)
@@ -49,7 +49,7 @@ class Holding:
         await in_transaction(self._stores.pool, lambda connection: add_hold(connection, row))
         return api.Done()
 
-    async def release(self, _grant: Grant, request: api.ReleaseHold) -> api.Done:
+    async def release(self, _grant: Grant, request: destruction_api.ReleaseHold) -> api.Done:
         """Answer `vault.release_hold`. What it alone kept is destroyed by the next upkeep."""
         await in_transaction(
             self._stores.pool, lambda connection: drop_hold(connection, request.tenant, request.hold)

@@ -1,5 +1,6 @@
 """What belongs to a principal beside its mailboxes: sealed epochs and the quota."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from postkeep.base.errors import InvalidInputError, LimitError
@@ -42,12 +43,7 @@ class Principals:
         """Answer `vault.replace_epochs`."""
         if len(request.epochs) > EPOCHS_ASKED_MAX:
             raise LimitError(f"{len(request.epochs)} epochs to replace")
-        for item in request.epochs:
-            if not 0 < len(item.sealed) <= EPOCH_SEALED_BYTES_MAX:
-                raise InvalidInputError("a sealed epoch of an impossible size")
-        pairs = sorted({item.epoch: item.sealed for item in request.epochs}.items())
-        with database_errors():
-            await replace_epochs(self._stores.pool, grant.tenant, request.principal, pairs)
+        await self._replace(grant.tenant, request.principal, request.epochs)
         return api.Done()
 
     async def old_epochs(self, _grant: Grant, request: api.OldEpochs) -> api.OldEpochList:
@@ -65,13 +61,16 @@ class Principals:
         """Answer `vault.reseal_epochs`; an epoch that is under a newer key already stays."""
         if len(request.epochs) > RESEALED_MAX:
             raise LimitError(f"{len(request.epochs)} epochs to seal anew")
-        for item in request.epochs:
+        await self._replace(request.tenant, request.principal, request.epochs)
+        return api.Done()
+
+    async def _replace(self, tenant: bytes, principal: bytes, epochs: Sequence[api.EpochRow]) -> None:
+        for item in epochs:
             if not 0 < len(item.sealed) <= EPOCH_SEALED_BYTES_MAX:
                 raise InvalidInputError("a sealed epoch of an impossible size")
-        pairs = sorted({item.epoch: item.sealed for item in request.epochs}.items())
+        pairs = sorted({item.epoch: item.sealed for item in epochs}.items())
         with database_errors():
-            await replace_epochs(self._stores.pool, request.tenant, request.principal, pairs)
-        return api.Done()
+            await replace_epochs(self._stores.pool, tenant, principal, pairs)
 
     async def quota(self, grant: Grant, request: api.GetQuota) -> api.Quota:
         """Answer `vault.quota`; a principal that never had mail uses nothing."""

@@ -16,7 +16,7 @@ from postkeep.base.errors import ConflictError, NotFoundError, PostkeepError, Qu
 from postkeep.services.ledger.trail import Trail
 from postkeep.services.queue import api as queue_api
 from postkeep.services.queue.service import QueueService
-from postkeep.services.vault import api
+from postkeep.services.vault import api, destruction_api
 from postkeep.services.vault.backing import Backing
 from postkeep.services.vault.changing import Changing
 from postkeep.services.vault.checking import Checking
@@ -137,13 +137,13 @@ class VaultService:
             "vault.next_changes": (api.NextChanges, self.next_changes),
             "vault.remove_principal": (api.RemovePrincipal, self._removal.remove_principal),
             "vault.remove_tenant": (api.RemoveTenant, self._removal.remove_tenant),
-            "vault.outline": (api.LookOver, self._destroying.outline),
-            "vault.mark": (api.Mark, self._destroying.mark),
-            "vault.destroy": (api.Destroy, self._destroying.destroy),
-            "vault.destroy_content": (api.DestroyContent, self._destroying.destroy_content),
-            "vault.purge": (api.Purge, self._destroying.purge),
-            "vault.hold": (api.Hold, self._holding.hold),
-            "vault.release_hold": (api.ReleaseHold, self._holding.release),
+            "vault.outline": (destruction_api.LookOver, self._destroying.outline),
+            "vault.mark": (destruction_api.Mark, self._destroying.mark),
+            "vault.destroy": (destruction_api.Destroy, self._destroying.destroy),
+            "vault.destroy_content": (destruction_api.DestroyContent, self._destroying.destroy_content),
+            "vault.purge": (destruction_api.Purge, self._destroying.purge),
+            "vault.hold": (destruction_api.Hold, self._holding.hold),
+            "vault.release_hold": (destruction_api.ReleaseHold, self._holding.release),
             "vault.maintain": (api.Maintain, self.maintain),
             "vault.check": (api.CheckStore, self._checking.check),
             **self._backing.handlers(),
