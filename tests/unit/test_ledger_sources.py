@@ -1,13 +1,16 @@
 """The numbers of sources: what is admitted, what is recognised, what is remembered over a restart."""
 
+from typing import Any
+
 import msgspec
 import pytest
 from tests.ledger_sample import events
 
 from postkeep.base.errors import ConflictError
-from postkeep.model.audit import AuditEvent
+from postkeep.model.audit import AuditEvent, EventName
 from postkeep.services.ledger import sources
 from postkeep.services.ledger.sources import Admission, Sources
+from postkeep.services.ledger.standing import HELD, Standing
 
 NOW = 1_800_000_000_000
 
@@ -82,3 +85,34 @@ def test_sources_that_have_been_silent_longest_are_forgotten_first(monkeypatch: 
         known.confirm()
     assert admitted(known, "a", events(1, first=3), 10).preface == 0
     assert admitted(known, "b", events(1, first=2), 11).preface == 1
+
+
+def told(event: EventName, number: int, **fields: Any) -> AuditEvent:
+    return AuditEvent(event, NOW, "", number, **fields)
+
+
+def test_what_kms_must_know_at_its_start_is_taken_from_those_who_may_say_it_and_outlives_a_restart() -> None:
+    """K6: dual control, and a restored key store that waits, by the last word of authority and kms."""
+    known = Sources("ledger-1")
+    entries: list[bytes] = []
+
+    def say(source: str, *batch: AuditEvent) -> Standing:
+        entries.extend(admitted(known, source, list(batch), len(entries)).entries)
+        known.confirm()
+        return known.standing
+
+    say("authority-0.a", told(EventName.DUAL_CONTROL, 1, note="on"))
+    say("mx-0.a", told(EventName.DUAL_CONTROL, 1, note="off"), told(EventName.KEY_CREATE, 2, state=99))
+    held = say("kms-0.a", told(EventName.KEY_ACCEPT, 1, state=7, digest="ab", code=HELD))
+    assert held == Standing(state=7, index=3, dual_control=True, restored="ab", held=True)
+    say("imap-0.a", told(EventName.KEY_ACCEPT, 1, digest="ab"))
+    assert known.standing == held
+    now = say("kms-0.b", told(EventName.KEY_ACCEPT, 1, state=8, digest="ab"))
+    assert now == Standing(state=8, index=5, dual_control=True, restored="ab")
+    replayed, loaded = Sources("ledger-2"), Sources("ledger-2")
+    replayed.replay(0, entries)
+    assert loaded.load(known.save(len(entries)), len(entries)) == len(entries)
+    assert replayed.standing == loaded.standing == now
+    assert not say("authority-0.b", told(EventName.DUAL_CONTROL, 1, note="off")).dual_control
+    before = b'{"size":1,"sources":{},"key_state":[7,3]}'  # as an earlier release has saved it
+    assert Sources("ledger-3").load(before, 10) == 0

@@ -83,5 +83,7 @@ class Ticket(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     """Grants: SHA-256 of exactly what was approved, hexadecimal."""
     depth: int = 0
     """How many times it has been narrowed."""
+    approvals: int = 0
+    """Grants: how many people's approvals stood when it was made."""
     parent: str = ""
     """Narrowed tickets: SHA-256 of the parent token, hexadecimal."""

@@ -65,6 +65,8 @@ class Grant:
     subject: str = ""
     """SHA-256 of exactly what was approved, hexadecimal."""
 
+    approvals: int = 0
+    """How many people's approvals a grant ticket stands on."""
 
 @dataclass(slots=True)
 class Budgets:
@@ -169,3 +171,4 @@ def grant_ticket(
         request=ticket.request,
         subject=ticket.subject,
     )
+        approvals=ticket.approvals,

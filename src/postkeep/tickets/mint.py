@@ -157,6 +157,7 @@ class Mint:
         subject: bytes,
         tenant: bytes,
         principal: bytes,
+        approvals: int = 0,
     ) -> tuple[Ticket, bytes]:
         """Make the ticket of one approved act on one subject. The caller has counted the approvals."""
         actions, categories = rules.GRANT_ACTIONS[kind]
@@ -170,6 +171,7 @@ class Mint:
             purpose=kind,
             request=request.hex(),
             subject=subject.hex(),
+            approvals=approvals,
         )
         return self._issue(ticket)
 

@@ -158,6 +158,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("authority.list_requests",       (CLI,), STAFF, _LOOK, ACCOUNT),
     Rule("authority.show_request",        (CLI,), STAFF, _LOOK, ACCOUNT),
     Rule("authority.decide_request",      (CLI,), STAFF, _DECIDE, ACCOUNT),
+    Rule("authority.dual_control",        (KMS,)),   # whether a restored key store may be used at once
     Rule("authority.withdraw_request",    (CLI,), STAFF, _ADMIN, ACCOUNT),
     Rule("authority.issue_grant",         (STEWARD,)),   # the approvals are counted, not the caller
     Rule("authority.close_request",       (STEWARD,)),
@@ -386,7 +387,8 @@ GRANT_ACTIONS: Final = {
     "destroy": ((_LOOK, _ADMIN, Action.KEY_SHRED), (Category.ACCOUNT, Category.OPERATIONS)),
     "export": ((), ()),
     "custody": ((Action.KEY_PROVISION, _OPERATE), OPERATIONS),
-    "key_restore": ((Action.KEY_PROVISION, Action.KEY_SHRED, _OPERATE), OPERATIONS),
+    "key_restore": ((_OPERATE,), OPERATIONS),
+    "ledger_restore": ((_OPERATE,), OPERATIONS),
     "dual_control": ((), ()),
     "staff": ((), ()),
 }

@@ -133,12 +133,17 @@ class Governance:
             accounts = [read_account(state.seal, row) for row in await rows.staff()]
             yield Change(rows, state.seal, state.clock, accounts)
 
-    async def ask(self, grant: Grant, request_id: bytes, subject: Subject) -> tuple[Request, Policy]:
-        """Open a request for an act, or find the one by the same requester that asks for it already."""
+    async def ask(
+        self, grant: Grant, request_id: bytes, subject: Subject, approvals: int = 0
+    ) -> tuple[Request, Policy]:
+        """Open a request for an act, or find the one by the same requester that asks for it already.
+
+        `approvals`: how many it needs at least, whatever the policy.
+        """
         async with self.change() as change:
             found = await change.live(subject, grant.principal)
             if found is None:
-                found = await self._open(change, grant, request_id, subject)
+                found = await self._open(change, grant, request_id, subject, approvals)
             return found, change.policy
 
     async def perform(
@@ -172,9 +177,11 @@ class Governance:
             policy = change.policy
         raise requests.approval_needed(found, policy)
 
-    async def _open(self, change: Change, grant: Grant, request_id: bytes, subject: Subject) -> Request:
+    async def _open(
+        self, change: Change, grant: Grant, request_id: bytes, subject: Subject, approvals: int = 0
+    ) -> Request:
         end_ms = change.now_ms + requests.REQUEST_SECONDS * 1000
-        blank = Request(request_id, *subject, grant.principal, change.policy.needed, change.now_ms, end_ms)
+        blank = Request(request_id, *subject, grant.principal, approvals, change.now_ms, end_ms)
         opened = await change.open(blank)
         word = subject.kind if opened.needed else f"{subject.kind} by-policy"
         await self.record(grant, EventName.REQUEST_OPEN, opened, word, opened.needed)

@@ -97,6 +97,8 @@ class OpenRequest(msgspec.Struct, frozen=True):
     digest: bytes
     """SHA-256 of exactly what is to be done."""
     summary: str
+    approvals: int = 0
+    """How many approvals it needs at least, whatever the policy: who does the act may ask for more."""
 
 
 class VoteInfo(msgspec.Struct, frozen=True):

@@ -19,7 +19,7 @@ import msgspec
 
 from postkeep.base.errors import ApprovalNeededError, InvalidInputError, RefusedError
 
-KINDS: Final = ("destroy", "export", "custody", "key_restore", "dual_control", "staff")
+KINDS: Final = ("destroy", "export", "custody", "key_restore", "ledger_restore", "dual_control", "staff")
 
 REQUEST_SECONDS: Final = 72 * 3600
 """How long approvals may be collected and used: over a weekend, not over a holiday."""
@@ -83,7 +83,7 @@ class Request(msgspec.Struct, frozen=True, array_like=True):
     requester: bytes
     """A staff member; NOBODY: the machine's own operator."""
     needed: int
-    """Approvals, by the policy at the time it was opened."""
+    """Approvals: the most of what the policy said when it was opened and what the act itself asks for."""
     opened_ms: int
     expires_ms: int
     state: State = State.OPEN
@@ -102,7 +102,10 @@ class Policy(NamedTuple):
 
 
 def open_request(request: Request, policy: Policy) -> Request:
-    """Return a checked new request; where the policy asks for no approvals it is approved at once."""
+    """Return a checked new request; where no approvals are needed it is approved at once.
+
+    `request.needed`: what whoever does the act asks for at least.
+    """
     if request.kind not in KINDS:
         raise InvalidInputError("not a kind of request")
     if len(request.digest) != DIGEST_BYTES:
@@ -110,8 +113,11 @@ def open_request(request: Request, policy: Policy) -> Request:
     check_text(request.summary)
     if request.expires_ms <= request.opened_ms:
         raise InvalidInputError("a request ends after it has begun")
-    state = State.OPEN if policy.needed else State.APPROVED
-    return msgspec.structs.replace(request, needed=policy.needed, state=state, votes=())
+    if not 0 <= request.needed <= APPROVALS_NEEDED:
+        raise InvalidInputError(f"at most {APPROVALS_NEEDED} approvals are asked for")
+    least = needed(request, policy)
+    state = State.OPEN if least else State.APPROVED
+    return msgspec.structs.replace(request, needed=least, state=state, votes=())
 
 
 def check_text(text: str) -> str:

@@ -36,7 +36,7 @@ class RequestDesk:
     async def open_request(self, grant: Grant, request: api.OpenRequest) -> api.RequestInfo:
         """Ask for an act; the same act asked for again by the same requester is the same request."""
         subject = Subject(request.kind, request.tenant, request.principal, request.digest, request.summary)
-        asked, _ = await self._governance.ask(grant, new_id(), subject)
+        asked, _ = await self._governance.ask(grant, new_id(), subject, request.approvals)
         return await self._info(asked)
 
     async def list_requests(self, _grant: Grant, request: api.ListRequests) -> api.RequestList:
@@ -93,6 +93,7 @@ class RequestDesk:
                 principal=granted.principal,
             )
             await change.put(granted)
+                approvals=len(requests.standing(granted, change.policy)),
             await self._governance.record_grant(grant, granted, change.policy, ticket.id)
         self._state.note_issue(ticket)
         return api.GrantTicket(token, ticket.expires)

@@ -91,14 +91,22 @@ class CheckpointNote(msgspec.Struct, frozen=True):
 
 
 class LastKeyState(msgspec.Struct, frozen=True):
-    """`ledger.last_key_state`: the highest state of the key store that kms has reported."""
+    """`ledger.last_key_state`: what the log tells of the key store and of how it is governed."""
 
 
 class KeyState(msgspec.Struct, frozen=True):
-    """The state, and the entry that tells of it; 0 and -1 where none does."""
+    """What the last entries say that kms and the authority have reported."""
 
     state: int
+    """The highest state of the key store; 0: none is told."""
     index: int
+    """The entry that tells of it; -1: none."""
+    dual_control: bool = False
+    """Whether dual control was turned on, and not off since."""
+    restored: str = ""
+    """The restored key store that was told of last, by its identifier, hexadecimal; empty: none."""
+    held: bool = False
+    """Whether it has not been accepted yet."""
 
 
 class TenantHeads(msgspec.Struct, frozen=True):

@@ -65,7 +65,7 @@ class LedgerClient:
         )
 
     async def last_key_state(self) -> api.KeyState:
-        """Return the highest state of the key store that the log tells of."""
+        """Return what the log tells of the key store and of how it is governed."""
         return await self._link.call("ledger.last_key_state", api.LastKeyState(), api.KeyState)
 
     async def tenant_heads(self, request: api.TenantHeads) -> api.AnchoredHeads:

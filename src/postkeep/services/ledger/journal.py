@@ -17,6 +17,7 @@ from postkeep.base.clock import Clock
 from postkeep.base.errors import PostkeepError, UnavailableError
 from postkeep.model.audit import AuditEvent, EventName
 from postkeep.services.ledger.sources import Sources
+from postkeep.services.ledger.standing import Standing
 from postkeep.stores.ledger_log import BACKLOG_MAX, LedgerLog
 from postkeep.stores.ledger_tree import READ_ENTRIES_MAX
 
@@ -153,9 +154,9 @@ class Journal:
         entries += admitted.entries
         return first + admitted.preface
 
-    def key_state(self) -> tuple[int, int]:
-        """In the log's thread: the highest state of the key store that kms has reported, and where."""
-        return self._sources.key_state
+    def standing(self) -> Standing:
+        """In the log's thread: what the log tells kms at its start."""
+        return self._sources.standing
 
     def _derive(self) -> bool:
         """In the log's thread: write one bundle if one is due, and drop segments no longer needed."""

@@ -109,8 +109,9 @@ class LedgerService:
         return api.CheckpointNote(await self._journal.run(self._published.note))
 
     async def last_key_state(self, _grant: Grant, _request: api.LastKeyState) -> api.KeyState:
-        """Say how far the key store has come, as the log tells."""
-        return api.KeyState(*await self._journal.run(self._journal.key_state))
+        """Say what the log tells of the key store and of how it is governed."""
+        standing = await self._journal.run(self._journal.standing)
+        return api.KeyState(*msgspec.structs.astuple(standing))
 
     async def tenant_heads(self, _grant: Grant, request: api.TenantHeads) -> api.AnchoredHeads:
         """Show heads of tenants' logs that wait for a signature, each with the proof of its anchor."""

@@ -14,6 +14,7 @@ import msgspec
 
 from postkeep.base.errors import ConflictError, InvalidInputError
 from postkeep.model.audit import AuditEvent, EventName
+from postkeep.services.ledger.standing import Standing, Told, after
 from postkeep.stores.ledger_tiles import ENTRY_BYTES_MAX
 
 SOURCES_MAX: Final = 4_096  # module instances remembered; each start of a process is a new one
@@ -21,21 +22,7 @@ LOST_EVENTS: Final = "lost_events"
 """The code of the event that tells of a gap."""
 
 encoder: Final = msgspec.json.Encoder()
-
-
-KEY_SERVICE: Final = "kms"
-"""The module whose word counts for the state of the key store."""
-
-
-class Numbered(msgspec.Struct, frozen=True):
-    """What of an entry says whose it is and which."""
-
-    source: str
-    number: int
-    state: int = 0
-
-
-numbered_decoder: Final = msgspec.json.Decoder(Numbered)
+told_decoder: Final = msgspec.json.Decoder(Told)
 
 
 class Source(msgspec.Struct, frozen=True, array_like=True):
@@ -54,7 +41,7 @@ class Source(msgspec.Struct, frozen=True, array_like=True):
 class _Snapshot(msgspec.Struct, frozen=True):
     size: int
     sources: dict[str, Source]
-    key_state: tuple[int, int]
+    standing: Standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +60,9 @@ class Sources:
         self._own = own
         self._known: dict[str, Source] = {}
         self._proposed: dict[str, Source] = {}
-        self.key_state = (0, -1)
-        """The highest state of the key store that kms has reported, and the entry that tells of it."""
-        self._proposed_state = self.key_state
+        self.standing = Standing()
+        """What kms has to know at its start."""
+        self._proposed_standing = self.standing
 
     def admit(self, source: str, events: Sequence[AuditEvent], first: int, now_ms: int) -> Admission | int:
         """Judge a batch that would stand from index `first` on.
@@ -96,8 +83,8 @@ class Sources:
         preface = [self._tell_gap(source, gap, first + place, now_ms) for place, gap in enumerate(gaps)]
         last = first + len(preface) + len(entries) - 1
         self._proposed[source] = Source(events[-1].number, last, len(entries), sha256(entries[-1]).digest())
-        if _is_key_service(source):
-            self._propose_state(events, last - len(events) + 1)
+        for index, event in enumerate(events, last - len(events) + 1):
+            self._proposed_standing = after(self._proposed_standing, source, event, index)
         return Admission(preface + entries, len(preface))
 
     def own_event(self, event: AuditEvent, index: int) -> bytes:
@@ -114,28 +101,27 @@ class Sources:
             self._known.pop(source, None)
             self._known[source] = state
         self._proposed.clear()
-        self.key_state = self._proposed_state
+        self.standing = self._proposed_standing
         while len(self._known) > SOURCES_MAX:
             del self._known[next(iter(self._known))]
 
     def withdraw(self) -> None:
         """Forget what was admitted since the last call: it could not be written."""
         self._proposed.clear()
-        self._proposed_state = self.key_state
+        self._proposed_standing = self.standing
 
     def replay(self, start: int, entries: Iterable[bytes]) -> None:
         """Learn from entries that stand in the log from `start` on."""
         for index, entry in enumerate(entries, start):
-            told = numbered_decoder.decode(entry)
+            told = told_decoder.decode(entry)
             state = self._known.pop(told.source, Source())
             run = state.run + 1 if state.index == index - 1 else 1
             self._known[told.source] = Source(told.number, index, run, sha256(entry).digest())
-            if told.state > self.key_state[0] and _is_key_service(told.source):
-                self.key_state = self._proposed_state = (told.state, index)
+            self.standing = self._proposed_standing = after(self.standing, told.source, told, index)
 
     def save(self, size: int) -> bytes:
         """Encode what is known at a size of the log."""
-        return encoder.encode(_Snapshot(size, self._known, self.key_state))
+        return encoder.encode(_Snapshot(size, self._known, self.standing))
 
     def load(self, saved: bytes, size_max: int) -> int:
         """Take what `save` made; return the size it holds for, 0 where it is of no use."""
@@ -146,13 +132,8 @@ class Sources:
         if not 0 <= snapshot.size <= size_max:
             return 0
         self._known = snapshot.sources
-        self.key_state = self._proposed_state = snapshot.key_state
+        self.standing = self._proposed_standing = snapshot.standing
         return snapshot.size
-
-    def _propose_state(self, events: Sequence[AuditEvent], first: int) -> None:
-        for index, event in enumerate(events, first):
-            if event.state > self._proposed_state[0]:
-                self._proposed_state = (event.state, index)
 
     def _find(self, source: str) -> Source:
         return self._proposed.get(source) or self._known.get(source) or Source()
@@ -170,11 +151,6 @@ class Sources:
             note=f"{first}-{last}",
         )
         return self.own_event(event, index)
-
-
-def _is_key_service(source: str) -> bool:
-    """Say whether a module instance, as `kms.3f9a` or `kms-0.3f9a`, is one of kms."""
-    return source.partition(".")[0].partition("-")[0] == KEY_SERVICE
 
 
 def _encode(

@@ -30,15 +30,23 @@ class Approvals:
         self._authority = authority
 
     async def grant_for(  # noqa: PLR0917 - what is asked, by whom, on what
-        self, operator: Operator, kind: str, tenant: bytes, principal: bytes, digest: bytes, summary: str
+        self,
+        operator: Operator,
+        kind: str,
+        tenant: bytes,
+        principal: bytes,
+        digest: bytes,
+        summary: str,
+        approvals: int = 0,
     ) -> GrantToken:
         """Return a grant for an act; ApprovalNeededError while other people must approve it first.
 
         `digest` is the SHA-256 of exactly what is to be done, the same whenever the act is asked for;
-        `summary` says it in words and names nobody.
+        `summary` says it in words and names nobody. `approvals`: how many the keeper that does it asks for
+        at least, whatever the authority's policy.
         """
         request = await self._authority.open_request(
-            OpenRequest(kind, tenant, principal, digest, summary), ticket=operator.ticket
+            OpenRequest(kind, tenant, principal, digest, summary, approvals), ticket=operator.ticket
         )
         return await self.renew(request.id)
 
