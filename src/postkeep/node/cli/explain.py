@@ -10,7 +10,7 @@ from postkeep.node.cli.output import moment
 from postkeep.node.cli.scene import scene_of
 from postkeep.node.cli.texts import all_texts, text
 from postkeep.services.ledger.explanation import Explanation, Line, Related, TicketFacts
-from postkeep.services.steward.explaining import Explain
+from postkeep.services.steward.api import Explain
 
 
 def add(app: typer.Typer) -> None:

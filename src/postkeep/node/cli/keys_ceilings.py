@@ -6,8 +6,7 @@ from postkeep.node.cli.output import moment
 from postkeep.node.cli.scene import group, scene_of
 from postkeep.node.cli.texts import text
 from postkeep.services.kms.ceilings_api import CeilingStops
-from postkeep.services.steward.api import Done
-from postkeep.services.steward.ceilings import KeyCeilingLift, KeyCeilings
+from postkeep.services.steward.api import Done, KeyCeilingLift, KeyCeilings
 
 _COLUMNS = ("stopped", "subject", "stopped_since", "until")
 

@@ -10,7 +10,6 @@ from postkeep.node.cli.scene import scene_of
 from postkeep.node.cli.texts import text
 from postkeep.node.running import running
 from postkeep.services.kms.root_kinds import write_file
-from postkeep.services.kms.witness import ACCEPTED_NAME
 
 
 def add(key: typer.Typer) -> None:
@@ -20,6 +19,8 @@ def add(key: typer.Typer) -> None:
     def accept(
         context: typer.Context, state: Annotated[int, typer.Argument(min=1, help=text("help.accept.state"))]
     ) -> None:
+        from postkeep.services.kms.witness import ACCEPTED_NAME
+
         scene = scene_of(context)
         if running(scene.data) is not None:
             raise CommandError(text("error.accept_running"), code="running")

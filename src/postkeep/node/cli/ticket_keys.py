@@ -6,7 +6,7 @@ from postkeep.node.cli.output import moment
 from postkeep.node.cli.scene import scene_of
 from postkeep.node.cli.texts import text
 from postkeep.services.authority.api import TicketKeyInfo
-from postkeep.services.steward.ticket_keys import KeyRotateTicket
+from postkeep.services.steward.api import KeyRotateTicket
 
 
 def add(rotate: typer.Typer) -> None:

@@ -235,6 +235,23 @@ class Counted(msgspec.Struct, frozen=True):
     count: int
 
 
+# --- Keys ---
+
+
+class KeyCeilings(Command, frozen=True):
+    """`steward.key_ceilings`: who is stopped; answers `CeilingStops`."""
+
+
+class KeyCeilingLift(Command, frozen=True):
+    """`steward.key_ceiling_lift`: lift the stop of a person (by address) or of a module instance."""
+
+    name: str
+
+
+class KeyRotateTicket(Command, frozen=True):
+    """`steward.key_rotate_ticket`: exchange the key that tickets are signed with; answers `TicketKeyInfo`."""
+
+
 # --- The node ---
 
 
@@ -262,6 +279,12 @@ class LedgerEntries(msgspec.Struct, frozen=True):
 
     start: int
     entries: list[bytes]
+
+
+class Explain(Command, frozen=True):
+    """`steward.explain`: what stands behind one entry; answers `Explanation`."""
+
+    index: int
 
 
 class StoreCheck(Command, frozen=True):

@@ -7,16 +7,6 @@ from postkeep.services.steward.control import Control, Operator
 from postkeep.services.steward.desk import Methods
 
 
-class KeyCeilings(api.Command, frozen=True):
-    """`steward.key_ceilings`: who is stopped; answers `CeilingStops`."""
-
-
-class KeyCeilingLift(api.Command, frozen=True):
-    """`steward.key_ceiling_lift`: lift the stop of a person (by address) or of a module instance."""
-
-    name: str
-
-
 class CeilingDesk:
     """Asks kms who is stopped."""
 
@@ -27,15 +17,15 @@ class CeilingDesk:
     def methods(self) -> Methods:
         """Return the methods."""
         return {
-            "key_ceilings": (KeyCeilings, self.key_ceilings),
-            "key_ceiling_lift": (KeyCeilingLift, self.key_ceiling_lift),
+            "key_ceilings": (api.KeyCeilings, self.key_ceilings),
+            "key_ceiling_lift": (api.KeyCeilingLift, self.key_ceiling_lift),
         }
 
-    async def key_ceilings(self, operator: Operator, _request: KeyCeilings) -> CeilingStops:
+    async def key_ceilings(self, operator: Operator, _request: api.KeyCeilings) -> CeilingStops:
         """List who is stopped."""
         return await self._kms.ceilings(ListCeilings(), ticket=operator.ticket)
 
-    async def key_ceiling_lift(self, operator: Operator, request: KeyCeilingLift) -> api.Done:
+    async def key_ceiling_lift(self, operator: Operator, request: api.KeyCeilingLift) -> api.Done:
         """Lift a stop."""
         wanted = LiftCeiling("module", request.name)
         if "@" in request.name:

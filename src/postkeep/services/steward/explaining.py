@@ -26,12 +26,6 @@ PIECE: Final = 1000
 _decoder = msgspec.json.Decoder(AuditEvent)
 
 
-class Explain(api.Command, frozen=True):
-    """`steward.explain`: what stands behind one entry; answers `Explanation`."""
-
-    index: int
-
-
 class ExplainDesk:
     """Reads around an entry."""
 
@@ -40,9 +34,9 @@ class ExplainDesk:
 
     def methods(self) -> Methods:
         """Return the methods."""
-        return {"explain": (Explain, self.explain)}
+        return {"explain": (api.Explain, self.explain)}
 
-    async def explain(self, operator: Operator, request: Explain) -> Explanation:
+    async def explain(self, operator: Operator, request: api.Explain) -> Explanation:
         """Explain an entry; NotFoundError if the ledger has none of this number."""
         index = request.index
         found = await self._read(operator, index, 1) if index >= 0 else []

@@ -7,10 +7,6 @@ from postkeep.services.steward.control import Control, Operator
 from postkeep.services.steward.desk import Methods
 
 
-class KeyRotateTicket(api.Command, frozen=True):
-    """`steward.key_rotate_ticket`: exchange the key that tickets are signed with; answers `TicketKeyInfo`."""
-
-
 class TicketKeyDesk:
     """Has the authority exchange its key."""
 
@@ -20,9 +16,9 @@ class TicketKeyDesk:
 
     def methods(self) -> Methods:
         """Return the methods."""
-        return {"key_rotate_ticket": (KeyRotateTicket, self.key_rotate_ticket)}
+        return {"key_rotate_ticket": (api.KeyRotateTicket, self.key_rotate_ticket)}
 
-    async def key_rotate_ticket(self, operator: Operator, _request: KeyRotateTicket) -> TicketKeyInfo:
+    async def key_rotate_ticket(self, operator: Operator, _request: api.KeyRotateTicket) -> TicketKeyInfo:
         """Exchange the key; refused while two are live."""
         await self._control.record(operator, "key_rotate_ticket")
         return await self._authority.rotate_ticket_key(RotateTicketKey(), ticket=operator.ticket)
