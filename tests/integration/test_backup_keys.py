@@ -25,7 +25,8 @@ from postkeep.model.ticket import TicketKind
 from postkeep.services.backup.catalogue import open_keyring, read_week
 from postkeep.services.backup.pruning import end_weeks, list_weeks
 from postkeep.services.kms import backing_api as api
-from postkeep.services.kms.backing import SLOTS_NAME, BackupKeys, Terms
+from postkeep.services.kms.backing import BackupKeys, Terms
+from postkeep.services.kms.backup_records import SLOTS_NAME
 from postkeep.services.kms.root import FileSeal, unseal_root
 from postkeep.services.kms.root_generations import RootKeys
 from postkeep.services.kms.signing import NamedKeys, open_signing_keys
@@ -108,7 +109,7 @@ def test_after_thirty_days_nothing_that_is_left_opens_the_slots_of_a_weekly_key(
             week = first.week.hex()
             await target.put(week_path(week), first.week_object)
             await target.put(kms_path(week, "ab" * 16, 0), sealed.sealed)
-            parents = open_keyring(decode(first.keyring, Keyring), scene.root)
+            parents = open_keyring(decode(first.keyring, Keyring), [scene.root])
             weekly = await read_week(target, week, parents.weeks)
             plain = open_object(slots_parent(weekly), "kms slots", f"{'ab' * 16}.0", sealed.sealed)
             assert scene.secret in plain
@@ -157,8 +158,8 @@ def test_the_keyring_opens_with_its_root_key_alone_and_names_who_signs(dsn: str,
             assert ring.root == "file"
             assert first.root_files == {}  # the key itself is in no backup
             with pytest.raises(IntegrityError):
-                open_keyring(ring, bytes(32))
-            parents = open_keyring(ring, scene.root)
+                open_keyring(ring, [bytes(32)])
+            parents = open_keyring(ring, [scene.root])
             assert parents.data == first.data_key
             digest = hashlib.sha256(b"manifest").digest()
             signed = await scene.keys.sign(WORKER, api.BackupSign(digest, "cd" * 16))

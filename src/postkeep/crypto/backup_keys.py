@@ -24,6 +24,16 @@ def week_path(week: bytes, created_ms: int) -> bytes:
     return context("backup week", week, created_ms)
 
 
+def predecessor_wrapper(root: bytes) -> Wrapper:
+    """Return what wraps the root key that this one has taken the place of."""
+    return Wrapper(subkey(root, context("backup predecessor wrapping")))
+
+
+def predecessor_path(name: bytes, ended_ms: int) -> bytes:
+    """Return what a former root key is bound to."""
+    return context("backup predecessor", name, ended_ms)
+
+
 def wraps_parent(weekly: bytes) -> bytes:
     """Return the parent of the keys of the vault's wraps."""
     return subkey(weekly, context("backup wraps"))

@@ -3,6 +3,7 @@
 ```
 keyring                        the parents of all keys, wrapped under the root key
 root/<file>                    the root key as it is sealed (never the key itself)
+predecessors/<id>              a root key that was rotated away, wrapped under the one after it
 backups/<id>                   a manifest
 data/<2 digits>/<piece>        pieces of files, under the data key
 wal/<line>/<file>              the database's write-ahead log, under the data key
@@ -158,6 +159,16 @@ class WeekKey(msgspec.Struct, frozen=True):
     wrapped: bytes
 
 
+class Predecessor(msgspec.Struct, frozen=True):
+    """The object `predecessors/<id>`: opens backups from before a rotation of the root key."""
+
+    ended_ms: int
+    """When it was rotated away."""
+    expires_ms: int
+    """When it is destroyed: no weekly key of its time lives longer."""
+    wrapped: bytes
+
+
 class Tombstone(msgspec.Struct, frozen=True):
     """What was destroyed since the tombstone before: a link of a chain."""
 
@@ -203,6 +214,11 @@ def kms_path(week: str, backup: str, part: int) -> str:
 def week_path(week: str) -> str:
     """Name the object of a weekly key."""
     return f"weeks/{week}/key"
+
+
+def predecessor_name(name: str) -> str:
+    """Name the object of a former root key."""
+    return f"predecessors/{name}"
 
 
 def wal_path(line: str, segment: str) -> str:

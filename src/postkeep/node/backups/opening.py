@@ -16,8 +16,10 @@ from postkeep.services.backup.catalogue import (
     Parents,
     list_backups,
     open_keyring,
+    open_predecessors,
     read_keyring,
     read_manifest,
+    read_predecessors,
     read_week,
 )
 from postkeep.services.backup.pruning import list_weeks
@@ -37,7 +39,8 @@ class Opened:
     """A target whose backups can be read."""
 
     target: BackupTarget
-    root: Secret[bytes]
+    roots: list[Secret[bytes]]
+    """The root key of today, and former ones, the newest first."""
     parents: Parents
     manifests: list[Manifest]
     """Oldest first."""
@@ -80,7 +83,8 @@ async def open_backups(target: BackupTarget, state: Path, config: Config, ask: A
     token = config.keys.pkcs11
     seals = RootSeals(state, TokenPlace(token.module, token.token, token.key_label))
     root = seals.current(Secret(bytes(ask(state) or b""))).open()
-    parents = open_keyring(ring, root.reveal())
+    opened = open_predecessors(await read_predecessors(target), root.reveal())
+    parents = open_keyring(ring, opened)
     manifests, unreadable = [], []
     for listed in await list_backups(target):
         try:
@@ -94,7 +98,8 @@ async def open_backups(target: BackupTarget, state: Path, config: Config, ask: A
         except (IntegrityError, NotFoundError):
             continue  # destroyed: that is what was to be
     manifests.sort(key=lambda manifest: manifest.finished_ms)
-    return Opened(target, root, parents, manifests, weeks, unreadable)
+    roots = [Secret(key) for key in opened]
+    return Opened(target, roots, parents, manifests, weeks, unreadable)
 
 
 def make_directory(path: Path) -> None:

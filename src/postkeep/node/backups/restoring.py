@@ -46,6 +46,7 @@ from postkeep.services.backup.replaying import (
     replay_vault,
     slots_erased,
 )
+from postkeep.services.kms.succession import take_over
 from postkeep.stores.backup_target import BackupTarget, sync_file_system
 from postkeep.stores.kms_keys import KmsKeyRows
 from postkeep.stores.slots import ErasableSlots
@@ -83,6 +84,8 @@ class Outcome:
     messages: int
     owners: int
     missing: str
+    rotated: bool
+    """Whether the root key had been rotated since the backup: its keys are under today's now."""
     seconds: float
     bytes_fetched: int
 
@@ -135,6 +138,7 @@ class _Restoring:
         recovery = Recovery(cluster, log, choice.rows.database, choice.until.database, wish.to_ms)
         async with recovery.run():
             wish.tell("replay")
+            rotated = await self._replay_keys(layout, opened, tombstones)
             messages, owners = await self._replay(layout, choice, tombstones)
         shutil.rmtree(log)
         outcome = Outcome(
@@ -146,6 +150,7 @@ class _Restoring:
             messages=messages,
             owners=owners,
             missing=missing,
+            rotated=rotated,
             seconds=time.monotonic() - self._started,
             bytes_fetched=fetched,
         )
@@ -205,13 +210,23 @@ class _Restoring:
         await data.write(choice.until.tree("ledger"), layout.state(_MODULES["ledger"]), None)
         return data.bytes_fetched + wraps.bytes_fetched
 
+    async def _replay_keys(self, layout: Layout, opened: Opened, tombstones: list[Tombstone]) -> bool:
+        """Bring the key store under the root key of today, and shred again what was shredded; whether the
+        root key had been rotated since the backup."""
+        clock = SystemClock()
+        scratch = layout.data / "restore-keys"
+        scratch.mkdir(mode=0o700)
+        with ErasableSlots(layout.state(_MODULES["kms"]) / "keys.slots", KEY_BYTES) as slots:
+            async with administrators_pool(layout.postgres_run, "kms") as pool:
+                rotated = await take_over(opened.roots, pool, slots, scratch, clock)
+                await replay_kms(KmsKeyRows(pool), slots, owners_of(tombstones), clock.now_ms())
+        shutil.rmtree(scratch)
+        return rotated
+
     async def _replay(self, layout: Layout, choice: Choice, tombstones: list[Tombstone]) -> tuple[int, int]:
         now_ms = SystemClock().now_ms()
         owners = owners_of(tombstones)
         socket_directory = layout.postgres_run
-        with ErasableSlots(layout.state(_MODULES["kms"]) / "keys.slots", KEY_BYTES) as slots:
-            async with administrators_pool(socket_directory, "kms") as pool:
-                await replay_kms(KmsKeyRows(pool), slots, owners, now_ms)
         with ErasableSlots(layout.state(_MODULES["vault"]) / "wraps.slots", WRAPS_BYTES) as wraps:
             async with administrator(socket_directory, "vault") as vault:
                 erased = slots_erased(tombstones, choice.rows.line)

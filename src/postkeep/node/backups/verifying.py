@@ -159,4 +159,4 @@ async def _samples(
         with ErasableSlots(work / "keys.slots", KEY_BYTES) as slots:
             async with administrators_pool(sockets, "kms") as pool:
                 opener = SampleOpener(opened.target, manifest, opened.parents.data, weekly)
-                return messages, await opener.open(rows, pool, opened.root, slots)
+                return messages, await opener.open(rows, pool, opened.roots, slots)

@@ -258,6 +258,7 @@ def _add_restore(backup: typer.Typer) -> None:
             "messages_destroyed_again": outcome.messages,
             "accounts_destroyed_again": outcome.owners,
             "missing": outcome.missing,
+            "root_rotated_since": outcome.rotated,
             "seconds": round(outcome.seconds, 2),
             "bytes_fetched": outcome.bytes_fetched,
         }
@@ -270,6 +271,8 @@ def _add_restore(backup: typer.Typer) -> None:
             lines.append(text("restore.missing", why=outcome.missing))
         if outcome.keys_from != outcome.manifest.id:
             lines.append(text("restore.other_keys", id=outcome.keys_from))
+        if outcome.rotated:
+            lines.append(text("restore.rotated"))
         lines.append(text("restore.next", data=scene.data))
         scene.out.lines(value, lines)
 

@@ -1,14 +1,22 @@
 """Reading a target: which backups there are, and each only as kms has signed it."""
 
 import hashlib
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
 from cryptography.exceptions import InvalidSignature
 
 from postkeep.base.errors import IntegrityError, NotFoundError
 from postkeep.base.ids import parse_id
 from postkeep.crypto.backup import manifest_statement, open_object, tombstone_statement
-from postkeep.crypto.backup_keys import ring_path, ring_wrapper, week_path, week_wrapper
+from postkeep.crypto.backup_keys import (
+    predecessor_path,
+    predecessor_wrapper,
+    ring_path,
+    ring_wrapper,
+    week_path,
+    week_wrapper,
+)
 from postkeep.crypto.ed25519 import public_key
 from postkeep.model.backup import (
     DATA_KEY,
@@ -18,6 +26,7 @@ from postkeep.model.backup import (
     WEEK_PARENT,
     Keyring,
     Manifest,
+    Predecessor,
     SignedManifest,
     SignedTombstone,
     Tombstone,
@@ -30,6 +39,9 @@ from postkeep.model.backup import (
     week_path as week_object_name,
 )
 from postkeep.stores.backup_target import BackupTarget
+
+PREDECESSORS_MAX: Final = 100
+"""Rotations of the root key within the 30 days that a weekly key lives: more are not ours."""
 
 
 class Listed(NamedTuple):
@@ -70,24 +82,59 @@ async def read_keyring(target: BackupTarget) -> Keyring:
     return ring
 
 
-def open_keyring(ring: Keyring, root: bytes) -> Parents:
-    """Open a keyring with the root key; IntegrityError (`backup_root`) if it is another's."""
+async def read_predecessors(target: BackupTarget) -> dict[str, Predecessor]:
+    """Return the root keys that were rotated away, as they lie there, by name."""
+    found: dict[str, Predecessor] = {}
+    async for path, _ in target.list("predecessors"):
+        if len(found) >= PREDECESSORS_MAX:
+            raise IntegrityError("more former root keys than there can be", code="backup_root")
+        found[path.rpartition("/")[2]] = decode(await target.get(path), Predecessor)
+    return found
+
+
+def open_predecessors(found: dict[str, Predecessor], root: bytes) -> list[bytes]:
+    """Return the root key and all those before it, the newest first; what does not open is left out."""
+    opened, left = [root], dict(found)
+    for newer in opened:  # it grows: each may open the one before it
+        wrapper = predecessor_wrapper(newer)
+        for name, former in list(left.items()):
+            try:
+                opened.append(
+                    wrapper.unwrap(former.wrapped, predecessor_path(parse_id(name), former.ended_ms))
+                )
+            except (IntegrityError, ValueError):
+                continue
+            del left[name]
+    return opened
+
+
+def open_keyring(ring: Keyring, roots: Sequence[bytes]) -> Parents:
+    """Open a keyring with one of these root keys; IntegrityError (`backup_root`) if it is another's.
+
+    It is of a former one for the minutes between a rotation and the next word to the target.
+    """
+    for root in roots:
+        try:
+            return _open_ring(ring, root)
+        except (KeyError, IntegrityError):
+            continue
+    raise IntegrityError(
+        "the keyring does not open",
+        code="backup_root",
+        public_text="These backups are not of this root key, or their keyring has been changed.",
+    )
+
+
+def _open_ring(ring: Keyring, root: bytes) -> Parents:
     wrapper = ring_wrapper(root)
     keys = {key.name: key for key in ring.keys}
-    try:
-        data, weeks, signer = keys[DATA_KEY], keys[WEEK_PARENT], keys[SIGNING_KEY]
-        wrapper.unwrap(signer.wrapped, ring_path(SIGNING_KEY, signer.public))
-        return Parents(
-            wrapper.unwrap(data.wrapped, ring_path(DATA_KEY, b"")),
-            wrapper.unwrap(weeks.wrapped, ring_path(WEEK_PARENT, b"")),
-            signer.public,
-        )
-    except (KeyError, IntegrityError) as exc:
-        raise IntegrityError(
-            "the keyring does not open",
-            code="backup_root",
-            public_text="These backups are not of this root key, or their keyring has been changed.",
-        ) from exc
+    data, weeks, signer = keys[DATA_KEY], keys[WEEK_PARENT], keys[SIGNING_KEY]
+    wrapper.unwrap(signer.wrapped, ring_path(SIGNING_KEY, signer.public))
+    return Parents(
+        wrapper.unwrap(data.wrapped, ring_path(DATA_KEY, b"")),
+        wrapper.unwrap(weeks.wrapped, ring_path(WEEK_PARENT, b"")),
+        signer.public,
+    )
 
 
 def check_signed(signer: bytes, signature: bytes, statement: bytes, what: str) -> None:

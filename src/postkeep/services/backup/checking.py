@@ -1,6 +1,6 @@
 """Checking a backup: that every object is there and opens, and that random messages open end to end."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -21,8 +21,8 @@ from postkeep.services.backup.shipping import digest
 from postkeep.services.kms.api import SealedEpoch
 from postkeep.services.kms.epochs import EpochOpener
 from postkeep.services.kms.hierarchy import Hierarchy
-from postkeep.services.kms.root_generations import open_root_keys
 from postkeep.services.kms.signing import NamedKeys, open_signing_keys
+from postkeep.services.kms.succession import root_of_store
 from postkeep.services.kms.tenants import NoCustodians, TenantKeys
 from postkeep.services.kms.witness import StoreWitness
 from postkeep.stores.backup_target import BackupTarget
@@ -90,11 +90,14 @@ class SampleOpener:
         self,
         rows: Iterable[asyncpg.Record],
         pool: "asyncpg.Pool[asyncpg.Record]",
-        root: Secret[bytes],
+        roots: Sequence[Secret[bytes]],
         slots: ErasableSlots,
     ) -> Samples:
-        """Open the content of each, and compare its length with what its row says."""
-        hierarchy = await open_hierarchy(pool, root, slots)
+        """Open the content of each, and compare its length with what its row says.
+
+        `roots`: the root key and former ones; errors as `succession.root_of_store`.
+        """
+        hierarchy = await open_hierarchy(pool, roots, slots)
         opened, erased, failed = 0, 0, []
         for row in rows:
             try:
@@ -133,14 +136,14 @@ class SampleOpener:
 
 
 async def open_hierarchy(
-    pool: "asyncpg.Pool[asyncpg.Record]", root: Secret[bytes], slots: ErasableSlots
+    pool: "asyncpg.Pool[asyncpg.Record]", roots: Sequence[Secret[bytes]], slots: ErasableSlots
 ) -> Hierarchy:
     """Open the key hierarchy of a restored copy."""
     clock = SystemClock()
     rows, installation = KmsKeyRows(pool), KmsInstallationRows(pool)
-    roots = await open_root_keys(root, installation, slots)
-    signing = await open_signing_keys(NamedKeys(roots, installation, clock), clock)
-    tenants = TenantKeys(roots, rows, slots, NoCustodians(), clock)
+    _, generations = await root_of_store(roots, installation, slots)
+    signing = await open_signing_keys(NamedKeys(generations, installation, clock), clock)
+    tenants = TenantKeys(generations, rows, slots, NoCustodians(), clock)
     witness = StoreWitness(slots.path.parent, rows, slots)
     return Hierarchy(tenants, rows, slots, signing, witness=witness, clock=clock)
 

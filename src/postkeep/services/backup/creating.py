@@ -81,12 +81,23 @@ class Place:
 
 
 async def write_parents(target: BackupTarget, opened: BackupOpened) -> None:
-    """Put into the target what a fresh machine needs beside the root key, durably, before what needs it."""
+    """Put into the target what a fresh machine needs beside the root key, durably, before what needs it.
+
+    In an order that leaves no moment at which nothing there opens: former root keys come before the sealed
+    form of the one after them, and that before the keyring which names it. A sealed form that is out of use
+    is destroyed: what opened the root key once must not go on to open it.
+    """
+    sealed = {f"root/{name}": octets for name, octets in opened.root_files.items()}
+    for objects in (opened.predecessors, sealed):
+        for name, octets in objects.items():
+            await target.put(name, octets)
+        if objects:
+            await target.settle()
     await target.put(KEYRING, opened.keyring)
-    for name, octets in opened.root_files.items():
-        await target.put(f"root/{name}", octets)
     await target.put(week_path(opened.week.hex()), opened.week_object)
     await target.settle()
+    for name in [name async for name, _ in target.list("root") if name not in sealed]:
+        await target.destroy(name)
 
 
 class Creation:

@@ -2,8 +2,17 @@
 
 from postkeep.base.clock import Clock
 from postkeep.base.errors import IntegrityError, NotFoundError
-from postkeep.model.backup import Manifest, WeekKey, backup_name, decode, piece_path, wal_path, week_path
-from postkeep.services.backup.catalogue import list_backups, read_manifest
+from postkeep.model.backup import (
+    Manifest,
+    WeekKey,
+    backup_name,
+    decode,
+    piece_path,
+    predecessor_name,
+    wal_path,
+    week_path,
+)
+from postkeep.services.backup.catalogue import list_backups, read_manifest, read_predecessors
 from postkeep.services.backup.wal import SEGMENT
 from postkeep.stores.backup_target import BackupTarget
 
@@ -26,7 +35,10 @@ async def list_weeks(target: BackupTarget) -> dict[str, tuple[int, int]]:
 
 
 async def end_weeks(target: BackupTarget, clock: Clock, named: set[str]) -> list[str]:
-    """Destroy the weekly keys that are over, and those named, with all that they sealed; return which."""
+    """Destroy the weekly keys that are over, and those named, with all that they sealed; return which.
+
+    Former root keys whose time is over go with them.
+    """
     now = clock.now_ms()
     over = [week for week, (_, until) in (await list_weeks(target)).items() if until <= now or week in named]
     for week in over:
@@ -36,6 +48,9 @@ async def end_weeks(target: BackupTarget, clock: Clock, named: set[str]) -> list
     for week in over:
         for name in [name async for name, _ in target.list(f"weeks/{week}")]:
             await target.delete(name)
+    for name, former in (await read_predecessors(target)).items():
+        if former.expires_ms <= now:
+            await target.destroy(predecessor_name(name))
     return over
 
 

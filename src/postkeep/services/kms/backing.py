@@ -10,6 +10,7 @@ The keyring is what a fresh machine needs beside the seal of the root key: the p
 under the root key itself.
 """
 
+import asyncio
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Final, NamedTuple
 
 from postkeep.base.clock import Clock
 from postkeep.base.errors import InvalidInputError, NotFoundError
-from postkeep.base.ids import ID_BYTES, new_id
+from postkeep.base.ids import ID_BYTES
 from postkeep.base.secret import Secret
 from postkeep.crypto.backup import manifest_statement, seal_object, tombstone_statement
 from postkeep.crypto.backup_keys import (
@@ -28,7 +29,7 @@ from postkeep.crypto.backup_keys import (
     week_wrapper,
     wraps_parent,
 )
-from postkeep.crypto.wrap import KEY_BYTES, OVERHEAD_BYTES
+from postkeep.crypto.wrap import KEY_BYTES
 from postkeep.model.audit import EventName
 from postkeep.model.backup import (
     DATA_KEY,
@@ -37,11 +38,14 @@ from postkeep.model.backup import (
     VERSION,
     WEEK_PARENT,
     Keyring,
+    Predecessor,
     RingKey,
     WeekKey,
     encode,
+    predecessor_name,
 )
 from postkeep.services.kms import backing_api as api
+from postkeep.services.kms.backup_records import BackupRecords, KeyRecord
 from postkeep.services.kms.root_kinds import FILE_NAMES, RootKind
 from postkeep.services.kms.signing import NamedKeys, SigningKey, SigningKeys
 from postkeep.services.ledger.trail import Trail
@@ -50,20 +54,13 @@ from postkeep.stores.slots import ErasableSlots
 from postkeep.tickets.channel import Handler
 from postkeep.tickets.clear import Grant
 
-SLOTS_NAME: Final = "backup.slots"
 WEEK_SECONDS: Final = 7 * 86400
 """How long a weekly key seals new backups."""
 WEEK_LIFE_SECONDS: Final = 30 * 86400
 """When it is destroyed, counted from when it was made: no key backup lives longer."""
-RECORD_BYTES: Final = 96
 SHREDDED_MAX: Final = 10_000
 """Names in one answer: 400 KB."""
 ROOT_FILE_BYTES_MAX: Final = 64 * 1024
-
-_LINE: Final = b"L"
-_WEEK: Final = b"W"
-_TIME_BYTES: Final = 8
-_WRAPPED_BYTES: Final = KEY_BYTES + OVERHEAD_BYTES
 
 
 class Terms(NamedTuple):
@@ -71,14 +68,6 @@ class Terms(NamedTuple):
 
     use: int = WEEK_SECONDS
     life: int = WEEK_LIFE_SECONDS
-
-
-class _Week(NamedTuple):
-    slot: int
-    week: bytes
-    created_ms: int
-    expires_ms: int
-    wrapped: bytes
 
 
 class BackupKeys:
@@ -107,11 +96,11 @@ class BackupKeys:
         self._terms = Terms(min(terms.use, WEEK_SECONDS), min(terms.life, WEEK_LIFE_SECONDS))
         self._trail = trail
         self._clock = clock
-        self._weeks = ErasableSlots(directory / SLOTS_NAME, RECORD_BYTES)
+        self._records = BackupRecords(directory)
 
     def close(self) -> None:
         """Let go of the file."""
-        self._weeks.close()
+        self._records.close()
 
     def handlers(self) -> dict[str, tuple[type, Handler]]:
         """Return the methods for the channel's server."""
@@ -127,9 +116,7 @@ class BackupKeys:
         """Answer `kms.backup_open`. The release stands in the ledger before the answer is given."""
         parents = await self._parents()
         week = self._present_week(parents[WEEK_PARENT], new=request.new_week)
-        weekly = week_wrapper(parents[WEEK_PARENT]).unwrap(
-            week.wrapped, week_path(week.week, week.created_ms)
-        )
+        weekly = _weekly_key(parents, week)
         signer = await self._signer()
         wrapper = ring_wrapper(self._root().reveal())  # as the seal keeps it now: a fresh machine has no more
         ring = [RingKey(name, wrapper.wrap(key, ring_path(name, b""))) for name, key in parents.items()]
@@ -142,29 +129,33 @@ class BackupKeys:
             ticket=grant.root_ticket_id or grant.ticket_id,
             method=grant.method,
             count=1,
-            note=f"backup week {week.week.hex()}",
+            note=f"backup week {week.id.hex()}",
         )
         return api.BackupOpened(
-            line=self._line(),
+            line=self._records.line(),
             data_key=parents[DATA_KEY],
             wraps_key=wraps_parent(weekly),
-            week=week.week,
-            week_object=encode(WeekKey(week.created_ms, week.expires_ms, week.wrapped)),
-            week_expires_ms=week.expires_ms,
+            week=week.id,
+            week_object=encode(WeekKey(week.created_ms, self._expires_ms(week), week.wrapped)),
+            week_expires_ms=self._expires_ms(week),
             keyring=encode(keyring),
             root_files=self._root_files(),
             slots_bytes=self._slots.size_bytes,
+            predecessors={
+                predecessor_name(former.id.hex()): encode(
+                    Predecessor(former.created_ms, self._expires_ms(former), former.wrapped)
+                )
+                for former in self._records.predecessors()
+            },
         )
 
     async def slots(self, _grant: Grant, request: api.BackupSlots) -> api.SealedSlots:
         """Answer `kms.backup_slots`."""
-        week = next((week for week in self._live_weeks() if week.week == request.week), None)
+        week = next((week for week in self._live_weeks() if week.id == request.week), None)
         if week is None:
             raise NotFoundError("the weekly key of this backup is gone", code="backup_week")
         parents = await self._parents()
-        weekly = week_wrapper(parents[WEEK_PARENT]).unwrap(
-            week.wrapped, week_path(week.week, week.created_ms)
-        )
+        weekly = _weekly_key(parents, week)
         offset = request.part * KMS_PART_BYTES
         data = self._slots.dump(offset, KMS_PART_BYTES)
         name = f"{request.backup}.{request.part}"
@@ -190,11 +181,22 @@ class BackupKeys:
     async def expire(self, _grant: Grant, request: api.BackupExpire) -> api.BackupWeeks:
         """Answer `kms.backup_expire`: what is destroyed here stands in the ledger, before and after."""
         now = self._clock.now_ms()
-        over = [week for week in self._all_weeks() if week.expires_ms <= now or week.week in request.weeks]
+        weeks = self._records.weeks()
+        over = [week for week in weeks if self._expires_ms(week) <= now or week.id in request.weeks]
         for week in over:
-            await self._trail.record(EventName.BACKUP_DESTROY, note=f"week {week.week.hex()}")
-        self._weeks.erase_many([week.slot for week in over])
-        return api.BackupWeeks([(week.week, week.created_ms, week.expires_ms) for week in self._all_weeks()])
+            await self._trail.record(EventName.BACKUP_DESTROY, note=f"week {week.id.hex()}")
+        self._records.destroy(over)
+        left = [week for week in weeks if week not in over]
+        self._records.destroy([p for p in self._records.predecessors() if self._expires_ms(p) <= now])
+        return api.BackupWeeks([(week.id, week.created_ms, self._expires_ms(week)) for week in left])
+
+    async def inherit(self, old: Secret[bytes], new: Secret[bytes]) -> None:
+        """Keep a root key that is being rotated away, for the backups that were made under it.
+
+        A `rotation_parts.RootHeir`. The last weekly key of its time ends when this does.
+        """
+        if self._records.used:
+            await asyncio.to_thread(self._records.add_predecessor, old, new, self._clock.now_ms())
 
     async def _parents(self) -> dict[str, bytes]:
         """Return the data key and the parent of weekly keys, made at the first backup."""
@@ -213,49 +215,19 @@ class BackupKeys:
         except NotFoundError:
             return await self._signing.make(SIGNING_KEY)
 
-    def _line(self) -> bytes:
-        """Return the name of this life of the node: given when the file of weekly keys is made."""
-        for record in self._records().values():
-            if record[:1] == _LINE:
-                return record[1 : 1 + ID_BYTES]
-        line = new_id()
-        self._weeks.write_many([(_LINE + line).ljust(RECORD_BYTES, b"\x00")])
-        return line
-
-    def _records(self) -> dict[int, bytes]:
-        numbers = range(len(self._weeks))
-        return {
-            number: record
-            for number, record in zip(numbers, self._weeks.read_many(numbers), strict=True)
-            if record is not None
-        }
-
-    def _all_weeks(self) -> list[_Week]:
-        weeks = []
-        for slot, record in self._records().items():
-            if record[:1] != _WEEK:
-                continue
-            week, rest = record[1 : 1 + ID_BYTES], record[1 + ID_BYTES :]
-            created_ms = int.from_bytes(rest[:_TIME_BYTES], "big")
-            expires_ms = created_ms + self._terms.life * 1000
-            wrapped = rest[_TIME_BYTES : _TIME_BYTES + _WRAPPED_BYTES]
-            weeks.append(_Week(slot, week, created_ms, expires_ms, wrapped))
-        return weeks
-
-    def _live_weeks(self) -> list[_Week]:
+    def _live_weeks(self) -> list[KeyRecord]:
         now = self._clock.now_ms()
-        return [week for week in self._all_weeks() if week.expires_ms > now]
+        return [week for week in self._records.weeks() if self._expires_ms(week) > now]
 
-    def _present_week(self, parent: bytes, *, new: bool) -> _Week:
+    def _expires_ms(self, record: KeyRecord) -> int:
+        return record.created_ms + self._terms.life * 1000
+
+    def _present_week(self, parent: bytes, *, new: bool) -> KeyRecord:
         now = self._clock.now_ms()
         newest = max(self._live_weeks(), key=lambda week: week.created_ms, default=None)
         if newest is not None and not new and now < newest.created_ms + self._terms.use * 1000:
             return newest
-        week = new_id()
-        wrapped = week_wrapper(parent).wrap(os.urandom(KEY_BYTES), week_path(week, now))
-        record = (_WEEK + week + now.to_bytes(_TIME_BYTES, "big") + wrapped).ljust(RECORD_BYTES, b"\x00")
-        slot = self._weeks.write_many([record])[0]
-        return _Week(slot, week, now, now + self._terms.life * 1000, wrapped)
+        return self._records.add_week(parent, now)
 
     def _seal_kind(self) -> str:
         """Say how the root key is sealed: what a restore needs of its holders."""
@@ -266,3 +238,7 @@ class BackupKeys:
         """Read the root key as it is sealed; never the file that is the key itself."""
         paths = [self._state_dir / name for kind, name in FILE_NAMES.items() if kind is not RootKind.FILE]
         return {path.name: path.read_bytes()[:ROOT_FILE_BYTES_MAX] for path in paths if path.is_file()}
+
+
+def _weekly_key(parents: dict[str, bytes], week: KeyRecord) -> bytes:
+    return week_wrapper(parents[WEEK_PARENT]).unwrap(week.wrapped, week_path(week.id, week.created_ms))

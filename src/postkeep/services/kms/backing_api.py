@@ -28,6 +28,8 @@ class BackupOpened(msgspec.Struct, frozen=True):
     """The root key as it is sealed, by file name; nothing where it lies in a file in the clear."""
     slots_bytes: int
     """How many octets the file of slots has."""
+    predecessors: dict[str, bytes] = {}
+    """Former root keys as objects of the target, by name."""
 
 
 class BackupSlots(msgspec.Struct, frozen=True):

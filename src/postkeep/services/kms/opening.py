@@ -142,6 +142,7 @@ async def open_kms(
         slots,
         witness,
         clock,
+        heirs=(backups.inherit,),
     )
     rotations = Rotations(parts, trail, retire_seconds)
     ceilings = Ceilings(limits, KmsCeilingRows(pool), trail, clock)

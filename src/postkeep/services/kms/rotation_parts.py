@@ -1,8 +1,9 @@
 """What every kind of rotation works with, and the end that all have in common."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 from postkeep.base.clock import Clock
 from postkeep.base.ids import NOBODY, new_id
@@ -24,6 +25,11 @@ TURN: Final = 32
 
 REWRAPPING, SEALING, ERASING = "rewrapping", "sealing", "erasing"
 """Phases: rows are taken to the new key; epochs are sealed to it; the old key is being destroyed."""
+
+
+RootHeir: TypeAlias = Callable[[Secret[bytes], Secret[bytes]], Awaitable[None]]
+"""Hears of the old and the new root key, as the seal keeps them, before the new one is sealed in its place;
+after a crash again of the same two. What has to outlive the old one is durable when it returns."""
 
 
 class RootHolder(Protocol):
@@ -52,6 +58,7 @@ class RotationParts:
     slots: ErasableSlots
     witness: StoreWitness
     clock: Clock
+    heirs: tuple[RootHeir, ...] = ()
 
     def new_row(  # noqa: PLR0917 - a row's fields in the row's order
         self,

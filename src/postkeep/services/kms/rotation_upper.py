@@ -30,13 +30,13 @@ class RootRotation:
     def __init__(self, parts: RotationParts) -> None:
         self._parts = parts
 
-    async def begin(self) -> RotationRow:
-        """Make the next root key; what is wrapped from now on is wrapped under it."""
+    async def begin(self, root: Secret[bytes] | None = None) -> RotationRow:
+        """Make the next root key, or take the one given; what is wrapped from now on is wrapped under it."""
         parts = self._parts
         async with parts.hierarchy.changing:
             old = parts.roots.current
             row = parts.new_row(ROOT, old, REWRAPPING)
-            root = Secret(os.urandom(KEY_BYTES))
+            root = root or Secret(os.urandom(KEY_BYTES))
             async with parts.witness.change():
                 secrets, slots = await parts.tenants.new_slots(1)
                 handed = hand_over(Secret(parts.roots.key(old)), row.new, root)
@@ -91,6 +91,8 @@ class RootRotation:
                     raise NotFoundError("the next root key is neither sealed nor handed over")
                 present = Secret(parts.roots.key(row.old))
                 root = Secret(take_handed(present, row.new, check.handed))
+                for heir in parts.heirs:
+                    await heir(parts.custody.root, root)
                 await parts.custody.replace(root)
             try:
                 async with parts.witness.change():

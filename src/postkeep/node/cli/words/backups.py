@@ -162,6 +162,10 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
         "Its own key stream has ended; the keys are from backup {id}.",
         "其密钥流已到期；密钥取自备份 {id}。",
     ),
+    "restore.rotated": (
+        "The root key has been rotated since: the keys of this backup are under today's root key now.",
+        "此备份之后根密钥已轮换：备份中的密钥现已改由当前根密钥保护。",
+    ),
     "restore.next": (
         (
             "Look at {data}/postkeep.toml (places of data, TLS and backups are not taken over), then: "
