@@ -63,8 +63,8 @@ class Events:
         del personal
         self.seen.append((event, fields))
 
-    async def record(self, event: EventName, **fields: Any) -> int:
-        self.note(event, **fields)
+    async def record(self, event: EventName, personal: object = None, **fields: Any) -> int:
+        self.note(event, personal, **fields)
         return len(self.seen)
 
     def named(self, event: EventName) -> list[dict[str, Any]]:
@@ -673,7 +673,7 @@ def test_what_ends_sessions_reaches_followers_at_once(dsn: str, tmp_path: Path, 
             await office.imap.renew_user(api.RenewUser(other.session))
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
-        assert not view.stale
+        view.check_fresh()
 
     run(dsn, tmp_path, scenario)
 

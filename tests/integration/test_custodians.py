@@ -1,7 +1,6 @@
 """K10, TM-25: a customer's key protects a tenant's without anyone on the way seeing it, on a lease."""
 
 import asyncio
-from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -209,4 +208,4 @@ def granted(subject: str) -> Grant:
         method="kms.open_custody",
         purpose="custody",
     )
-    return replace(base, subject=subject)
+    return msgspec.structs.replace(base, subject=subject)

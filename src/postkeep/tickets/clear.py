@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import msgspec
+
 from postkeep.base.errors import RefusedError
 from postkeep.base.ids import NOBODY
 from postkeep.model.categories import Category
@@ -34,8 +36,7 @@ class Connection(Protocol):
         """Call `callback` when the connection has gone."""
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(msgspec.Struct, frozen=True):
     """The yes to one call, with everything that a handler may act on."""
 
     peer_module: str
@@ -64,9 +65,9 @@ class Grant:
     """The approved request that a grant ticket stands for, hexadecimal."""
     subject: str = ""
     """SHA-256 of exactly what was approved, hexadecimal."""
-
     approvals: int = 0
     """How many people's approvals a grant ticket stands on."""
+
 
 @dataclass(slots=True)
 class Budgets:
@@ -123,20 +124,26 @@ def clear_action(rule: Rule, verified: ShownTicket) -> frozenset[Category]:
     """Return the categories that a ticket opens for a method; raise RefusedError if it does not allow it."""
     if rule.action is None or rule.action not in verified.ticket.actions:
         raise RefusedError("the ticket does not allow the action", code="refused.action")
-    common = verified.categories.intersection(rule.categories)
-    if len(common) < (min(1, len(rule.categories)) if rule.any_category else len(rule.categories)):
+    if rule.wanted <= verified.categories:
+        return rule.wanted
+    common = rule.wanted & verified.categories
+    if not (rule.any_category and common):
         raise RefusedError("the ticket does not cover the category", code="refused.category")
     return common
 
 
 def clear_scope(rule: Rule, verified: ShownTicket, scope: Scope) -> None:
     """Raise RefusedError if a request touches a tenant, principal or mailbox that the ticket does not."""
-    if verified.ticket.tenant and any(tenant != verified.tenant for tenant in scope.tenants):
-        raise RefusedError("the request is about another tenant", code="refused.tenant")
+    ticket = verified.ticket
+    if ticket.tenant:
+        for tenant in scope.tenants:
+            if tenant != verified.tenant:
+                raise RefusedError("the request is about another tenant", code="refused.tenant")
     # A staff ticket's principal is who asks, not whose data it is about.
-    limited = verified.ticket.principal and verified.ticket.kind is not TicketKind.STAFF
-    if limited and any(principal != verified.principal for principal in scope.principals):
-        raise RefusedError("the request is about another principal", code="refused.principal")
+    if ticket.principal and ticket.kind is not TicketKind.STAFF:
+        for principal in scope.principals:
+            if principal != verified.principal:
+                raise RefusedError("the request is about another principal", code="refused.principal")
     if verified.mailboxes is not None and not (
         rule.any_mailbox or (scope.mailboxes and all(box in verified.mailboxes for box in scope.mailboxes))
     ):
@@ -170,5 +177,5 @@ def grant_ticket(
         rule=rule.line,
         request=ticket.request,
         subject=ticket.subject,
-    )
         approvals=ticket.approvals,
+    )

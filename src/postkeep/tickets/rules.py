@@ -50,13 +50,16 @@ class Rule:
     """The request's list whose length is taken from an operation ticket's budget; empty: one a call."""
     waits: bool = False
     """A long poll: it is given up at once when its caller goes or the keeper stops, as nothing is lost."""
+    wanted: frozenset[Category] = field(init=False)
+    """The categories once more, as the set that a ticket's are held against at every call."""
     line: str = field(init=False)
     """What it asks for, in short, as events name it: `user mail.read content,metadata`."""
 
     def __post_init__(self) -> None:
-        """Write the line once: it is in every event of a call."""
-        wanted = (self.kind or "module", self.action or "", ",".join(self.categories))
-        object.__setattr__(self, "line", " ".join(word for word in wanted if word))
+        """Make the set and write the line once: they serve every call."""
+        asked = (self.kind or "module", self.action or "", ",".join(self.categories))
+        object.__setattr__(self, "wanted", frozenset(self.categories))
+        object.__setattr__(self, "line", " ".join(word for word in asked if word))
 
 
 @dataclass(frozen=True, slots=True)
@@ -425,10 +428,12 @@ def rules_for(keeper: str, rules: Iterable[Rule] = RULES) -> dict[str, tuple[Rul
     return table
 
 
-def delegated(actors: tuple[str, ...], method: str, table: Iterable[Delegation] = DELEGATIONS) -> None:
-    """Raise RefusedError unless a user's ticket may come through these modules to a method's keeper."""
-    keeper = method.partition(".")[0]
-    if not any(line.actors == actors and keeper in line.keepers for line in table):
+_DELEGATED: Final = frozenset((line.actors, keeper) for line in DELEGATIONS for keeper in line.keepers)
+
+
+def delegated(actors: tuple[str, ...], keeper: str) -> None:
+    """Raise RefusedError unless a user's ticket may come through these modules to this keeper."""
+    if (actors, keeper) not in _DELEGATED:
         raise RefusedError(f"{' -> '.join(actors)} may not act for users here", code="refused.delegation")
 
 

@@ -6,11 +6,10 @@ serves every method. A deposit made with a user's ticket is looked into; its pla
 """
 
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import msgspec
-
-_MAILBOX_FIELDS = ("mailbox", "target")
 
 
 class Scope(NamedTuple):
@@ -26,20 +25,23 @@ def scope_reader(method: str, request_type: type[msgspec.Struct]) -> Callable[[A
     names = {field.name for field in msgspec.structs.fields(request_type)}
     if "deposits" in names:
         return _placed if method == "vault.append" else _deposited
-    has_tenant, has_principal = "tenant" in names, "principal" in names
-    boxes = tuple(name for name in _MAILBOX_FIELDS if name in names)
-    changes = method == "vault.change_mailboxes"
+    tenants = _values_of(names, "tenant")
+    principals = _values_of(names, "principal")
+    mailboxes = _changed if method == "vault.change_mailboxes" else _values_of(names, "mailbox", "target")
+    return lambda request: Scope(tenants(request), principals(request), mailboxes(request))
 
-    def read(request: Any) -> Scope:
-        return Scope(
-            (request.tenant,) if has_tenant else (),
-            (request.principal,) if has_principal else (),
-            tuple(change.id for change in request.changes)
-            if changes
-            else tuple(getattr(request, name) for name in boxes),
-        )
 
-    return read
+def _values_of(names: set[str], *wanted: str) -> Callable[[Any], tuple[bytes, ...]]:
+    """Build the function that reads those of the wanted fields that there are: it runs at every call."""
+    there = [name for name in wanted if name in names]
+    if not there:
+        return lambda _request: ()
+    first = attrgetter(there[0])
+    return attrgetter(*there) if len(there) > 1 else lambda request: (first(request),)
+
+
+def _changed(request: Any) -> tuple[bytes, ...]:
+    return tuple(change.id for change in request.changes)
 
 
 def _deposited(request: Any) -> Scope:

@@ -16,7 +16,7 @@ from postkeep.base.errors import RefusedError
 from postkeep.base.ids import NOBODY, parse_id
 from postkeep.crypto import paseto
 from postkeep.model.categories import Category
-from postkeep.model.ticket import Ticket
+from postkeep.model.ticket import Ticket, TicketKind
 from postkeep.tickets import token as tokens
 from postkeep.tickets.identity import Anchors, thumbprint
 from postkeep.tickets.narrow import within
@@ -37,6 +37,8 @@ class ShownTicket:
     """From the newest to the one that the authority signed."""
     ticket: Ticket
     chain: tuple[Ticket, ...]
+    root: Ticket
+    """The ticket that the authority signed."""
     issued_ms: int
     """When the authority issued it: the milliseconds that its identifier begins with."""
     expires: int
@@ -48,15 +50,12 @@ class ShownTicket:
     mailboxes: frozenset[bytes] | None
     actors: tuple[str, ...]
     """The modules that it went through, from the one that the authority gave it to."""
+    subjects: tuple[tuple[str, str], ...]
+    """Whose revocation voids it, as pairs of a revocation's scope and subject."""
     anchor: str = ""
     """Thumbprint of the authority's key that signed it; empty: its signatures have not been checked."""
     chained: bool = False
     """Whether each ticket of the chain is known to be narrower than the one that it hangs on."""
-
-    @property
-    def root(self) -> Ticket:
-        """The ticket that the authority signed."""
-        return self.chain[-1]
 
 
 class Verifier:
@@ -90,13 +89,14 @@ class Verifier:
         if len(self._proved) > CACHED_TICKETS_MAX:
             self._proved.popitem(last=False)
 
-    def check_time(self, shown: ShownTicket) -> None:
-        """Check that the ticket's time has come and has not run out."""
+    def check_time(self, *tickets: ShownTicket) -> None:
+        """Check that the tickets' time has come and has not run out, all at one moment."""
         now = self._clock.now_seconds()
-        if now >= shown.expires:
-            raise RefusedError("its time has run out", code="refused.expired")
-        if shown.ticket.issued > now + CLOCK_SKEW_SECONDS:
-            raise RefusedError("its time has not come", code="refused.early")
+        for shown in tickets:
+            if now >= shown.expires:
+                raise RefusedError("its time has run out", code="refused.expired")
+            if shown.ticket.issued > now + CLOCK_SKEW_SECONDS:
+                raise RefusedError("its time has not come", code="refused.early")
 
     def verify(self, token: bytes, *, audience: str | None, holder: str) -> ShownTicket:
         """Check that a ticket is authentic, in time, for `audience` and held by the key `holder`.
@@ -153,30 +153,44 @@ def check_holder(shown: ShownTicket, holder: str) -> None:
 
 def _parse(digest: bytes, token: bytes) -> ShownTicket:
     links = tuple(tokens.read(token))
-    newest, root = links[0].ticket, links[-1].ticket
+    chain = tuple(link.ticket for link in links)
+    newest, root = chain[0], chain[-1]
     return ShownTicket(
         digest=digest,
         links=links,
         ticket=newest,
-        chain=tuple(link.ticket for link in links),
+        chain=chain,
+        root=root,
         issued_ms=_issued_ms(root),
-        expires=min(link.ticket.expires for link in links),
+        expires=min(ticket.expires for ticket in chain),
         tenant=_identifier(newest.tenant) or NOBODY,
         principal=_identifier(root.principal) or NOBODY,
         session=_identifier(root.session),
         categories=frozenset(newest.categories),
         mailboxes=_mailboxes(newest),
-        actors=_actors(links),
+        actors=_actors(chain),
+        subjects=_subjects(chain),
     )
 
 
-def _actors(links: tuple[tokens.Link, ...]) -> tuple[str, ...]:
+def _actors(chain: tuple[Ticket, ...]) -> tuple[str, ...]:
     """List the modules of a chain, oldest first; a module that narrows for itself counts once."""
     actors: list[str] = []
-    for link in reversed(links):
-        if not actors or actors[-1] != link.ticket.module:
-            actors.append(link.ticket.module)
+    for ticket in reversed(chain):
+        if not actors or actors[-1] != ticket.module:
+            actors.append(ticket.module)
     return tuple(actors)
+
+
+def _subjects(chain: tuple[Ticket, ...]) -> tuple[tuple[str, str], ...]:
+    """List whose revocation voids a ticket: who stands behind it, and every module that it went through."""
+    root = chain[-1]
+    subjects = [("session", root.session)]
+    if root.kind is not TicketKind.GRANT:  # a grant's principal is whom it is about, not who holds it
+        subjects += [("user", root.principal), ("tenant", root.tenant)]
+    for ticket in chain:
+        subjects += [("instance", ticket.instance), ("module", ticket.module)]
+    return tuple(dict.fromkeys(subjects))
 
 
 def _identifier(text: str) -> bytes:

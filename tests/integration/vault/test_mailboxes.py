@@ -1,10 +1,10 @@
 """The list of mailboxes, epochs, quotas, waking up, and removal."""
 
 import asyncio
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from tests.integration.vault.conftest import (
     MX,
     RELAY,

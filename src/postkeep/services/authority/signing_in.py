@@ -9,7 +9,7 @@ import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import msgspec
@@ -116,7 +116,7 @@ class SignInDesk:
         """Check a password and open a session that sees the person's own ledger, and nothing else."""
         connection = grant.connection
         instance = f"{OWNER}-{new_id().hex()[-8:]}"
-        grant = replace(grant, peer_module=OWNER, peer_instance=instance)
+        grant = msgspec.structs.replace(grant, peer_module=OWNER, peer_instance=instance)
         door = Door(OWNER, LOCAL_ADDRESS, "")
         account = await self._find(request.address, OWNER, LOCAL_ADDRESS)
         async with self._attempt(grant, account, door):

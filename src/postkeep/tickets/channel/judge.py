@@ -35,10 +35,25 @@ Handler = Callable[[Grant, Any], Awaitable[msgspec.Struct]]
 """A keeper's method: takes its Grant and its request, answers with a Struct or raises a PostkeepError."""
 
 
+class Lines(NamedTuple):
+    """The lines of the table that let one kind of module call one method."""
+
+    rules: tuple[Rule, ...] = ()
+    ticketed: bool = False
+    """Whether one of them asks for a ticket beside the module's."""
+    fresh: bool = False
+    """Whether one of them releases bodies or keys."""
+
+
+NO_LINES: Final = Lines()
+
+
 class Method(NamedTuple):
     """A handler with all that is needed to call it."""
 
     rules: tuple[Rule, ...]
+    lines: Mapping[str, Lines]
+    """Its rules by the kind of module that calls."""
     decoder: msgspec.msgpack.Decoder[Any]
     handler: Handler
     read_scope: Callable[[Any], Scope]
@@ -64,15 +79,12 @@ class Case:
     """The module ticket shown before, where a connection shows a renewed one."""
     module: ShownTicket | None = None
     ticket: ShownTicket | None = None
-    lines: tuple[Rule, ...] = ()
+    shown: tuple[ShownTicket, ...] = ()
+    """Every ticket that the call depends on."""
+    lines: Lines = NO_LINES
     """The lines of the table that let this kind of module call this method."""
     rule: Rule | None = None
     """The line of the table that it is judged by, once it is known."""
-
-    @property
-    def caller(self) -> str:
-        """The kind of module that calls, as its ticket says."""
-        return self.module.ticket.module if self.module is not None else NEWCOMER
 
     def proved(self, shown: ShownTicket | None) -> Ticket | None:
         """Return a ticket's claims where they may be believed, even if the call is refused for another
@@ -80,11 +92,6 @@ class Case:
         if shown is None or not shown.anchor or not (shown.chained or len(shown.links) == 1):
             return None
         return shown.ticket if shown.ticket.holder == self.connection.thumbprint else None
-
-    @property
-    def shown(self) -> tuple[ShownTicket, ...]:
-        """Every ticket that the call depends on."""
-        return tuple(shown for shown in (self.module, self.ticket) if shown is not None)
 
 
 class Judge:
@@ -106,10 +113,16 @@ class Judge:
             unmatched = ", ".join(sorted(table.keys() ^ handlers.keys()))
             raise ValueError(f"{keeper}: methods without a rule, or rules without a method: {unmatched}")
         self.methods: Final = {
-            name: Method(table[name], msgspec.msgpack.Decoder(request), handler, scope_reader(name, request))
+            name: Method(
+                table[name],
+                _by_caller(table[name]),
+                msgspec.msgpack.Decoder(request),
+                handler,
+                scope_reader(name, request),
+            )
             for name, (request, handler) in handlers.items()
         }
-        newcomers = any(NEWCOMER in rule.callers for lines in table.values() for rule in lines)
+        newcomers = any(NEWCOMER in method.lines for method in self.methods.values())
         self._present = _present_method(newcomers=newcomers)
         self._keeper = keeper
         self._verifier = Verifier(anchors, clock)
@@ -138,17 +151,21 @@ class Judge:
 
     def _parse(self, case: Case) -> Method:
         """Read the tickets; know nothing yet of whether a word of them is true."""
-        present = case.call.method == PRESENT
-        method = self._present if present else self.methods.get(case.call.method)
+        call = case.call
+        method = self._present if call.method == PRESENT else self.methods.get(call.method)
         if method is None:
             raise RefusedError("there is no such method", code="refused.method")
+        caller = NEWCOMER
         if case.module_token:
-            case.module = self._verifier.parse(case.module_token)
-        elif not any(NEWCOMER in rule.callers for rule in method.rules):
+            case.module = module = self._verifier.parse(case.module_token)
+            case.shown = (module,)
+            caller = module.ticket.module
+        elif NEWCOMER not in method.lines:
             raise RefusedError("a caller without a module ticket", code="refused.no_module_ticket")
-        case.lines = tuple(rule for rule in method.rules if case.caller in rule.callers)
-        if case.call.ticket and any(rule.kind is not None for rule in case.lines):
-            case.ticket = self._verifier.parse(case.call.ticket)
+        case.lines = method.lines.get(caller, NO_LINES)
+        if call.ticket and case.lines.ticketed:
+            case.ticket = ticket = self._verifier.parse(call.ticket)
+            case.shown = (*case.shown, ticket)
         return method
 
     def _check_signatures(self, case: Case) -> None:
@@ -160,25 +177,23 @@ class Judge:
             check_audience(shown, self._keeper)
 
     def _check_time(self, case: Case) -> None:
-        for shown in case.shown:
-            self._verifier.check_time(shown)
+        self._verifier.check_time(*case.shown)
 
     def _check_revocations(self, case: Case) -> None:
         """Nothing that was issued in an epoch that a revocation has ended; and where bodies or keys are
         released, no view of revocations that is too old to tell."""
         for shown in case.shown:
             self._revocations.check(shown)
-        if any(rule.fresh for rule in case.lines):
+        if case.lines.fresh:
             self._revocations.check_fresh()
 
-    @staticmethod
-    def _check_chain(case: Case) -> None:
+    def _check_chain(self, case: Case) -> None:
         """Each ticket narrower than its parent, and a user's only through modules that may act for users."""
         for shown in case.shown:
             check_chain(shown)
         ticket = case.ticket
         if ticket is not None and ticket.ticket.kind is TicketKind.USER:
-            delegated(ticket.actors, case.call.method)
+            delegated(ticket.actors, self._keeper)
 
     @staticmethod
     def _check_possession(case: Case) -> None:
@@ -203,7 +218,7 @@ class Judge:
                 raise RefusedError("not a module ticket", code="refused.kind")
             if case.call.method != PRESENT and case.call.method not in module.ticket.methods:
                 raise RefusedError("the module ticket does not list it", code="refused.method")
-        rule = case.rule = choose_rule(case.lines, case.ticket)
+        rule = case.rule = choose_rule(case.lines.rules, case.ticket)
         if rule.kind is None or case.ticket is None:
             return frozenset()
         return clear_action(rule, case.ticket)
@@ -243,6 +258,18 @@ class _Shown(msgspec.Struct):
     """What showing a ticket asks for: nothing."""
 
 
+def _by_caller(rules: tuple[Rule, ...]) -> dict[str, Lines]:
+    """Sort a method's lines by the kinds of modules that may call it."""
+    sorted_rules = {
+        caller: tuple(rule for rule in rules if caller in rule.callers)
+        for caller in {caller for rule in rules for caller in rule.callers}
+    }
+    return {
+        caller: Lines(lines, any(rule.kind is not None for rule in lines), any(rule.fresh for rule in lines))
+        for caller, lines in sorted_rules.items()
+    }
+
+
 def _present_method(*, newcomers: bool) -> Method:
     """Make the method by which a module ticket is shown; `newcomers`: somebody may come without one."""
 
@@ -251,4 +278,5 @@ def _present_method(*, newcomers: bool) -> Method:
 
     callers = (*EVERYBODY, NEWCOMER) if newcomers else EVERYBODY
     decoder: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(None)
-    return Method((Rule(PRESENT, callers),), decoder, nothing, lambda _request: Scope())
+    rules = (Rule(PRESENT, callers),)
+    return Method(rules, _by_caller(rules), decoder, nothing, lambda _request: Scope())
