@@ -2,12 +2,14 @@
 
 import contextlib
 import imaplib
+import json
 import os
 import smtplib
 import ssl
 import time
 
 import pytest
+from tests.e2e.test_backups import directory
 from tests.node_process import Node, new_node
 from tests.softhsm import MODULE, SoftHsm
 from tests.transit_server import TOKEN, TransitServer
@@ -62,7 +64,7 @@ def secret_file(node: Node, name: str, secret: str) -> str:
 def test_a_company_switches_its_mail_dark_and_on_again_at_its_key_server() -> None:
     with TransitServer() as server:
         config = f'[custody]\ntransit = ["{server.url}"]\nlease_seconds = {LEASE_SECONDS}\n'
-        with new_node(config=config) as node:
+        with directory() as target, new_node(config=f'{config}[backup]\ntarget = "{target}"\n') as node:
             _switch_dark(node, server)
 
 
@@ -87,8 +89,13 @@ def _switch_dark(node: Node, server: TransitServer) -> None:
     server.rotate("mail")
     assert "opens" in node.cli("tenant", "custody", "dark.example", "--check").stdout
 
+    node.json("backup", "create")
+    counted = node.json("backup", "verify")["samples"]
+    assert (counted["opened"], counted["company_holds"], counted["failed"]) == (2, 0, [])
+
     server.refuses = True
     wait_until_dark(node, "alice@dark.example")
+    _verify_in_the_dark(node)
     refused = node.cli("tenant", "custody", "dark.example", "--check", check=False)
     assert refused.returncode == 4
     assert "company's own key" in refused.stderr
@@ -112,6 +119,17 @@ def _switch_dark(node: Node, server: TransitServer) -> None:
     for path in (node.data / "state").rglob("*"):
         if path.is_file():
             assert TOKEN.encode() not in path.read_bytes()
+
+
+def _verify_in_the_dark(node: Node) -> None:
+    """TM-14, TM-25: what only its company can open is not counted as damaged, nor as proved."""
+    said = node.cli("backup", "verify")
+    assert "1 more can't be opened here: their company holds the key" in said.stdout
+    assert "1 opened" in said.stdout
+    said = node.cli("backup", "verify", "--lang", "zh-CN", "--json")
+    counted = json.loads(said.stdout)
+    assert counted["ok"]
+    assert (counted["samples"]["opened"], counted["samples"]["company_holds"]) == (1, 1)
 
 
 def test_a_company_holds_its_key_in_a_token_and_takes_it_away() -> None:

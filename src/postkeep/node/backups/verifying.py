@@ -27,6 +27,7 @@ from postkeep.services.backup.checking import SampleOpener, Samples, check_objec
 from postkeep.services.backup.fetching import Fetcher
 from postkeep.services.backup.logs import fetch_log
 from postkeep.services.backup.replaying import missing_after
+from postkeep.services.kms.custodians import Custody
 from postkeep.stores.backup_replay import counted, sample
 from postkeep.stores.backup_target import BackupTarget
 from postkeep.stores.slots import ErasableSlots
@@ -41,6 +42,8 @@ class Inquiry:
     state: Path | None
     """Where the root key lies as a node here has it sealed; None: take what is in the target."""
     ask: AskRoot
+    custody: Custody
+    """The way to companies' own keys."""
     root_key: Path | None = None
     backup: str = ""
     samples: int = 20
@@ -91,7 +94,7 @@ async def _check(inquiry: Inquiry, opened: Opened, work: Path, started: float) -
     inquiry.tell("objects")
     objects, wrong = await check_objects(opened.target, manifest, opened.parents.data, weekly)
     problems += wrong
-    messages, samples = 0, Samples(0, 0, [])
+    messages, samples = 0, Samples(0, 0, 0, [])
     if weekly is not None and not wrong:
         inquiry.tell("samples")
         messages, samples = await _samples(inquiry, opened, manifest, weekly, work)
@@ -159,4 +162,4 @@ async def _samples(
         with ErasableSlots(work / "keys.slots", KEY_BYTES) as slots:
             async with administrators_pool(sockets, "kms") as pool:
                 opener = SampleOpener(opened.target, manifest, opened.parents.data, weekly)
-                return messages, await opener.open(rows, pool, opened.roots, slots)
+                return messages, await opener.open(rows, pool, opened.roots, slots, inquiry.custody)

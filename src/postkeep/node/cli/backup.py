@@ -166,6 +166,7 @@ def _add_verify(backup: typer.Typer) -> None:
         shares_fd: SharesFd = None,
         pin_fd: PinFd = None,
     ) -> None:
+        from postkeep.node.backups.custody_aside import custody_aside
         from postkeep.node.backups.opening import target_of
         from postkeep.node.backups.verifying import Inquiry
         from postkeep.node.backups.verifying import verify as check
@@ -173,16 +174,18 @@ def _add_verify(backup: typer.Typer) -> None:
         scene = scene_of(context)
         loaded, where = _place(scene, place, config)
         state = scene.data / "state" / "kms"
-        inquiry = Inquiry(
-            target=target_of(loaded, where),
-            config=loaded,
-            state=state if state.is_dir() else None,
-            ask=_asker(loaded, passphrase_fd, shares_fd, pin_fd),
-            root_key=root_key,
-            backup=backup_id,
-            samples=samples,
-        )
-        report = asyncio.run(check(inquiry))
+        with custody_aside(loaded) as custody:
+            inquiry = Inquiry(
+                target=target_of(loaded, where),
+                config=loaded,
+                state=state if state.is_dir() else None,
+                ask=_asker(loaded, passphrase_fd, shares_fd, pin_fd),
+                root_key=root_key,
+                backup=backup_id,
+                samples=samples,
+                custody=custody,
+            )
+            report = asyncio.run(check(inquiry))
         value = msgspec.to_builtins(report)
         lines = [
             text("verify.backup", id=report.backup, time=moment(report.finished_ms)),
@@ -198,6 +201,8 @@ def _add_verify(backup: typer.Typer) -> None:
                     messages=report.messages,
                 )
             )
+            if report.samples.company_holds:
+                lines.append(text("verify.company_holds", count=report.samples.company_holds))
             lines.append(text("verify.keys_until", time=moment(report.keys_until_ms)))
         else:
             lines.append(text("verify.no_keys"))

@@ -19,11 +19,12 @@ from postkeep.services.backup.fetching import Fetcher
 from postkeep.services.backup.logs import segments
 from postkeep.services.backup.shipping import digest
 from postkeep.services.kms.api import SealedEpoch
+from postkeep.services.kms.custodians import CustodianRegistry, Custody
 from postkeep.services.kms.epochs import EpochOpener
 from postkeep.services.kms.hierarchy import Hierarchy
 from postkeep.services.kms.signing import NamedKeys, open_signing_keys
 from postkeep.services.kms.succession import root_of_store
-from postkeep.services.kms.tenants import NoCustodians, TenantKeys
+from postkeep.services.kms.tenants import TenantKeys
 from postkeep.services.kms.witness import StoreWitness
 from postkeep.stores.backup_target import BackupTarget
 from postkeep.stores.kms_installation import KmsInstallationRows
@@ -32,6 +33,8 @@ from postkeep.stores.slots import HEADER_BYTES, ErasableSlots
 
 PROBLEMS_MAX = 100
 """Problems named in one report: more say nothing new."""
+CUSTODY_CODE = "unavailable.custody"
+"""What a custodian that is away, refuses, or may not be asked is told by."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,8 @@ class Samples:
     opened: int
     erased: int
     """Their wraps or their owner's keys have been destroyed since: as it should be."""
+    company_holds: int
+    """Their company holds the key, and its custodian does not open it here: nothing is proved of them."""
     failed: list[str]
 
 
@@ -92,21 +97,31 @@ class SampleOpener:
         pool: "asyncpg.Pool[asyncpg.Record]",
         roots: Sequence[Secret[bytes]],
         slots: ErasableSlots,
+        custody: Custody,
     ) -> Samples:
         """Open the content of each, and compare its length with what its row says.
 
         `roots`: the root key and former ones; errors as `succession.root_of_store`.
         """
-        hierarchy = await open_hierarchy(pool, roots, slots)
-        opened, erased, failed = 0, 0, []
+        hierarchy = await open_hierarchy(pool, roots, slots, custody)
+        opened, erased, held, failed = 0, 0, 0, []
+        dark: set[bytes] = set()
+        """Tenants whose custodians have refused: each is asked once, as one may take its time."""
         for row in rows:
+            if row["tenant"] in dark:
+                held += 1
+                continue
             try:
                 done = await self._open(row, hierarchy)
             except PostkeepError as error:
-                failed.append(f"message of body {row['body'].hex()}: {error.detail or error.code}")
+                if error.code == CUSTODY_CODE:
+                    dark.add(row["tenant"])
+                    held += 1
+                else:
+                    failed.append(f"message of body {row['body'].hex()}: {error.detail or error.code}")
                 continue
             opened, erased = opened + done, erased + (not done)
-        return Samples(opened, erased, failed[:PROBLEMS_MAX])
+        return Samples(opened, erased, held, failed[:PROBLEMS_MAX])
 
     async def _open(self, row: asyncpg.Record, hierarchy: Hierarchy) -> bool:
         wraps = await self._wraps.read(
@@ -136,14 +151,18 @@ class SampleOpener:
 
 
 async def open_hierarchy(
-    pool: "asyncpg.Pool[asyncpg.Record]", roots: Sequence[Secret[bytes]], slots: ErasableSlots
+    pool: "asyncpg.Pool[asyncpg.Record]",
+    roots: Sequence[Secret[bytes]],
+    slots: ErasableSlots,
+    custody: Custody,
 ) -> Hierarchy:
     """Open the key hierarchy of a restored copy."""
     clock = SystemClock()
     rows, installation = KmsKeyRows(pool), KmsInstallationRows(pool)
     _, generations = await root_of_store(roots, installation, slots)
-    signing = await open_signing_keys(NamedKeys(generations, installation, clock), clock)
-    tenants = TenantKeys(generations, rows, slots, NoCustodians(), clock)
+    named = NamedKeys(generations, installation, clock)
+    signing = await open_signing_keys(named, clock)
+    tenants = TenantKeys(generations, rows, slots, CustodianRegistry(named, custody), clock)
     witness = StoreWitness(slots.path.parent, rows, slots)
     return Hierarchy(tenants, rows, slots, signing, witness=witness, clock=clock)
 

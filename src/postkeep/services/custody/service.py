@@ -42,6 +42,10 @@ class CustodyService:
         return api.Value(transit.check_wrapped(value))
 
     async def unwrap(self, _grant: Grant, request: api.Unwrap) -> api.Value:
+        """Answer `custody.unwrap`."""
+        return await self.open(request)
+
+    async def open(self, request: api.Unwrap) -> api.Value:
         """Have the customer's key open what it has wrapped."""
         self._check(request.place)
         if request.place.kind == "transit":

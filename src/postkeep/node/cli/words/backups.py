@@ -111,6 +111,16 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
         ),
         "共 {messages} 封邮件，随机抽样端到端验证：打开 {opened}，已销毁 {erased}（正常），失败 {failed}。",
     ),
+    "verify.company_holds": (
+        (
+            "{count} more can't be opened here: their company holds the key, and its custodian does not "
+            "answer, refuses, or is not named under [custody]. Nothing is proved of these."
+        ),
+        (
+            "另有 {count} 封无法在此打开：密钥由所属公司持有，其密钥托管方未响应、拒绝或未在 [custody] 中"
+            "列出。这些邮件未经验证。"
+        ),
+    ),
     "verify.keys_until": (
         "Its key stream ends at {time} UTC; restored later, it takes its keys from a newer backup.",
         "其密钥流保留至 {time} UTC；此后恢复将使用较新备份的密钥。",
