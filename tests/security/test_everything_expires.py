@@ -111,7 +111,8 @@ def kinds() -> Iterator[tuple[str, Kind]]:
         for holder in (rules.STEWARD, rules.CLI):
             yield f"staff {role} {holder}", Kind(holder, _staff(role), minting.STAFF_SECONDS)
     for kind in rules.GRANT_ACTIONS:
-        yield f"grant {kind}", Kind(rules.STEWARD, _grant(kind), minting.GRANT_SECONDS)
+        holder = rules.grant_place(kind)[0]
+        yield f"grant {kind}", Kind(holder, _grant(kind), minting.GRANT_SECONDS)
 
 
 KINDS = dict(kinds())

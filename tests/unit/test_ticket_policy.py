@@ -3,7 +3,9 @@ text that can't be relied on keeps the authority from starting. Cross rule 2 of 
 
 import os
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -62,11 +64,49 @@ def test_staff_and_grants_are_permitted_where_they_belong() -> None:
         ticket, _ = MINT.staff("cli", "c", "h", session=new_id(), principal=new_id(), roles=(role,))
         assert POLICY.decide(ticket) == "staff.works-from-a-command-line"
     for kind in rules.GRANT_ACTIONS:
-        ticket, _ = MINT.grant(
-            "steward", "s", "h", kind=kind, request=new_id(), subject=os.urandom(32), tenant=NOBODY,
-            principal=NOBODY,
-        )  # fmt: skip
-        assert POLICY.decide(ticket) == "grant.is-held-by-the-steward"
+        holder, audience = rules.grant_place(kind)
+        for module in rules.EVERYBODY:
+            asked: dict[str, Any] = {
+                "kind": kind, "request": new_id(), "subject": os.urandom(32), "tenant": new_id(),
+                "principal": new_id(),
+            }  # fmt: skip
+            if module != holder:
+                with pytest.raises(PolicyRefusedError):
+                    MINT.grant(module, "m", "h", **asked)
+                continue
+            ticket, _ = MINT.grant(module, "m", "h", **asked)
+            assert ticket.audience == audience
+            permitted = "export-is-held-by-the-command-that-exports" if kind == "export" else ""
+            assert POLICY.decide(ticket) == f"grant.{permitted or 'is-held-by-the-steward'}"
+
+
+def test_a_grant_that_reads_mail_names_its_person_and_allows_nothing_else() -> None:
+    """TM-41: whoever holds it, whatever it is called."""
+    for change in (
+        {"tenant": NOBODY},
+        {"principal": NOBODY},
+        {"kind": "destroy"},
+        {"module": "steward"},
+        {"module": "cli"},
+        {"module": "imap"},
+    ):
+        asked: dict[str, Any] = {
+            "module": "export", "kind": "export", "request": new_id(), "subject": os.urandom(32),
+            "tenant": new_id(), "principal": new_id(), **change,
+        }  # fmt: skip
+        with pytest.raises(PolicyRefusedError):
+            MINT.grant(asked.pop("module"), "m", "h", **asked)
+    ticket, _ = MINT.grant(
+        "export", "m", "h", kind="export", request=new_id(), subject=os.urandom(32), tenant=new_id(),
+        principal=new_id(),
+    )  # fmt: skip
+    assert ticket.actions == (Action.MAIL_EXPORT,)
+    for action in set(Action) - {Action.MAIL_EXPORT}:
+        with pytest.raises(PolicyRefusedError):
+            POLICY.decide(msgspec.structs.replace(ticket, actions=(Action.MAIL_EXPORT, action)))
+
+
+def test_staff_tickets_are_for_command_lines() -> None:
     with pytest.raises(PolicyRefusedError):
         MINT.staff("imap", "i", "h", session=new_id())
     with pytest.raises(PolicyRefusedError):
@@ -150,6 +190,7 @@ def test_each_never_refuses_something_that_would_be_permitted_without_it(
     weaker = "@id(".join(part for part in parts if part is not line)
     probes: dict[str, tuple[str, dict[str, object]]] = {
         "never.mail-without-its-user": ("staff", {"actions": (Action.MAIL_READ,)}),
+        "never.an-export-without-its-request": ("staff", {"actions": (Action.MAIL_EXPORT,)}),
         "never.a-user-who-is-not-named": ("user", {"principal": ""}),
         "never.longer-than-a-quarter-of-an-hour": ("user", {"expires": 100_000}),
         "never.secrets": ("staff", {"categories": (Category.SECRET,)}),

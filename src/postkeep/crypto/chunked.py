@@ -109,6 +109,72 @@ def open_span(
     return plain[0] if len(plain) == 1 else b"".join(plain)
 
 
+class StreamSealer:
+    """Seals what comes in pieces, in memory for one chunk; the result is what `seal` would have made."""
+
+    def __init__(self, key: bytes, ctx: bytes) -> None:
+        salt = os.urandom(SALT_BYTES)
+        chunk_key, self._base, commitment = _derive(key, ctx, salt)
+        self.head: Final = salt + commitment
+        """What stands before the first chunk."""
+        self._encrypt = AESGCM(chunk_key).encrypt
+        self._number = 0
+        self._rest = bytearray()
+
+    def update(self, data: Buffer) -> bytes:
+        """Take a piece of any length; return the chunks that are full now."""
+        self._rest += data
+        full = len(self._rest) - len(self._rest) % CHUNK_BYTES
+        with memoryview(self._rest) as view:
+            sealed = [self._next(view[at : at + CHUNK_BYTES]) for at in range(0, full, CHUNK_BYTES)]
+        del self._rest[:full]
+        return b"".join(sealed)
+
+    def finish(self) -> bytes:
+        """Return the last chunk, the short one that marks the end. Nothing may follow."""
+        return self._next(bytes(self._rest))
+
+    def _next(self, chunk: Buffer) -> bytes:
+        nonce = (self._base ^ self._number).to_bytes(NONCE_BYTES, "big")
+        self._number += 1
+        return self._encrypt(nonce, chunk, None)
+
+
+class StreamOpener:
+    """Opens what comes in pieces. What `update` returns is authentic and in its place; that nothing is
+    missing after it is known when `finish` has returned."""
+
+    def __init__(self, key: bytes, ctx: bytes, head: Buffer) -> None:
+        """Raise IntegrityError if the head was made with another key or for another context."""
+        self._cipher, self._base = _open_head(key, ctx, head)
+        self._number = 0
+        self._rest = bytearray()
+
+    def update(self, sealed: Buffer) -> bytes:
+        """Take a piece of any length; return what the whole chunks in it say, or raise IntegrityError."""
+        self._rest += sealed
+        full = len(self._rest) - len(self._rest) % SEALED_CHUNK_BYTES
+        with memoryview(self._rest) as view:
+            steps = range(0, full, SEALED_CHUNK_BYTES)
+            plain = [self._next(view[at : at + SEALED_CHUNK_BYTES]) for at in steps]
+        del self._rest[:full]
+        return b"".join(plain)
+
+    def finish(self) -> bytes:
+        """Return the end; raise IntegrityError unless the stream ends with the chunk that marks it."""
+        if len(self._rest) < TAG_BYTES:
+            raise IntegrityError("a sealed stream is cut short")
+        return self._next(bytes(self._rest))
+
+    def _next(self, chunk: Buffer) -> bytes:
+        nonce = (self._base ^ self._number).to_bytes(NONCE_BYTES, "big")
+        self._number += 1
+        try:
+            return self._cipher.decrypt(nonce, chunk, None)
+        except InvalidTag as exc:
+            raise IntegrityError("a chunk fails its authentication") from exc
+
+
 def _seal(key: bytes, ctx: bytes, salt: bytes, data: Buffer) -> bytes:
     """Seal with a given salt; the salt must never be used twice with one key."""
     chunk_key, base, commitment = _derive(key, ctx, salt)

@@ -12,7 +12,7 @@ from postkeep.base.errors import IntegrityError
 from postkeep.crypto.context import context
 from postkeep.crypto.wrap import Wrapper, subkey
 
-SEALED_CHARS_MAX: Final = 1_024  # characters of base64: an address and a program's name have some 200
+SEALED_CHARS_MAX: Final = 3_072  # characters of base64: a reason of 500 characters, four octets each
 
 
 class PersonalSeal:

@@ -39,6 +39,8 @@ class EventName(StrEnum):
     DIRECTORY = "directory"
     """A change of the directory as the authority made it, for whom `session` and `ticket` say."""
     BACKUP_CREATE = "backup.create"
+    EXPORT = "export"
+    """A person's mail is read out on an approved request: `note` is the request, and `begin` or `end`."""
     BACKUP_DESTROY = "backup.destroy"
     """A backup, or (`week ...`) the weekly key of key backups: before it is done."""
     BACKUP_RESTORE = "backup.restore"
@@ -105,9 +107,12 @@ class AuditEvent(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown
 
 
 class PersonalValues(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What `sealed` holds, as JSON: where a person came from, and with which program."""
+    """What `sealed` holds, as JSON: where a person came from and with which program, or why others
+    read the person's mail."""
 
     address: str = ""
     """The client's IP address."""
     program: str = ""
     """What the program calls itself (IMAP ID, EHLO); anybody may say anything there."""
+    reason: str = ""
+    """With the grant of an export: what was approved, and the reason given, as the approvers saw it."""

@@ -23,6 +23,8 @@ class Action(StrEnum):
     MAIL_READ = "mail.read"
     MAIL_WRITE = "mail.write"
     MAIL_SEND = "mail.send"
+    MAIL_EXPORT = "mail.export"
+    """To read one person's mail with the grant of an approved request."""
     MAIL_DEPOSIT = "mail.deposit"
     QUEUE_WORK = "queue.work"
     STORE_MAINTAIN = "store.maintain"
@@ -81,9 +83,9 @@ class Ticket(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     """Grants: the identifier of the approved request, hexadecimal."""
     subject: str = ""
     """Grants: SHA-256 of exactly what was approved, hexadecimal."""
-    depth: int = 0
-    """How many times it has been narrowed."""
     approvals: int = 0
     """Grants: how many people's approvals stood when it was made."""
+    depth: int = 0
+    """How many times it has been narrowed."""
     parent: str = ""
     """Narrowed tickets: SHA-256 of the parent token, hexadecimal."""

@@ -1,5 +1,6 @@
 """Who a module instance is, and which public keys it believes."""
 
+import copy
 import hashlib
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -24,6 +25,12 @@ class ModuleIdentity:
         self.thumbprint = thumbprint(self.public_key)
         self.ticket = b""
         """The module ticket in force; empty before enrolment."""
+
+    def acting_as(self, module: str, instance: str, ticket: bytes) -> "ModuleIdentity":
+        """Return the same key under the name of another module, whose ticket it has been given too."""
+        other = copy.copy(self)
+        other.module, other.instance, other.ticket = module, instance, ticket
+        return other
 
     def sign(self, message: bytes) -> bytes:
         """Sign with the instance's key (Ed25519)."""

@@ -163,7 +163,7 @@ class Mint:
         actions, categories = rules.GRANT_ACTIONS[kind]
         ticket = msgspec.structs.replace(
             self._blank(TicketKind.GRANT, GRANT_SECONDS, module, instance, holder),
-            audience=rules.GRANT_AUDIENCE,
+            audience=rules.grant_place(kind)[1],
             tenant="" if tenant == NOBODY else tenant.hex(),
             principal="" if principal == NOBODY else principal.hex(),
             actions=actions,

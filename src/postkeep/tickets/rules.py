@@ -90,11 +90,13 @@ RELAY, STEWARD, BACKUP, CLI = "relay", "steward", "backup", "cli"
 CUSTODY: Final = "custody"
 OWNER: Final = "owner"
 """A person at the command line, to look at their own ledger."""
+EXPORT: Final = "export"
+"""The command that exports a person's mail, while it runs: it has no right but an approved grant."""
 AUTHORITY, KMS, VAULT, LEDGER = "authority", "kms", "vault", "ledger"
 KEEPERS: Final = (LEDGER, AUTHORITY, KMS, VAULT)
 MODULES: Final = (*KEEPERS, MX, SUBMISSION, IMAP, RELAY, STEWARD, BACKUP, CUSTODY)
 FACES: Final = (MX, SUBMISSION, IMAP)
-EVERYBODY: Final = (*MODULES, CLI, OWNER)
+EVERYBODY: Final = (*MODULES, CLI, OWNER, EXPORT)
 
 _READ, _WRITE, _SEND = Action.MAIL_READ, Action.MAIL_WRITE, Action.MAIL_SEND
 _DEPOSIT, _QUEUE, _MAINTAIN = Action.MAIL_DEPOSIT, Action.QUEUE_WORK, Action.STORE_MAINTAIN
@@ -165,6 +167,8 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("authority.withdraw_request",    (CLI,), STAFF, _ADMIN, ACCOUNT),
     Rule("authority.issue_grant",         (STEWARD,)),   # the approvals are counted, not the caller
     Rule("authority.close_request",       (STEWARD,)),
+    Rule("authority.close_request",       (CLI,), STAFF, _ADMIN, ACCOUNT),   # an export of one's own
+    Rule("authority.issue_export",        (CLI,), STAFF, _ADMIN, ACCOUNT),
     Rule("authority.publish_key",         (STEWARD,), STAFF, _OPERATE, OPERATIONS),
     Rule("authority.publish_key",         (STEWARD,), OPERATION, Action.KEY_RESEAL),
     # --- kms ---
@@ -182,6 +186,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("kms.open_epochs",               (IMAP,), USER, _READ, MAIL, any_category=True, fresh=True,
                                           any_mailbox=True),
     Rule("kms.open_epochs",               (RELAY,), OPERATION, _QUEUE, MAIL, counts="epochs"),
+    Rule("kms.open_epochs",               (EXPORT,), GRANT, Action.MAIL_EXPORT, MAIL, fresh=True),
     Rule("kms.sign",                      (RELAY,), OPERATION, _QUEUE),
     Rule("kms.rotate",                    (STEWARD,), STAFF, _OPERATE, OPERATIONS),
     Rule("kms.rotations",                 (STEWARD,), STAFF, _LOOK, OPERATIONS),
@@ -253,6 +258,10 @@ RULES: Final[tuple[Rule, ...]] = (
     # --- vault: the queue ---
     Rule("vault.queue_lease",             (RELAY,), OPERATION, _QUEUE, MAIL),
     Rule("vault.queue_renew",             (RELAY,), OPERATION, _QUEUE, METADATA),
+    # --- vault: reading out on an approved request, for one person and nothing but what was approved ---
+    Rule("vault.export_begin",            (EXPORT,), GRANT, Action.MAIL_EXPORT, MAIL, fresh=True),
+    Rule("vault.export_page",             (EXPORT,), GRANT, Action.MAIL_EXPORT, MAIL, fresh=True),
+    Rule("vault.export_end",              (EXPORT,), GRANT, Action.MAIL_EXPORT, MAIL),
     Rule("vault.queue_content",           (RELAY,), OPERATION, _QUEUE, CONTENT),
     Rule("vault.queue_update",            (RELAY,), OPERATION, _QUEUE, METADATA, counts="outcomes"),
     Rule("vault.queue_wait",              (RELAY,), OPERATION, _QUEUE, METADATA, waits=True),
@@ -334,6 +343,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("steward.media_act",             (CLI,), STAFF, _OPERATE, OPERATIONS),
     Rule("steward.media_record",          (CLI,), STAFF, _LOOK, OPERATIONS),
     Rule("steward.order_make",            (CLI,), STAFF, _ADMIN, OPERATIONS),
+    Rule("steward.export_ask",            (CLI,), STAFF, _ADMIN, ACCOUNT),
     Rule("steward.order_list",            (CLI,), STAFF, _LOOK, OPERATIONS),
     Rule("steward.order_show",            (CLI,), STAFF, _LOOK, OPERATIONS),
     Rule("steward.order_resume",          (CLI,), STAFF, _ADMIN, OPERATIONS),
@@ -388,7 +398,7 @@ STAFF_ROLES: Final = {
 
 GRANT_ACTIONS: Final = {
     "destroy": ((_LOOK, _ADMIN, Action.KEY_SHRED), (Category.ACCOUNT, Category.OPERATIONS)),
-    "export": ((), ()),
+    "export": ((Action.MAIL_EXPORT,), MAIL),
     "custody": ((Action.KEY_PROVISION, _OPERATE), OPERATIONS),
     "key_restore": ((_OPERATE,), OPERATIONS),
     "ledger_restore": ((_OPERATE,), OPERATIONS),
@@ -404,6 +414,8 @@ STAFF_AUDIENCE: Final = (STEWARD, BACKUP, AUTHORITY, KMS, VAULT, LEDGER)
 SESSION_ACTIONS: Final = {IMAP: (_READ, _WRITE), SUBMISSION: (_SEND,), OWNER: (Action.LEDGER_OWN,)}
 """What a user's ticket allows, by the protocol that the user signed in with."""
 
+GRANT_ELSEWHERE: Final = {"export": (EXPORT, (VAULT, KMS))}
+"""Who holds a grant and where it is shown, for the kinds that the steward never holds."""
 SESSION_AUDIENCE: Final = {IMAP: (VAULT, KMS), SUBMISSION: (VAULT,), OWNER: (LEDGER, KMS)}
 
 SESSION_CATEGORIES: Final = {IMAP: MAIL, SUBMISSION: MAIL, OWNER: AUDIT}
@@ -417,6 +429,11 @@ def methods_of(module: str, rules: Iterable[Rule] = RULES) -> tuple[str, ...]:
 def audience_of(module: str, rules: Iterable[Rule] = RULES) -> tuple[str, ...]:
     """List the keepers that accept a module's ticket."""
     return tuple(sorted({method.partition(".")[0] for method in methods_of(module, rules)}))
+
+
+def grant_place(kind: str) -> tuple[str, tuple[str, ...]]:
+    """Say which module holds grants of a kind, and which keepers take them."""
+    return GRANT_ELSEWHERE.get(kind, (STEWARD, GRANT_AUDIENCE))
 
 
 def rules_for(keeper: str, rules: Iterable[Rule] = RULES) -> dict[str, tuple[Rule, ...]]:

@@ -1,7 +1,6 @@
 """`postkeep access`: a mailbox owner's own ledger, in plain words. The owner signs in, not the operator."""
 
 import asyncio
-import datetime as dt
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -12,10 +11,10 @@ import msgspec
 import typer
 
 from postkeep.base.errors import InvalidInputError, NotFoundError, RefusedError, ThrottledError
-from postkeep.model.audit import AuditEvent, PersonalValues
+from postkeep.model.audit import AuditEvent, EventName, PersonalValues
 from postkeep.node.cli import asking
-from postkeep.node.cli.access_words import who, why, words
-from postkeep.node.cli.output import CommandError, Exit, moment
+from postkeep.node.cli.access_words import request_of, who, why, words
+from postkeep.node.cli.output import CommandError, Exit, instant, moment
 from postkeep.node.cli.scene import scene_of
 from postkeep.node.cli.texts import text
 from postkeep.node.running import running
@@ -57,7 +56,7 @@ def add(app: typer.Typer) -> None:
         ] = False,
     ) -> None:
         scene = scene_of(context)
-        times = _instant(since), _instant(until)
+        times = instant(since), instant(until)
         state = running(scene.data)
         if state is None:
             raise CommandError(text("error.not_running", data=scene.data), Exit.NOT_RUNNING, "not_running")
@@ -69,18 +68,24 @@ def add(app: typer.Typer) -> None:
         except (RefusedError, InvalidInputError) as exc:
             raise CommandError(text("error.access_refused"), code="refused") from exc
         seen = _with_origins(seen)
-        cells = [
-            (
-                str(one.index),
-                moment(one.event.time_ms),
-                who(one.event),
-                words(one.event),
-                " ".join(filter(None, (one.values.address, one.values.program))) or "-",
-                why(one.event),
-            )
-            for one in seen
-        ]
+        cells = _cells(seen)
         scene.out.rows([_value(one, row) for one, row in zip(seen, cells, strict=True)], _COLUMNS, cells)
+
+
+def _cells(seen: list[Seen]) -> list[tuple[str, ...]]:
+    """Put entries into words; what was done with a grant names the request that the grant stands on."""
+    grants = {
+        one.event.ticket: request_of(one.event) for one in seen if one.event.event is EventName.REQUEST_GRANT
+    }
+    reasons = {request_of(one.event): one.values.reason for one in seen if one.values.reason}
+    cells: list[tuple[str, ...]] = []
+    for one in seen:
+        event, values = one.event, one.values
+        request = request_of(event) or grants.get(event.ticket, "")
+        origin = " ".join(filter(None, (values.address, values.program))) or "-"
+        grounds = why(event, request, reasons.get(request, ""))
+        cells.append((str(one.index), moment(event.time_ms), who(event), words(event), origin, grounds))
+    return cells
 
 
 def _value(seen: Seen, cells: tuple[str, ...]) -> dict[str, object]:
@@ -92,6 +97,7 @@ def _value(seen: Seen, cells: tuple[str, ...]) -> dict[str, object]:
         "why": cells[5],
         "address": seen.values.address,
         "program": seen.values.program,
+        "reason": seen.values.reason,
         "entry": event,
     }
 
@@ -109,19 +115,6 @@ def _with_origins(seen: Iterable[Seen]) -> list[Seen]:
         one if one.values != unknown else replace(one, values=origins.get(one.event.session, unknown))
         for one in entries
     ]
-
-
-def _instant(given: str) -> int:
-    """Read a day or a moment (UTC unless it says otherwise) as milliseconds; empty: 0."""
-    if not given:
-        return 0
-    try:
-        moment_given = dt.datetime.fromisoformat(given)
-    except ValueError as exc:
-        raise CommandError(text("error.time", given=given), Exit.USAGE, "time") from exc
-    if moment_given.tzinfo is None:
-        moment_given = moment_given.replace(tzinfo=dt.UTC)
-    return max(0, int(moment_given.timestamp() * 1000))
 
 
 async def _look(  # noqa: PLR0917 - one look: where, who, and what of it

@@ -4,6 +4,7 @@ from typing import Final
 
 from postkeep.model.audit import AuditEvent, EventName
 from postkeep.node.cli.texts import text
+from postkeep.tickets.rules import EXPORT
 
 _SESSION_CHARS: Final = 8
 """Enough of an identifier's random end to tell one from another."""
@@ -21,6 +22,10 @@ _FIXED: Final = {
     EventName.SHRED: "access.shred",
     EventName.QUEUE: "access.queue",
     EventName.ADMIN: "access.admin",
+    EventName.REQUEST_OPEN: "access.request.asked",
+    EventName.REQUEST_DECIDE: "access.request.decided",
+    EventName.REQUEST_GRANT: "access.request.granted",
+    EventName.REQUEST_CLOSE: "access.request.closed",
 }
 _BY_METHOD: Final = {
     "vault.deposit": "access.deposit",
@@ -30,6 +35,8 @@ _BY_METHOD: Final = {
     "vault.summaries": "access.read.summaries",
     "vault.mailboxes": "access.read.summaries",
     "vault.sync": "access.read.summaries",
+    "vault.export_begin": "access.export.names",
+    "vault.export_page": "access.export.read",
     "vault.queue_content": "access.read.queue",
     "vault.queue_lease": "access.read.queue",
     "vault.store_flags": "access.write.flags",
@@ -50,12 +57,26 @@ _BY_ACT: Final = {
 }
 """Changes of the directory, by the name that the authority gives them."""
 
+_REQUESTS: Final = frozenset(
+    {
+        EventName.REQUEST_OPEN,
+        EventName.REQUEST_DECIDE,
+        EventName.REQUEST_GRANT,
+        EventName.REQUEST_CLOSE,
+        EventName.EXPORT,
+    }
+)
+"""Events whose note begins with the identifier of a request."""
+
 _OWN_MODULES: Final = {"imap": "IMAP", "submission": "SMTP"}
 
 
 def words(event: AuditEvent) -> str:
     """Say what was done."""
-    what = text(_key(event), count=event.count, note=event.note or event.method, event=event.event)
+    note = event.note or event.method
+    if event.event in _REQUESTS:
+        note = note.partition(" ")[2]
+    what = text(_key(event), count=event.count, note=note, event=event.event)
     if event.outcome == "ok":
         return what.strip()
     return text("access.refused", what=what.strip(), code=event.code)
@@ -69,6 +90,10 @@ def _key(event: AuditEvent) -> str:
         return "access.key.person" if event.note == "person" else "access.key.release"
     if name in {EventName.DEPOSIT, EventName.READ, EventName.WRITE}:
         return _BY_METHOD.get(event.method, "access.write" if name is EventName.WRITE else "access.other")
+    if name is EventName.TICKET_ISSUE and event.module == EXPORT:
+        return "access.ticket.export"
+    if name is EventName.EXPORT:
+        return f"access.export.{'end' if event.note.endswith(' end') else 'begin'}"
     if name is EventName.DIRECTORY:
         return _BY_ACT.get(event.note, "access.directory")
     return _FIXED.get(name, "access.other")
@@ -85,13 +110,25 @@ def who(event: AuditEvent) -> str:
         return text("access.by.operator")
     if event.module == "owner":
         return text("access.by.command")
+    if event.module == EXPORT:
+        return text("access.by.export")
     if event.module in _OWN_MODULES and event.session:
         return text("access.by.you", module=_OWN_MODULES[event.module])
     return text("access.by.server", module=event.module or event.source.partition(".")[0])
 
 
-def why(event: AuditEvent) -> str:
-    """Say on what grounds: whose session, or which work."""
+def request_of(event: AuditEvent) -> str:
+    """Return the request that an event names, of those that are about somebody's mail; empty: none."""
+    if event.event in _REQUESTS or (event.event is EventName.READ and event.module == EXPORT):
+        return event.note.partition(" ")[0]
+    return ""
+
+
+def why(event: AuditEvent, request: str = "", reason: str = "") -> str:
+    """Say on what grounds: whose session, or which work; or which request, and what it was approved for."""
+    if request:
+        key = "access.why.reason" if reason else "access.why.request"
+        return text(key, request=request, reason=reason)
     session = event.session[-_SESSION_CHARS:]
     if event.module in {"cli", "steward"}:
         return text("access.why.command", session=session)

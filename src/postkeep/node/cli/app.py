@@ -31,6 +31,7 @@ COMMANDS: Final = {
     "backup": ("backup",),
     "destroy": ("destroy", "order"),
     "holds": ("hold",),
+    "export": ("export",),
     "certificates": ("certificate",),
 }
 """Each module of this package with the commands and groups that its `add` puts together."""

@@ -13,6 +13,9 @@ from postkeep.node.supervisor.root_secret import ROOT_SECRET_BYTES_MAX
 PASSWORD_BYTES_MAX = 1024
 """More than anyone types; bounds what a wrong pipe can push in."""
 
+EXPORT_PASSPHRASE_BYTES_MIN = 12
+"""Whoever has the file can guess as long as he likes, so that what is short is refused."""
+
 STAFF_PASSWORD_FILE = "POSTKEEP_STAFF_PASSWORD_FILE"  # noqa: S105 - the name of a variable
 """Names a file, mode 0600, whose first line is the password of the staff member at `--as`."""
 
@@ -71,6 +74,26 @@ def private_line(path: str) -> bytes:
     except OSError:
         pass  # said below, as every other reason
     raise CommandError(text("error.staff_password_file", path=path), Exit.USAGE, "staff_password_file")
+
+
+def export_passphrase(path: str, *, from_stdin: bool, new: bool) -> Secret[bytes]:
+    """Read the passphrase of an export, or of a recipient's key: from a file, a pipe, or the terminal."""
+    if path:
+        line = private_line(path)
+    elif from_stdin:
+        line = sys.stdin.buffer.readline(PASSWORD_BYTES_MAX + 2)
+    elif not sys.stdin.isatty():
+        raise CommandError(text("error.no_export_passphrase"), Exit.USAGE, "no_terminal")
+    else:
+        value = getpass.getpass(text("ask.export_passphrase"))
+        if new and value != getpass.getpass(text("ask.again")):
+            raise CommandError(text("error.passwords_differ"), Exit.USAGE, "passwords_differ")
+        line = value.encode()
+    secret = line.rstrip(b"\r\n")
+    if new and len(secret) < EXPORT_PASSPHRASE_BYTES_MIN:
+        least = EXPORT_PASSPHRASE_BYTES_MIN
+        raise CommandError(text("error.export_passphrase_short", least=least), Exit.USAGE, "passphrase_short")
+    return Secret(secret)
 
 
 def passphrase(descriptor: int | None) -> bytearray:

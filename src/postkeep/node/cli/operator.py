@@ -17,6 +17,8 @@ from postkeep.node.cli.texts import text
 from postkeep.node.running import running
 
 if TYPE_CHECKING:
+    from postkeep.services.authority.api import ModuleTicket
+    from postkeep.tickets.channel import Link
     from postkeep.tickets.identity import ModuleIdentity
 
 T = TypeVar("T")
@@ -71,8 +73,6 @@ async def _call(  # noqa: PLR0917 - one call: where, what, and for whom
     data: Path, run: Path, method: str, request: msgspec.Struct, reply: type[T], login: StaffLogin | None
 ) -> T:
     from postkeep.node.supervisor import believed
-    from postkeep.services.authority.api import ModuleTicket, OperatorSignIn
-    from postkeep.services.authority.governance_api import StaffSignIn
     from postkeep.tickets.channel import Link
     from postkeep.tickets.identity import ModuleIdentity
 
@@ -85,12 +85,7 @@ async def _call(  # noqa: PLR0917 - one call: where, what, and for whom
             stack.push_async_callback(made.close)
             return made
 
-        newcomer = link("authority")
-        if login is None:
-            admitted = await newcomer.call("authority.operator_sign_in", OperatorSignIn(), ModuleTicket)
-        else:
-            sign_in = StaffSignIn(login.name, login.password.reveal())
-            admitted = await newcomer.call("authority.staff_sign_in", sign_in, ModuleTicket)
+        admitted = await admit(link("authority"), login)
         identity.ticket = admitted.ticket
         keeper = link(method.partition(".")[0])
         if keeper.keeper == "steward":
@@ -99,6 +94,17 @@ async def _call(  # noqa: PLR0917 - one call: where, what, and for whom
         return await keeper.call(
             method, request, reply, ticket=admitted.staff, timeout_seconds=CALL_SECONDS_MAX
         )
+
+
+async def admit(newcomer: "Link", login: StaffLogin | None) -> "ModuleTicket":
+    """Sign in over a link that has shown no ticket yet: as a staff member, or as the machine's operator."""
+    from postkeep.services.authority.api import ModuleTicket, OperatorSignIn
+    from postkeep.services.authority.governance_api import StaffSignIn
+
+    if login is None:
+        return await newcomer.call("authority.operator_sign_in", OperatorSignIn(), ModuleTicket)
+    sign_in = StaffSignIn(login.name, login.password.reveal())
+    return await newcomer.call("authority.staff_sign_in", sign_in, ModuleTicket)
 
 
 def _delegate(identity: "ModuleIdentity", ticket: bytes, steward: str) -> bytes:

@@ -130,6 +130,19 @@ def moment(ms: int | None) -> str:
     return dt.datetime.fromtimestamp(ms / 1000, dt.UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
+def instant(given: str) -> int:
+    """Read a day or a moment (UTC unless it says otherwise) as milliseconds; empty: 0."""
+    if not given:
+        return 0
+    try:
+        moment_given = dt.datetime.fromisoformat(given)
+    except ValueError as exc:
+        raise CommandError(text("error.time", given=given), Exit.USAGE, "time") from exc
+    if moment_given.tzinfo is None:
+        moment_given = moment_given.replace(tzinfo=dt.UTC)
+    return max(0, int(moment_given.timestamp() * 1000))
+
+
 def size(octets: int | None) -> str:
     """Show a number of octets."""
     if octets is None:

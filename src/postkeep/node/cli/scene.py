@@ -33,27 +33,28 @@ class Scene:
         """Ask the steward of the running node."""
         from postkeep.node.cli.operator import call
 
-        return call(self.data, f"steward.{method}", request, reply, self._login())
+        return call(self.data, f"steward.{method}", request, reply, self.login())
 
     def ask_authority(self, method: str, request: msgspec.Struct, reply: type[T]) -> T:
         """Ask the authority of the running node itself: staff, requests, votes."""
         from postkeep.node.cli.operator import call
 
-        return call(self.data, f"authority.{method}", request, reply, self._login())
+        return call(self.data, f"authority.{method}", request, reply, self.login())
 
     def ask_kms(self, method: str, request: msgspec.Struct, reply: type[T]) -> T:
         """Tell kms itself what nobody in between may know."""
         from postkeep.node.cli.operator import call
 
-        return call(self.data, f"kms.{method}", request, reply, self._login())
+        return call(self.data, f"kms.{method}", request, reply, self.login())
 
     def ask_backup(self, method: str, request: msgspec.Struct, reply: type[T]) -> T:
         """Ask the backup worker of the running node."""
         from postkeep.node.cli.operator import call
 
-        return call(self.data, f"backup.{method}", request, reply, self._login())
+        return call(self.data, f"backup.{method}", request, reply, self.login())
 
-    def _login(self) -> "StaffLogin | None":
+    def login(self) -> "StaffLogin | None":
+        """Return who acts; None: the machine's own operator."""
         from postkeep.node.cli.operator import StaffLogin
 
         if not self.staff:

@@ -20,6 +20,7 @@ from postkeep.services.steward.control import Control
 from postkeep.services.steward.custody import CustodyDesk
 from postkeep.services.steward.desk import handlers
 from postkeep.services.steward.explaining import ExplainDesk
+from postkeep.services.steward.exports import ExportDesk
 from postkeep.services.steward.holds import HoldDesk
 from postkeep.services.steward.media_desk import MediaDesk
 from postkeep.services.steward.orders import Orders
@@ -98,6 +99,7 @@ async def _serve(context: ModuleContext, rows: OrderRows, media_rows: MediaRows)
                 witnesses,
                 OrderDesk(control, orders, authority, vault, rows, clock),
                 HoldDesk(control, orders, authority, kms, vault, rows, trail, clock),
+                ExportDesk(control, authority, vault),
                 MediaDesk(media_rows, trail, clock, KmsClient(links["kms"]), maintain, rows.certificate),
                 CustodyDesk(control, authority, Approvals(authority), kms),
             )

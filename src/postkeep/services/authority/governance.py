@@ -14,6 +14,7 @@ from postkeep.base.errors import LimitError, NotFoundError
 from postkeep.base.ids import NOBODY
 from postkeep.model.audit import EventName
 from postkeep.services.authority import requests
+from postkeep.services.authority.personal import Sealer
 from postkeep.services.authority.requests import Act, Policy, Request
 from postkeep.services.authority.sealing import AccountSeal
 from postkeep.services.authority.staff import Settings, StaffAccount, approvers_of
@@ -187,18 +188,38 @@ class Governance:
         await self.record(grant, EventName.REQUEST_OPEN, opened, word, opened.needed)
         return opened
 
-    async def record_grant(self, grant: Grant, request: Request, policy: Policy, ticket_id: str) -> None:
+    async def record_grant(  # noqa: PLR0917 - a grant, and what the ledger is to say of it
+        self,
+        grant: Grant,
+        request: Request,
+        policy: Policy,
+        ticket_id: str,
+        personal: Sealer | None = None,
+    ) -> None:
         """Have a grant in the ledger before it exists. The requester is its actor."""
         count = len(requests.standing(request, policy))
-        await self.record(grant, EventName.REQUEST_GRANT, request, request.kind, count, ticket=ticket_id)
+        event = EventName.REQUEST_GRANT
+        await self.record(grant, event, request, request.kind, count, ticket=ticket_id, personal=personal)
 
     async def record(
-        self, grant: Grant, event: EventName, request: Request, word: str, count: int, *, ticket: str = ""
+        self,
+        grant: Grant,
+        event: EventName,
+        request: Request,
+        word: str,
+        count: int,
+        *,
+        ticket: str = "",
+        personal: Sealer | None = None,
     ) -> None:
-        """Have an event about a request in the ledger; UnavailableError if that fails."""
+        """Have an event about a request in the ledger; UnavailableError if that fails.
+
+        `personal` seals values in it that are for the person's eyes.
+        """
         by_module = event in {EventName.REQUEST_GRANT, EventName.REQUEST_CLOSE} and word != "withdrawn"
         await self.state.trail.record(
             event,
+            personal,
             note=f"{request.id.hex()} {word}",
             digest=request.digest.hex(),
             tenant="" if request.tenant == NOBODY else request.tenant.hex(),

@@ -182,8 +182,26 @@ class GrantTicket(msgspec.Struct, frozen=True):
     expires: int
 
 
+class IssueExport(msgspec.Struct, frozen=True):
+    """`authority.issue_export`: the tickets for an approved export of a person's mail, for the requester's own
+    command line; its handshake's key holds them. Answers `ExportTickets`."""
+
+    id: bytes
+
+
+class ExportTickets(msgspec.Struct, frozen=True):
+    """The module ticket of the exporting command, and the grant."""
+
+    instance: str
+    module: bytes
+    grant: bytes
+    expires: int
+    """Seconds since the epoch: when the first of the two ends."""
+
+
 class CloseRequest(msgspec.Struct, frozen=True):
-    """`authority.close_request`: the act is done; nothing is granted on this request again."""
+    """`authority.close_request`: the act is done; nothing is granted on this request again. A command line
+    closes an export of its own."""
 
     id: bytes
 

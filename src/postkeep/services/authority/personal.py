@@ -20,6 +20,7 @@ from postkeep.services.kms.api import PersonKey, ReleasedKey
 KEYS_MAX: Final = 8_192  # people whose keys are in memory, 1 KB each
 KEY_SECONDS_MAX: Final = 2.0  # seconds that a sign-in waits for the key: once for each person
 PROGRAM_CHARS_MAX: Final = 128  # characters of what a program calls itself
+REASON_CHARS_MAX: Final = 500  # characters of a request's summary
 ADDRESS_CHARS_MAX: Final = 64  # characters of an address: IPv6 with a zone
 
 Sealer = Callable[[str, int], str]
@@ -54,7 +55,9 @@ class PersonKeys:
             return None
         octets = msgspec.json.encode(
             PersonalValues(
-                address=values.address[:ADDRESS_CHARS_MAX], program=values.program[:PROGRAM_CHARS_MAX]
+                values.address[:ADDRESS_CHARS_MAX],
+                values.program[:PROGRAM_CHARS_MAX],
+                values.reason[:REASON_CHARS_MAX],
             )
         )
         return lambda source, number: seal.seal(octets, source, number)

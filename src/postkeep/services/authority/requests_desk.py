@@ -5,9 +5,11 @@ from typing import Final
 from postkeep.base.errors import NotFoundError
 from postkeep.base.ids import NOBODY, new_id
 from postkeep.model.audit import EventName
+from postkeep.model.ticket import TicketKind
 from postkeep.services.authority import governance_api as api
 from postkeep.services.authority import requests
 from postkeep.services.authority.api import Done
+from postkeep.services.authority.exports import check_own_export
 from postkeep.services.authority.governance import (
     Governance,
     Subject,
@@ -91,9 +93,9 @@ class RequestDesk:
                 subject=granted.digest,
                 tenant=granted.tenant,
                 principal=granted.principal,
+                approvals=len(requests.standing(granted, change.policy)),
             )
             await change.put(granted)
-                approvals=len(requests.standing(granted, change.policy)),
             await self._governance.record_grant(grant, granted, change.policy, ticket.id)
         self._state.note_issue(ticket)
         return api.GrantTicket(token, ticket.expires)
@@ -102,6 +104,8 @@ class RequestDesk:
         """Let nothing be granted on a request again: its act is done."""
         async with self._governance.change() as change:
             found = await change.request(request.id)
+            if grant.kind is TicketKind.STAFF:
+                check_own_export(grant, found)
             closed = requests.decide(found, Act.CLOSE, NOBODY, change.now_ms, change.policy)
             if closed is not found:
                 await change.put(closed)

@@ -15,6 +15,7 @@ from postkeep.model.audit import EventName
 from postkeep.services.authority import api, governance_api
 from postkeep.services.authority.administration import Administration
 from postkeep.services.authority.enrolment import Enrolments, ModuleDesk
+from postkeep.services.authority.exports import ExportDesk
 from postkeep.services.authority.governance import Governance
 from postkeep.services.authority.passwords import Passwords
 from postkeep.services.authority.policy import PolicyRefusedError
@@ -98,6 +99,7 @@ class AuthorityService:
         self._administration = Administration(state, passwords)
         governance = Governance(state)
         self._requests = RequestDesk(governance)
+        self._exports = ExportDesk(governance)
         self._staff = StaffDesk(governance, passwords, Throttle(), owner_uid)
 
     def handlers(self) -> dict[str, tuple[type[msgspec.Struct], Handler]]:
@@ -116,6 +118,7 @@ class AuthorityService:
             "authority.scram_finish": (api.ScramFinish, self._people.scram_finish),
             "authority.renew_user": (api.RenewUser, self._told(self.sessions.renew)),
             "authority.sign_out": (api.SignOut, self._told(self.sessions.sign_out)),
+            "authority.issue_export": (governance_api.IssueExport, self._told(self._exports.issue_export)),
             "authority.resolve": (api.Resolve, self._resolve),
             "authority.queue_key": (api.QueueKey, self._queue_key),
         }

@@ -34,7 +34,12 @@ class Events(Protocol):
     ) -> None:
         """Queue an event; `personal` seals values for it."""
 
-    async def record(self, event: EventName, **fields: Unpack[EventFields]) -> int:
+    async def record(
+        self,
+        event: EventName,
+        personal: Callable[[str, int], str] | None = None,
+        **fields: Unpack[EventFields],
+    ) -> int:
         """Return once an event is durable; UnavailableError if it can't be made so."""
 
 

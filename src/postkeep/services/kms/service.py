@@ -45,6 +45,7 @@ DKIM_PREFIX: Final = "dkim/"
 READABLE: Final = (Category.CONTENT, Category.METADATA)
 """Categories that hang on a principal's epochs."""
 KEY_METHODS: Final = frozenset(
+EXPORT_PURPOSE: Final = "export"
     {
         "kms.open_epochs",
         "kms.category_key",
@@ -164,7 +165,7 @@ class KmsService:
                 raise RefusedError("the ticket covers no category of epochs", code="refused.category")
             keys = await self._hierarchy.principal(request.principal)
             _check_reader(grant, request.principal, keys)
-            person = request.principal.hex() if grant.kind is TicketKind.USER else ""
+            person = "" if grant.kind is TicketKind.OPERATION else request.principal.hex()
             await self._ceilings.check(fields, person, grant.peer_instance, len(request.epochs))
             opened = await EpochOpener(keys, categories).open_all(request.epochs)
             await self._record_release(fields, keys, opened, categories)
@@ -286,8 +287,10 @@ class KmsService:
 
 
 def _check_reader(grant: Grant, principal: bytes, keys: PrincipalKeys) -> None:
-    """Raise RefusedError unless the grant is the principal's own, or the relay's for a queue."""
-    if grant.kind is TicketKind.USER:
+    """Raise RefusedError unless the grant is the principal's own, an approved export of the principal's mail,
+    or the relay's for a queue."""
+    exports = grant.kind is TicketKind.GRANT and grant.purpose == EXPORT_PURPOSE
+    if grant.kind is TicketKind.USER or exports:
         allowed = NOBODY != grant.principal == principal and grant.tenant == keys.tenant
     else:
         allowed = grant.kind is TicketKind.OPERATION and grant.purpose == RELAY_PURPOSE and keys.queue

@@ -135,8 +135,13 @@ class Trail:
             return
         self._enqueue(entry, None)
 
-    async def record(self, event: EventName, **fields: Unpack[EventFields]) -> int:
-        """Return the event's ledger index once it is durable.
+    async def record(
+        self,
+        event: EventName,
+        personal: Callable[[str, int], str] | None = None,
+        **fields: Unpack[EventFields],
+    ) -> int:
+        """Return the event's ledger index once it is durable. `personal`: as in `note`.
 
         Raises UnavailableError if it is not durable within a second. The event may then still reach the
         ledger later: the ledger shows rather an act that was refused in the end than none that was done.
@@ -144,7 +149,7 @@ class Trail:
         if self._closing or len(self._spool) >= SPOOL_EVENTS_MAX:
             raise UnavailableError("the spool for the ledger is full or closed")
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._enqueue(self._number_event(event, fields), future)
+        self._enqueue(self._number_event(event, fields, personal), future)
         self._urgent.set()
         try:
             return await asyncio.wait_for(future, RECORD_SECONDS_MAX)

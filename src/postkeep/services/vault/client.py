@@ -4,7 +4,7 @@ from typing import Final
 
 from postkeep.services.ledger.client import Caller
 from postkeep.services.queue import api as queue_api
-from postkeep.services.vault import api, destruction_api
+from postkeep.services.vault import api, destruction_api, export_api
 
 LONG_SECONDS: Final = 600.0  # seconds for a call that walks or removes a lot
 WAIT_GRACE_SECONDS: Final = (
@@ -62,6 +62,18 @@ class VaultClient:
     async def expunge(self, request: api.Expunge, *, ticket: bytes = b"") -> api.Expunged:
         """Remove messages flagged as deleted, for good."""
         return await self._link.call("vault.expunge", request, api.Expunged, ticket=ticket)
+
+    async def export_begin(self, request: export_api.ExportBegin, *, ticket: bytes) -> export_api.ExportBegun:
+        """Begin an export: the mailboxes, and a count."""
+        return await self._link.call("vault.export_begin", request, export_api.ExportBegun, ticket=ticket)
+
+    async def export_page(self, request: export_api.ExportPage, *, ticket: bytes) -> export_api.ExportedPage:
+        """Return messages of an export, with what their keys are wrapped under."""
+        return await self._link.call("vault.export_page", request, export_api.ExportedPage, ticket=ticket)
+
+    async def export_end(self, request: export_api.ExportEnd, *, ticket: bytes) -> api.Done:
+        """Have the ledger know that an export is whole."""
+        return await self._link.call("vault.export_end", request, api.Done, ticket=ticket)
 
     async def epochs(self, request: api.FetchEpochs, *, ticket: bytes = b"") -> api.EpochList:
         """Return sealed epochs."""

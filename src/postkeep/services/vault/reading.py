@@ -124,7 +124,7 @@ class Reading:
                         grant, request.principal, request.mailbox, bodies, Category.CONTENT
                     )
                 try:
-                    parts = await self._read_parts(wanted)
+                    parts = await self.read_parts(wanted)
                 except FileNotFoundError:
                     continue  # compaction has moved it between the look-up and the read
                 return api.ContentList(parts)
@@ -140,7 +140,11 @@ class Reading:
                 self._stores.pool, grant.tenant, request.principal, request.mailbox, uids
             )
 
-    async def _read_parts(self, wanted: Sequence[tuple[Record, Location]]) -> list[api.SealedContent]:
+    async def read_parts(self, wanted: Sequence[tuple[Record, Location]]) -> list[api.SealedContent]:
+        """Read parts of bodies with their wraps; what has been expunged meanwhile is left out.
+
+        FileNotFoundError where compaction has moved one. Rows: those of `vault_messages.read_locations`.
+        """
         reads: list[Location] = []
         for row, part in wanted:
             reads += (Location(row[5], row[6], min(HEAD_BYTES, row[7])), part)

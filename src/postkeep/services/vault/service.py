@@ -22,6 +22,7 @@ from postkeep.services.vault.changing import Changing
 from postkeep.services.vault.checking import Checking
 from postkeep.services.vault.destroying import Destroying
 from postkeep.services.vault.erasing import finish_erasures
+from postkeep.services.vault.exporting import Exporting
 from postkeep.services.vault.expunging import Expunging
 from postkeep.services.vault.groups import DepositGroups, Stores
 from postkeep.services.vault.holding import Holding
@@ -98,6 +99,7 @@ class VaultService:
         self.rows = RowStore(stores.pool, stores.kept, self.watching, clock)
         self._groups = DepositGroups(stores, self.rows, writes)
         self._reading = Reading(stores, trail)
+        self._exporting = Exporting(stores, self._reading, trail)
         self._changing = Changing(stores, writes, self.watching, clock)
         self._holding = Holding(stores, clock)
         self._expunging = Expunging(stores, self.watching, self._holding, clock)
@@ -147,6 +149,7 @@ class VaultService:
             "vault.maintain": (api.Maintain, self.maintain),
             "vault.check": (api.CheckStore, self._checking.check),
             **self._backing.handlers(),
+            **self._exporting.handlers(),
             "vault.queue_lease": (queue_api.Lease, self._queue.lease),
             "vault.queue_renew": (queue_api.Renew, self._queue.renew),
             "vault.queue_content": (queue_api.QueueContent, self._queue.content),

@@ -4,6 +4,7 @@
 from typing import Final
 
 _EVENTS: Final[dict[str, tuple[str, str]]] = {
+    "export": ("mail was read out on a request", "按请求导出邮件"),
     "sign_in": ("sign-in", "登录"),
     "sign_out": ("sign-out", "退出登录"),
     "ticket.issue": ("a ticket was issued", "签发票据"),

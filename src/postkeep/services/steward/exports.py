@@ -1,0 +1,90 @@
+"""Exports of a person's mail: the steward opens the request and sees to nothing else. It never holds a ticket
+that reads mail: those go to the command that exports, from the authority itself."""
+
+import datetime as dt
+from typing import Final
+
+from postkeep.base.errors import InvalidInputError
+from postkeep.services.authority.client import AuthorityClient
+from postkeep.services.authority.governance_api import OpenRequest
+from postkeep.services.steward import exports_api as api
+from postkeep.services.steward.control import Control, Operator
+from postkeep.services.steward.desk import Methods
+from postkeep.services.steward.orders_desk import find_mailbox
+from postkeep.services.vault.client import VaultClient
+from postkeep.services.vault.export_api import Selection, export_subject
+
+KIND: Final = "export"
+REASON_CHARACTERS_MAX: Final = 300
+"""Characters of a reason: with what is exported before it, a request's summary holds them."""
+TIME_MS_MAX: Final = 253_402_300_799_000  # milliseconds: the last second that a date can show
+DIGEST_BYTES: Final = 32  # SHA-256
+
+
+class ExportDesk:
+    """Answers `steward.export_ask`."""
+
+    def __init__(self, control: Control, authority: AuthorityClient, vault: VaultClient) -> None:
+        self._control = control
+        self._authority = authority
+        self._vault = vault
+
+    def methods(self) -> Methods:
+        """Return the methods."""
+        return {"export_ask": (api.ExportAsk, self.export_ask)}
+
+    async def export_ask(self, operator: Operator, request: api.ExportAsk) -> api.ExportAsked:
+        """Open the request for an export, or find the one that is open."""
+        _check(request)
+        info = await self._control.find(operator, request.address, kind="user")
+        box = None
+        if request.mailbox:
+            box = await find_mailbox(self._vault, operator, info, request.mailbox)
+        chosen = Selection(
+            box.id if box is not None else b"", request.since_ms, request.until_ms, request.recipient
+        )
+        await self._control.record(operator, "export", tenant=info.tenant, principal=info.principal)
+        what = (box.role or box.id.hex()) if box is not None else ""
+        opened = await self._authority.open_request(
+            OpenRequest(
+                KIND,
+                info.tenant,
+                info.principal,
+                export_subject(info.tenant, info.principal, chosen),
+                summary(what, chosen, request.reason),
+            ),
+            ticket=operator.ticket,
+        )
+        return api.ExportAsked(opened.id, info.tenant, info.principal, info.address, chosen, opened.summary)
+
+
+def summary(mailbox: str, chosen: Selection, reason: str) -> str:
+    """Say what is exported, for whom and why, as approvers and the owner read it."""
+    words = [f"Read out the mailbox {mailbox}" if mailbox else "Read out all mailboxes"]
+    words += [f"from {_day(chosen.since_ms)}"] if chosen.since_ms else []
+    words += [f"until {_day(chosen.until_ms)}"] if chosen.until_ms else []
+    words.append(
+        f"for the holder of the key {chosen.recipient.hex()}"
+        if chosen.recipient
+        else "for who asks, who chooses a passphrase"
+    )
+    text = ", ".join(words)
+    return f"{text}. Reason: {reason}" if reason else f"{text}. No reason was given."
+
+
+def _day(time_ms: int) -> str:
+    return dt.datetime.fromtimestamp(time_ms / 1000, dt.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _check(request: api.ExportAsk) -> None:
+    if len(request.reason) > REASON_CHARACTERS_MAX or not request.reason.isprintable():
+        raise InvalidInputError(
+            code="invalid.reason",
+            public_text=f"A reason has at most {REASON_CHARACTERS_MAX} printable characters.",
+        )
+    if not 0 <= request.since_ms <= TIME_MS_MAX or not 0 <= request.until_ms <= TIME_MS_MAX:
+        raise InvalidInputError("no such time")
+    if request.until_ms and request.until_ms <= request.since_ms:
+        raise InvalidInputError(code="invalid.range", public_text="The export ends before it begins.")
+    if len(request.recipient) not in {0, DIGEST_BYTES}:
+        raise InvalidInputError("a recipient is named by 32 octets")
