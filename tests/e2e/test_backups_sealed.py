@@ -56,6 +56,13 @@ def refused(target: Path, option: str, given: str, *more: str) -> str:
         return said.stderr
 
 
+def comes_back(target: Path, option: str, given: str, *more: str) -> None:
+    with directory() as into:
+        said = bring_back(into, target, option, given, *more)
+        assert said.returncode == 0, said.stderr
+        assert (into / "var" / "initialised").exists()
+
+
 @contextmanager
 def brought_back(target: Path, option: str, given: str, *more: str) -> Iterator[tuple[Node, dict[str, Any]]]:
     with directory() as into:

@@ -10,6 +10,7 @@ import asyncio
 import ctypes
 import os
 import re
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
@@ -26,6 +27,8 @@ NAME_CHARS_MAX: Final = 200
 OBJECT_BYTES_MAX: Final = 256 * 1024 * 1024
 """The largest object that is read: the manifest of a very large installation."""
 _S3: Final = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/([A-Za-z0-9._/-]{0,200}))?\Z", re.ASCII)
+VERSIONS_SECONDS: Final = 60.0
+"""How long it is believed that a bucket keeps versions: each look leaves two of them behind."""
 _UNFINISHED: Final = ".new"
 _S3_TIMEOUT: Final = "60s"
 _S3_CONNECT_TIMEOUT: Final = "5s"
@@ -218,6 +221,7 @@ class S3Target:
         if endpoint.startswith("http://"):
             client["allow_http"] = True
         self._name = f"s3://{bucket}"
+        self._versions_until = 0.0
         self._store: S3Store = S3Store(
             bucket,
             prefix=prefix or None,
@@ -281,13 +285,22 @@ class S3Target:
         """Return at once: a put is answered when it is durable."""
 
     async def keeps_versions(self) -> bool:
-        """Whether overwriting an object is answered with the number of a version: the bucket keeps them."""
+        """Whether overwriting an object is answered with the number of a version: the bucket keeps them.
+
+        Where versioning was on once and is suspended there is no number, or the word `null`: what is
+        overwritten from then on is gone.
+        """
         import obstore
 
+        if time.monotonic() < self._versions_until:
+            return True
         with _outage(self._name):
             answer = await obstore.put_async(self._store, "probe", b"postkeep", use_multipart=False)
         await self.delete("probe")
-        return bool(answer.get("version"))
+        if answer.get("version") in {None, "", "null"}:
+            return False
+        self._versions_until = time.monotonic() + VERSIONS_SECONDS
+        return True
 
 
 class _outage:  # noqa: N801 - used as a `with` statement, like contextlib's own

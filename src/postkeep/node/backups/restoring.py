@@ -19,6 +19,7 @@ import asyncpg
 
 from postkeep.base.clock import SystemClock
 from postkeep.base.errors import ConflictError, IntegrityError
+from postkeep.base.ids import new_id
 from postkeep.crypto.backup import open_object
 from postkeep.crypto.backup_keys import slots_parent, wraps_parent
 from postkeep.crypto.message import WRAPS_BYTES
@@ -39,6 +40,7 @@ from postkeep.services.backup.choosing import Choice, choose, joined_packs
 from postkeep.services.backup.fetching import Fetcher
 from postkeep.services.backup.logs import fetch_log
 from postkeep.services.backup.replaying import (
+    STATE_LEAP,
     missing_after,
     owners_of,
     replay_authority,
@@ -46,6 +48,9 @@ from postkeep.services.backup.replaying import (
     replay_vault,
     slots_erased,
 )
+from postkeep.services.kms.restoration import FILE_NAME as HELD_NAME
+from postkeep.services.kms.restoration import leave_held
+from postkeep.services.kms.restored_api import RestoredBy, RestoredStore
 from postkeep.services.kms.succession import take_over
 from postkeep.stores.backup_target import BackupTarget, sync_file_system
 from postkeep.stores.kms_keys import KmsKeyRows
@@ -212,7 +217,7 @@ class _Restoring:
 
     async def _replay_keys(self, layout: Layout, opened: Opened, tombstones: list[Tombstone]) -> bool:
         """Bring the key store under the root key of today, and shred again what was shredded; whether the
-        root key had been rotated since the backup."""
+        root key had been rotated since the backup. kms holds the store at its first start."""
         clock = SystemClock()
         scratch = layout.data / "restore-keys"
         scratch.mkdir(mode=0o700)
@@ -220,6 +225,8 @@ class _Restoring:
             async with administrators_pool(layout.postgres_run, "kms") as pool:
                 rotated = await take_over(opened.roots, pool, slots, scratch, clock)
                 await replay_kms(KmsKeyRows(pool), slots, owners_of(tombstones), clock.now_ms())
+            held = RestoredStore(new_id(), RestoredBy.BACKUP, slots.state, slots.state - STATE_LEAP)
+        leave_held(layout.state(_MODULES["kms"]) / HELD_NAME, held)
         shutil.rmtree(scratch)
         return rotated
 

@@ -168,6 +168,7 @@ def _add_verify(backup: typer.Typer) -> None:
     ) -> None:
         from postkeep.node.backups.custody_aside import custody_aside
         from postkeep.node.backups.opening import target_of
+        from postkeep.node.backups.verified import Verified, note_verified
         from postkeep.node.backups.verifying import Inquiry
         from postkeep.node.backups.verifying import verify as check
 
@@ -186,6 +187,8 @@ def _add_verify(backup: typer.Typer) -> None:
                 custody=custody,
             )
             report = asyncio.run(check(inquiry))
+        if not report.problems and report.samples.opened and (scene.data / "initialised").exists():
+            note_verified(scene.data, Verified(report.backup, int(time.time() * 1000)))
         value = msgspec.to_builtins(report)
         lines = [
             text("verify.backup", id=report.backup, time=moment(report.finished_ms)),

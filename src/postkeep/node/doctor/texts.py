@@ -69,9 +69,41 @@ TEXTS: Final[dict[str, tuple[Said, Said]]] = {
     "backups.versions": (
         (
             "{target} keeps versions of what is overwritten: weekly keys can't be destroyed there",
-            "Turn versioning off for this bucket and delete the old versions.",
+            "Suspend versioning for this bucket and delete the old versions; until then no backup is made.",
         ),
-        ("{target} 保留旧版本，周密钥无法真正销毁", "请关闭此存储桶的版本控制并删除旧版本。"),
+        (
+            "{target} 保留旧版本，周密钥无法真正销毁",
+            "请暂停此存储桶的版本控制并删除旧版本；在此之前不会进行备份。",
+        ),
+    ),
+    "backups.overdue": (
+        (
+            "{count} weekly keys in {target} are past their end",
+            "Let the node run and reach the target: it destroys them. Until then they open what was destroyed.",
+        ),
+        (
+            "{target} 中有 {count} 个周密钥已过期仍未销毁",
+            "请让节点运行并能访问备份目标，随后会销毁；在此之前备份仍可打开已销毁的内容。",
+        ),
+    ),
+    "backups.no_keys": (
+        (
+            "the keys of the newest backup have ended: nothing can be restored",
+            "Make a backup now: postkeep backup create",
+        ),
+        ("最新备份的密钥已到期：无法恢复任何内容", "请立即备份：postkeep backup create"),
+    ),
+    "backups.unverified": (
+        ("no backup has been verified from here", "Prove that it comes back: postkeep backup verify"),
+        ("尚未在此验证过备份", "请验证备份能否恢复：postkeep backup verify"),
+    ),
+    "backups.verified_long_ago": (
+        ("a backup was last verified {days} days ago", "Verify the newest: postkeep backup verify"),
+        ("上次验证备份已是 {days} 天前", "请验证最新备份：postkeep backup verify"),
+    ),
+    "backups.verified": (
+        ("backup {id} was verified {days} days ago", ""),
+        ("备份 {id} 已于 {days} 天前验证", ""),
     ),
     "backups.old": (
         ("the last backup is {hours} hours old", "See why: postkeep backup status, and the node's log."),

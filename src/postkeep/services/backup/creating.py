@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from postkeep.base.clock import Clock
-from postkeep.base.errors import IntegrityError, PostkeepError, UnavailableError
+from postkeep.base.errors import ConflictError, IntegrityError, PostkeepError, UnavailableError
 from postkeep.base.ids import new_id
 from postkeep.crypto.backup import seal_object
 from postkeep.model.backup import (
@@ -80,13 +80,28 @@ class Place:
     clock: Clock
 
 
+async def check_destroys(target: BackupTarget) -> None:
+    """Raise ConflictError (`backup_versions`) if what is destroyed in a target lives on as an old version."""
+    if await target.keeps_versions():
+        raise ConflictError(
+            code="backup_versions",
+            public_text="The bucket keeps versions of what is overwritten or deleted, so weekly keys can't "
+            "be destroyed in it. Suspend its versioning, delete its old versions, and try again; or set "
+            "another target.",
+        )
+
+
 async def write_parents(target: BackupTarget, opened: BackupOpened) -> None:
     """Put into the target what a fresh machine needs beside the root key, durably, before what needs it.
 
     In an order that leaves no moment at which nothing there opens: former root keys come before the sealed
     form of the one after them, and that before the keyring which names it. A sealed form that is out of use
     is destroyed: what opened the root key once must not go on to open it.
+
+    ConflictError (`backup_versions`) for a target that keeps versions: nothing can be destroyed in it, so
+    nothing that has to be destroyed one day is put there.
     """
+    await check_destroys(target)
     sealed = {f"root/{name}": octets for name, octets in opened.root_files.items()}
     for objects in (opened.predecessors, sealed):
         for name, octets in objects.items():

@@ -16,7 +16,7 @@ from postkeep.base.ids import parse_id
 from postkeep.model.audit import EventName
 from postkeep.services.backup import api
 from postkeep.services.backup.catalogue import list_backups
-from postkeep.services.backup.creating import Creation, Place, Progress, write_parents
+from postkeep.services.backup.creating import Creation, Place, Progress, check_destroys, write_parents
 from postkeep.services.backup.pruning import drop, end_weeks, list_weeks
 from postkeep.services.kms.backing_api import BackupOpened
 from postkeep.services.ledger.trail import Trail
@@ -103,9 +103,13 @@ class BackupService:
         return msgspec.structs.replace(self._state, told_ms=told)
 
     async def still_holding(self, _grant: Grant, request: api.StillHolding) -> api.BackupsLeft:
-        """Say which backups' keys can still open what was destroyed."""
+        """Say which backups' keys can still open what was destroyed.
+
+        ConflictError (`backup_versions`) where the target keeps what was destroyed in it: then nobody knows.
+        """
         if self._place is None:
             return api.BackupsLeft([], 0)
+        await check_destroys(self._place.target)
         await self._tell()
         weeks = {
             week: until
