@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from tests.imap_client import Refused, fetched, of, refused, signed_in
 from tests.imap_mail import INNER, NESTED, PLAIN
 from tests.imap_world import Person, Scenario, World
 
-from postkeep.crypto.chunked import CHUNK_BYTES
+from postkeep.crypto.chunked import CHUNK_BYTES, HEAD_BYTES, SEALED_CHUNK_BYTES
 from postkeep.crypto.message import open_content_span
 from postkeep.faces.imap import opening
 from postkeep.faces.imap.connection import ImapConnection
@@ -113,14 +114,19 @@ def test_a_large_message_streams_and_a_range_of_it_reads_only_its_chunks(
     in_world(scenario)
 
 
-def test_a_range_opens_just_the_chunks_that_hold_it(
+def test_k3_a_range_fetches_and_opens_just_the_chunks_that_hold_it(
     in_world: Callable[[Scenario], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened: list[int] = []
+    """K3: counted at the face, and proved by damage to every other chunk where the message lies."""
+    heads: set[bytes] = set()
+    fetched_octets: list[int] = []
+    opened_octets: list[int] = []
 
     def spy(*arguments: Any) -> bytes:
         plain = open_content_span(*arguments)
-        opened.append(len(plain))
+        heads.add(bytes(arguments[3]))
+        fetched_octets.append(len(arguments[6]))
+        opened_octets.append(len(plain))
         return plain
 
     monkeypatch.setattr(opening, "open_content_span", spy)
@@ -130,18 +136,36 @@ def test_a_range_opens_just_the_chunks_that_hold_it(
         await world.deliver(alice, message)
         client = await signed_in(world, "INBOX")
         at = 5 * CHUNK_BYTES - 10
-        items = fetched(await client.line(f"FETCH 1 BODY.PEEK[]<{at}.20>"))[1]
-        assert items == {f"BODY[]<{at}>": message[at : at + 20]}
-        assert opened == [2 * CHUNK_BYTES]
-        opened.clear()
+        ask = f"FETCH 1 BODY.PEEK[]<{at}.20>"
+        expected = {f"BODY[]<{at}>": message[at : at + 20]}
+        assert fetched(await client.line(ask))[1] == expected
+        assert (fetched_octets, opened_octets) == ([2 * SEALED_CHUNK_BYTES], [2 * CHUNK_BYTES])
+        opened_octets.clear()
         await client.line("FETCH 1 (BODY.PEEK[HEADER.FIELDS (Subject)] ENVELOPE)")
-        assert opened == [CHUNK_BYTES]
-        opened.clear()
+        assert opened_octets == [CHUNK_BYTES]
+        opened_octets.clear()
         await client.line("FETCH 1 (UID FLAGS INTERNALDATE RFC822.SIZE ENVELOPE BODYSTRUCTURE)")
-        assert opened == []
+        assert opened_octets == []
+
+        damage_chunks(world.directory / "packs", heads.pop(), len(message), but=(4, 5))
+        assert fetched(await client.line(ask))[1] == expected
+        for elsewhere in (at - CHUNK_BYTES, at + CHUNK_BYTES, 0):
+            answer = await refused(client, f"FETCH 1 BODY.PEEK[]<{elsewhere}.20>")
+            assert answer.code == "CORRUPTION"
         await client.close()
 
     in_world(scenario)
+
+
+def damage_chunks(packs: Path, head: bytes, size: int, but: tuple[int, ...]) -> None:
+    """Flip a bit in each chunk of the message that begins with this head, but for some."""
+    (pack,) = [path for path in packs.rglob("*") if path.is_file() and head in path.read_bytes()]
+    octets = bytearray(pack.read_bytes())
+    start = octets.index(head) + HEAD_BYTES
+    for number in range(size // CHUNK_BYTES + 1):
+        if number not in but:
+            octets[start + number * SEALED_CHUNK_BYTES] ^= 1
+    pack.write_bytes(octets)
 
 
 def test_a_client_that_does_not_read_holds_little_memory(in_world: Callable[[Scenario], None]) -> None:
