@@ -72,7 +72,7 @@ class SealedReader:
 
     def finish(self) -> None:
         """Raise IntegrityError unless everything has been read."""
-        if not self._at_end and not self._ready:
+        while not self._at_end and not self._ready:
             self._more()
         if self._ready or not self._at_end:
             raise IntegrityError("an export goes on after its end")
