@@ -15,7 +15,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 
 from postkeep.base.clock import FixedClock
-from postkeep.base.errors import ConflictError, NotFoundError, PostkeepError, RefusedError, UnavailableError
+from postkeep.base.errors import (
+    ApprovalNeededError,
+    ConflictError,
+    NotFoundError,
+    PostkeepError,
+    RefusedError,
+    UnavailableError,
+)
 from postkeep.crypto.context import context
 from postkeep.crypto.cosignature import sign_checkpoint
 from postkeep.crypto.fingerprint import Search, fingerprint
@@ -75,6 +82,10 @@ class Keepers:
     holds: list[bytes] = field(default_factory=list)
     log: list[bytes] = field(default_factory=list)
     closed: set[bytes] = field(default_factory=set)
+    dual_control: bool = False
+    approved: set[bytes] = field(default_factory=set)
+    ended: set[bytes] = field(default_factory=set)
+    """Requests that were declined or withdrawn."""
     backups: list[str] = field(default_factory=list)
     """Backups that still hold keys."""
     copies: list[bytes] = field(default_factory=list)
@@ -167,7 +178,9 @@ class Keepers:
 
     async def shred(self, request: kms.Shred, *, ticket: bytes) -> kms.Shredded:
         assert ticket == GRANT
-        return kms.Shredded(await self.call(lambda: self._destroy_keys(request.tenant, request.principal)))
+        return kms.Shredded(
+            await self.call(lambda: self._destroy_keys(request.warrant.tenant, request.warrant.owner))
+        )
 
     async def discard(self, request: kms.Discard, *, ticket: bytes) -> kms.Shredded:
         assert ticket == OPERATOR.ticket
@@ -203,10 +216,16 @@ class Keepers:
         return governance_api.IssueGrant(request.digest[:16])
 
     async def issue_grant(self, request: governance_api.IssueGrant) -> governance_api.GrantTicket:
-        if request.id in self.closed:
-            raise RefusedError("closed")
+        if request.id in self.closed | self.ended:
+            raise RefusedError("closed", code="refused.request_ended")
+        if self.dual_control and request.id not in self.approved:
+            raise ApprovalNeededError("approvals are missing")
         await self.call(lambda: None)
         return governance_api.GrantTicket(GRANT, 2_000_000_000)
+
+    async def settled(self, request: governance_api.Settle) -> governance_api.Settled:
+        await self.call(lambda: None)
+        return governance_api.Settled([one for one in request.ids if one in self.approved | self.ended])
 
     async def close_request(self, request: governance_api.CloseRequest) -> None:
         await self.call(lambda: self.closed.add(request.id))
@@ -297,9 +316,9 @@ class Keepers:
         assert ticket == GRANT
 
         def effect() -> None:
-            if self.tenants.pop(request.tenant, None) is None:
+            if self.tenants.pop(request.warrant.tenant, None) is None:
                 raise NotFoundError
-            self.users = {p: info for p, info in self.users.items() if info.tenant != request.tenant}
+            self.users = {p: info for p, info in self.users.items() if info.tenant != request.warrant.tenant}
 
         await self.call(effect)
         return directory.Done()
@@ -333,7 +352,7 @@ class Keepers:
         assert ticket == GRANT
 
         def effect() -> None:
-            if self.users.pop(request.principal, None) is None:
+            if self.users.pop(request.warrant.principal, None) is None:
                 raise NotFoundError
 
         await self.call(effect)
@@ -351,7 +370,7 @@ class Keepers:
         return mail.Done()
 
     async def remove_principal(self, request: mail.RemovePrincipal, *, ticket: bytes) -> mail.Removed:
-        await self.call(lambda: self.limits.pop(request.principal, None))
+        await self.call(lambda: self.limits.pop(request.warrant.principal, None))
         return mail.Removed(0)
 
     async def remove_tenant(self, request: mail.RemoveTenant, *, ticket: bytes) -> mail.Removed:
@@ -371,7 +390,7 @@ class KmsSide:
     async def mark(self, request: kms.Mark, *, ticket: bytes) -> kms.Marked:
         """Take fingerprints."""
         assert ticket == GRANT
-        secrets = self._keepers.secrets(request.tenant, request.principal)
+        secrets = self._keepers.secrets(request.warrant.tenant, request.warrant.owner)
         await self._keepers.call(lambda: None)
         return kms.Marked([fingerprint(secret, request.salt) for secret in secrets], len(secrets))
 

@@ -91,7 +91,7 @@ def test_a_person_is_deleted_only_after_two_others_have_approved(node: Node, ann
     assert "eve@example.com" in shown
     assert "0 of 2" in shown
     assert "1 of 2" in ann.says("approve", request, "--reason", "she asked for it")
-    assert "may give the command again" in bob.says("request", "approve", request)
+    assert "goes on by itself" in bob.says("request", "approve", request)
     operator_says(node, *delete)
     assert "no such address" in operator_says(node, *delete, code=REFUSED)
     trail = json.loads(node.cli("ledger", "show", "--count", "400", "--json").stdout)

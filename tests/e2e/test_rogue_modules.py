@@ -21,6 +21,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tests import node_process
 from tests.node_process import Node, new_node
+from tests.warrants import tenant_warrant
 
 from postkeep.base.errors import PostkeepError
 from postkeep.base.ids import new_id
@@ -204,7 +205,7 @@ def test_mx_deposits_and_can_open_nothing(node: Node) -> None:
         ("vault.queue_lease", queue.Lease(1, 60)),
         ("kms.open_epochs", kms.OpenEpochs(someone, [kms.SealedEpoch(new_id(), b"x")])),
         ("kms.category_key", kms.CategoryKey(bytes(16), Category.ACCOUNT)),
-        ("kms.shred", kms.Shred(someone)),
+        ("kms.shred", kms.Shred(tenant_warrant(someone))),
     ]
     for method, request in attempts:
         assert mx.refused(method, request, ticket)

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from tests.warrants import narrower_than, person_warrant, tenant_warrant
 
 from postkeep.base.clock import FixedClock
 from postkeep.base.errors import (
@@ -23,6 +24,7 @@ from postkeep.base.errors import (
 )
 from postkeep.base.ids import NOBODY, new_id
 from postkeep.model.audit import EventName
+from postkeep.model.warrant import Warrant
 from postkeep.protocols.sasl.scram import ScramClient
 from postkeep.services.authority import api
 from postkeep.services.authority.client import AuthorityClient, OperationTickets
@@ -116,17 +118,17 @@ class Office:
         self.imap_identity = self.module("imap")
         self.imap = self.client(self.imap_identity)
 
-    def destroyer(self) -> bytes:
-        """Make a grant for the end of the company."""
+    def destroyer(self, warrant: Warrant) -> bytes:
+        """Make a grant for exactly one destruction."""
         return self.mint.grant(
             "steward",
             self.steward.instance,
             self.steward.thumbprint,
             kind="destroy",
             request=new_id(),
-            subject=bytes(32),
-            tenant=self.tenant,
-            principal=NOBODY,
+            subject=warrant.digest(),
+            tenant=warrant.tenant,
+            principal=warrant.principal,
         )[1]
 
     def module(self, name: str, number: int = 1) -> ModuleIdentity:
@@ -657,7 +659,10 @@ def test_what_ends_sessions_reaches_followers_at_once(dsn: str, tmp_path: Path, 
         elif act == "disable":
             await office.admin.set_status(api.SetStatus(alice, "disabled"), ticket=staff)
         elif act == "delete":
-            await office.admin.delete_principal(api.DeletePrincipal(alice), ticket=staff)
+            warrant = person_warrant(office.tenant, alice)
+            await office.admin.delete_principal(
+                api.DeletePrincipal(warrant), ticket=office.destroyer(warrant)
+            )
         else:
             await office.admin.set_password(api.SetPassword(alice, "another one entirely"), ticket=staff)
         await asyncio.wait_for(heard.get(), 5.0)
@@ -786,9 +791,21 @@ def test_administration_shows_what_it_made_and_refuses_conflicts(dsn: str, tmp_p
         mx = office.client(office.module("mx"))
         assert (await mx.queue_key(api.QueueKey(office.tenant))).tenant == office.tenant
         assert (await mx.queue_key(api.QueueKey(b""))).tenant == NOBODY
+        company = tenant_warrant(office.tenant)
         with pytest.raises(RefusedError):
-            await admin.delete_tenant(api.DeleteTenant(office.tenant), ticket=staff)
-        await admin.delete_tenant(api.DeleteTenant(office.tenant), ticket=office.destroyer())
+            await admin.delete_tenant(api.DeleteTenant(company), ticket=staff)
+        with pytest.raises(RefusedError):  # a person is no group, whose end an operator's word would do for
+            await admin.delete_group(api.DeleteGroup(alice), ticket=staff)
+        for narrower in narrower_than(person_warrant(office.tenant, alice)):
+            approved = office.destroyer(narrower)
+            for attempt in (
+                admin.delete_principal(api.DeletePrincipal(narrower), ticket=approved),
+                admin.delete_tenant(api.DeleteTenant(narrower), ticket=approved),
+            ):
+                with pytest.raises(RefusedError) as caught:
+                    await attempt
+                assert caught.value.code == "refused.unit"
+        await admin.delete_tenant(api.DeleteTenant(company), ticket=office.destroyer(company))
         assert (await admin.list_tenants(api.ListTenants(), ticket=staff)).tenants == []
         (route,) = (await mx.resolve(api.Resolve(["alice@example.com"]))).routes
         assert route.status == "foreign"

@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 from tests.integration.test_kms_hierarchy import Store, open_store
 from tests.integration.vault.conftest import STEWARD
+from tests.warrants import person_warrant
 
 from postkeep.base.clock import FixedClock
 from postkeep.base.errors import ConflictError, RefusedError
@@ -48,7 +49,7 @@ def test_keys_under_a_hold_are_not_destroyed_and_marks_find_them_until_they_are(
             kms = ending(store, told, FixedClock())
             await store.keys.provision_tenant(tenant)
             await store.keys.provision_principal(tenant, person, queue=False)
-            marked = await kms.mark(STEWARD, api.Mark(tenant, person, SALT))
+            marked = await kms.mark(STEWARD, api.Mark(person_warrant(tenant, person), SALT))
             search = Search(marked.prints, SALT)
             slots = tmp_path / "keys.slots"
             assert list(search.hits(slots.read_bytes())) == [0]

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from tests.warrants import narrower_than, person_warrant, tenant_warrant
 
 from postkeep.base.clock import SystemClock
 from postkeep.base.errors import (
@@ -27,6 +28,7 @@ from postkeep.crypto.epoch import EpochReader, EpochWriter
 from postkeep.crypto.note import open_checkpoint
 from postkeep.model.audit import AuditEvent, EventName
 from postkeep.model.categories import Category
+from postkeep.model.warrant import Warrant
 from postkeep.services.kms import api, epochs
 from postkeep.services.kms.client import KmsClient
 from postkeep.services.kms.opening import OpenKms, open_kms
@@ -148,16 +150,16 @@ class Node:
     def staff(self, holder: ModuleIdentity) -> bytes:
         return self.mint.staff(holder.module, holder.instance, holder.thumbprint, session=SESSION)[1]
 
-    def destroyer(self, holder: ModuleIdentity, tenant: bytes, principal: bytes = NOBODY) -> bytes:
+    def destroyer(self, holder: ModuleIdentity, warrant: Warrant) -> bytes:
         return self.mint.grant(
             holder.module,
             holder.instance,
             holder.thumbprint,
             kind="destroy",
             request=new_id(),
-            subject=bytes(32),
-            tenant=tenant,
-            principal=principal,
+            subject=warrant.digest(),
+            tenant=warrant.tenant,
+            principal=warrant.principal,
         )[1]
 
     def relay(self, holder: ModuleIdentity) -> bytes:
@@ -378,22 +380,37 @@ def test_shredded_keys_are_gone_at_once_and_the_ledger_knew_before_and_after(
             opened = await client.open_epochs(api.OpenEpochs(principal, [sealed(writer)]), ticket=ticket)
             cheap = api.SealedEpoch(writer.epoch, opened.epochs[0].sealed or b"")
             staff, card = node.client(steward), node.staff(steward)
-            approved = node.destroyer(steward, tenant, principal)
+            person = person_warrant(tenant, principal)
+            approved = node.destroyer(steward, person)
             with pytest.raises(RefusedError):
-                await client.shred(api.Shred(tenant, principal), ticket=ticket)
+                await client.shred(api.Shred(person), ticket=ticket)
             with pytest.raises(RefusedError):
-                await staff.shred(api.Shred(tenant, principal), ticket=card)
-            with pytest.raises(RefusedError):
-                await staff.shred(api.Shred(tenant, new_id()), ticket=approved)
-            assert (await staff.shred(api.Shred(tenant, principal), ticket=approved)).keys == 1
-            assert (await staff.shred(api.Shred(tenant, principal), ticket=approved)).keys == 0
+                await staff.shred(api.Shred(person), ticket=card)
+            for other in (
+                person_warrant(tenant, new_id()),
+                tenant_warrant(tenant),
+                msgspec.structs.replace(person, reason="another one"),
+            ):
+                with pytest.raises(RefusedError):
+                    await staff.shred(api.Shred(other), ticket=approved)
+            for narrower in narrower_than(person):
+                less = node.destroyer(steward, narrower)
+                for attempt in (
+                    staff.shred(api.Shred(narrower), ticket=less),
+                    staff.mark(api.Mark(narrower, bytes(16)), ticket=less),
+                ):
+                    with pytest.raises(RefusedError) as caught:
+                        await attempt
+                    assert caught.value.code == "refused.unit"
+            assert (await staff.shred(api.Shred(person), ticket=approved)).keys == 1
+            assert (await staff.shred(api.Shred(person), ticket=approved)).keys == 0
             for epoch in (cheap, sealed(writer)):
                 with pytest.raises(NotFoundError):
                     await client.open_epochs(api.OpenEpochs(principal, [epoch]), ticket=ticket)
             with pytest.raises(ConflictError):
                 await staff.provision_principal(api.ProvisionPrincipal(tenant, principal), ticket=card)
             with pytest.raises(RefusedError):
-                await staff.shred(api.Shred(NOBODY), ticket=card)
+                await staff.shred(api.Shred(tenant_warrant(NOBODY)), ticket=card)
             shreds = await node.events(EventName.KEY_SHRED)
             assert [(event.note, event.count) for event in shreds] == [
                 ("begin", 0),

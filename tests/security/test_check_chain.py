@@ -21,6 +21,7 @@ from postkeep.base.ids import new_id
 from postkeep.crypto import paseto
 from postkeep.model.categories import Category
 from postkeep.model.ticket import Action, Ticket, TicketKind
+from postkeep.model.warrant import Unit, Warrant
 from postkeep.services.authority.api import Revocation
 from postkeep.services.vault import api as vault
 from postkeep.tickets import token as tokens
@@ -70,6 +71,8 @@ def request_for(method: str) -> type[msgspec.Struct]:
     """Make a request type that names all that any request can: a tenant, a principal, a mailbox, objects."""
     if method in {"vault.deposit", "vault.submit", "vault.append"}:
         return {"deposit": vault.DepositBatch, "submit": vault.Submit, "append": vault.Append}[method[6:]]
+    if any(rule.units for rule in RULES if rule.method == method):
+        return msgspec.defstruct("Request", [("warrant", Warrant)])
     counted = {rule.counts for rule in RULES if rule.method == method} - {""}
     return msgspec.defstruct(
         "Request",
@@ -132,6 +135,8 @@ class Realm:
             session=SESSION.hex(),
             level=1,
             budget=100 if rule.kind is TicketKind.OPERATION else None,
+            purpose="destroy" if rule.units else "",
+            subject=warrant_for(rule.method).digest().hex() if rule.units else "",
         )
 
     def judge(  # noqa: PLR0917 - what a caller chooses, in the order of the call
@@ -152,6 +157,25 @@ class Realm:
         return wanted.judge(case).grant
 
 
+def warrant_for(method: str) -> Warrant:
+    """Say what a destroying method destroys: the narrowest of its units, Alice's where it is a person's."""
+    unit = next(rule.units for rule in RULES if rule.method == method)[0]
+    if unit is Unit.BACKUP:
+        return Warrant(unit=unit, backup="b")
+    if unit is Unit.CATEGORY:
+        return Warrant(unit=unit, tenant=TENANT, category="content")
+    if unit is Unit.TENANT:
+        return Warrant(unit=unit, tenant=TENANT)
+    by_uid = unit is Unit.MESSAGE
+    return Warrant(
+        unit=unit,
+        tenant=TENANT,
+        principal=ALICE,
+        mailbox=INBOX if by_uid else b"",
+        uids=[(1, 1)] if by_uid else [],
+    )
+
+
 def ask(method: str, principal: bytes = ALICE) -> Any:
     """Make a request about Alice and her inbox."""
     kind = request_for(method)
@@ -164,6 +188,8 @@ def ask(method: str, principal: bytes = ALICE) -> Any:
         return kind(
             **{name: value for name, value in {"deposits": [deposit], "epochs": []}.items() if name in names}
         )
+    if any(field.name == "warrant" for field in msgspec.structs.fields(kind)):
+        return kind(warrant=warrant_for(method))
     fields = {"tenant": TENANT, "principal": principal, "mailbox": INBOX}
     counts = [field.name for field in msgspec.structs.fields(kind) if field.name not in fields]
     return kind(**fields, **{name: [1, 2] for name in counts})

@@ -12,11 +12,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.steward_world import OPERATOR, Crash, Keepers, steward_control, steward_orders
 
-from postkeep.base.errors import ConflictError, IntegrityError, NotFoundError, PostkeepError, RefusedError
+from postkeep.base.errors import (
+    ApprovalNeededError,
+    ConflictError,
+    IntegrityError,
+    NotFoundError,
+    PostkeepError,
+    RefusedError,
+)
 from postkeep.base.ids import new_id
+from postkeep.model.warrant import Unit
 from postkeep.services.destruction.certificate import verify
 from postkeep.services.destruction.hold import Hold, HoldState
-from postkeep.services.destruction.order import STEPS, Marks, Order, Step, Unit, advance
+from postkeep.services.destruction.order import STEPS, Marks, Order, Step, advance
+from postkeep.services.steward.orders import Orders
 
 
 async def prepared(state: Path) -> tuple[Keepers, Order]:
@@ -140,6 +149,156 @@ def test_a_hold_beats_an_order_which_completes_after_the_release(tmp_path: Path,
         assert (order.tenant, order.principal) in keepers.keys
         keepers.holds = []
         await steward_orders(keepers, state).release(OPERATOR, hold)
+        await steward_orders(keepers, state).round()
+        assert standing(keepers, order.id).step is Step.CERTIFIED
+
+    asyncio.run(scenario())
+
+
+WORDS = ("person", "old@old.example")
+
+
+async def started(keepers: Keepers, state: Path) -> Orders:
+    """A steward that has just started, on the look-out for approvals."""
+    orders = steward_orders(keepers, state)
+    await orders.look_out()
+    return orders
+
+
+async def asked(keepers: Keepers, state: Path, order: Order) -> bytes:
+    """Give the command under dual control, and return the request that it waits for."""
+    with pytest.raises(ApprovalNeededError):
+        await steward_orders(keepers, state).make(OPERATOR, order, WORDS)
+    return bytes.fromhex(standing(keepers, order.id).request)
+
+
+@pytest.mark.parametrize("after_effect", [False, True])
+def test_an_approved_order_goes_on_by_itself_wherever_the_steward_dies(
+    tmp_path: Path, *, after_effect: bool
+) -> None:
+    """D6, without the command being given again."""
+
+    async def scenario() -> None:
+        step, died = 0, True
+        while died:
+            step += 1
+            state = tmp_path / f"{step}-{after_effect}"
+            keepers, order = await prepared(state)
+            keepers.dual_control = True
+            request = await asked(keepers, state, order)
+            await (await started(keepers, state)).take_up()
+            assert (order.tenant, order.principal) in keepers.keys, "nobody has approved yet"
+            keepers.approved.add(request)
+            keepers.calls = 0
+            keepers.break_at, keepers.after_effect, keepers.crash = step, after_effect, True
+            try:
+                died = False
+                orders = await started(keepers, state)
+                await orders.take_up()
+                await orders.round()
+            except Crash:
+                died = True
+            keepers.break_at = -1
+            orders = await started(keepers, state)
+            await orders.take_up()
+            await orders.round()
+            assert standing(keepers, order.id).step is Step.CERTIFIED
+            positions = [STEPS.index(one) for one in keepers.seen]
+            assert positions == sorted(positions)
+        assert step > len(STEPS)
+
+    asyncio.run(scenario())
+
+
+def test_an_order_whose_approvals_come_while_a_keeper_is_away_is_taken_up_later(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        keepers, order = await prepared(tmp_path / "s")
+        keepers.dual_control = True
+        keepers.approved.add(await asked(keepers, tmp_path / "s", order))
+        orders = await started(keepers, tmp_path / "s")
+        keepers.calls, keepers.break_at = 0, 2  # the grant
+        await orders.take_up()
+        assert standing(keepers, order.id).step is Step.CLEARED
+        await orders.take_up()
+        assert standing(keepers, order.id).reached(Step.DESTROYED)
+
+    asyncio.run(scenario())
+
+
+def test_the_command_given_again_is_told_what_came_of_it_once(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        keepers, order = await prepared(tmp_path / "s")
+        keepers.dual_control = True
+        orders = steward_orders(keepers, tmp_path / "s")
+        with pytest.raises(ApprovalNeededError):
+            await orders.make(OPERATOR, order, WORDS)
+        assert await orders.answer(OPERATOR, WORDS) is None, "it waits still"
+        keepers.approved.add(bytes.fromhex(standing(keepers, order.id).request))
+        await orders.take_up()
+        assert await orders.answer(OPERATOR, ("person", "else@old.example")) is None
+        told = await orders.answer(OPERATOR, WORDS)
+        assert told is not None
+        assert (told.id, told.keys) == (order.id, 1)
+        assert await orders.answer(OPERATOR, WORDS) is None, "another such command is a new one"
+
+    asyncio.run(scenario())
+
+
+def test_a_declined_order_ends_with_nothing_done_and_may_be_asked_for_anew(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        state = tmp_path / "s"
+        keepers, order = await prepared(state)
+        keepers.dual_control = True
+        request = await asked(keepers, state, order)
+        keepers.ended.add(request)
+        await (await started(keepers, state)).take_up()
+        over = standing(keepers, order.id)
+        assert (over.step, over.waiting) == (Step.REFUSED, "request_ended")
+        assert (order.tenant, order.principal) in keepers.keys
+        keepers.ended.clear()
+        again = msgspec.structs.replace(order, id=new_id())
+        await asked(keepers, state, again)
+        assert standing(keepers, again.id).waiting == "approval"
+
+    asyncio.run(scenario())
+
+
+def test_a_hold_that_comes_before_the_approvals_still_beats_the_order(tmp_path: Path) -> None:
+    """D4: nothing is taken from the directory either."""
+
+    async def scenario() -> None:
+        state = tmp_path / "s"
+        keepers, order = await prepared(state)
+        keepers.dual_control = True
+        request = await asked(keepers, state, order)
+        hold = Hold(id=new_id(), tenant=order.tenant, principal=order.principal, state=HoldState.ACTIVE)
+        keepers.holds = [msgspec.msgpack.encode(hold)]
+        keepers.approved.add(request)
+        await (await started(keepers, state)).take_up()
+        held = standing(keepers, order.id)
+        assert (held.step, held.waiting, held.waiting_for) == (Step.CLEARED, "held", [hold.id.hex()])
+        assert order.principal in keepers.users
+        keepers.holds = []
+        await steward_orders(keepers, state).release(OPERATOR, hold)
+        await steward_orders(keepers, state).round()
+        assert standing(keepers, order.id).step is Step.CERTIFIED
+
+    asyncio.run(scenario())
+
+
+def test_an_order_says_so_when_the_hold_that_it_waits_for_has_run_out(tmp_path: Path) -> None:
+    """D4: an order that nobody has asked approvals for needs its operator's word once more."""
+
+    async def scenario() -> None:
+        state = tmp_path / "s"
+        keepers, order = await prepared(state)
+        hold = Hold(id=new_id(), tenant=order.tenant, state=HoldState.ACTIVE)
+        keepers.holds = [msgspec.msgpack.encode(hold)]
+        await steward_orders(keepers, state).make(OPERATOR, order)
+        keepers.holds = [msgspec.msgpack.encode(msgspec.structs.replace(hold, until_ms=1))]
+        await steward_orders(keepers, state).round()
+        assert standing(keepers, order.id).waiting == "operator"
+        await steward_orders(keepers, state).resume(OPERATOR, order.id)
         await steward_orders(keepers, state).round()
         assert standing(keepers, order.id).step is Step.CERTIFIED
 

@@ -75,6 +75,12 @@ async def some_slots(pool: Pool, tenant: bytes, principal: bytes, limit: int) ->
     return [row[0] for row in await pool.fetch(_SOME_SLOTS, tenant, principal, limit)]
 
 
+async def queue_slots(pool: Pool, tenant: bytes, limit: int) -> list[int]:
+    """Return the slots of some of a tenant's queue items."""
+    rows = await pool.fetch("SELECT slot FROM queue WHERE tenant = $1 ORDER BY slot LIMIT $2", tenant, limit)
+    return [row[0] for row in rows]
+
+
 async def slots_in(pool: Pool, tenant: bytes, mailbox: bytes, ranges: Ranges, limit: int) -> list[int]:
     """Return the slots of some messages in ranges of UIDs."""
     rows = await pool.fetch(_SLOTS_IN, tenant, mailbox, *split_ranges(ranges), limit)

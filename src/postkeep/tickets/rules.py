@@ -12,6 +12,7 @@ from typing import Final
 from postkeep.base.errors import RefusedError
 from postkeep.model.categories import Category
 from postkeep.model.ticket import Action, TicketKind
+from postkeep.model.warrant import Unit
 
 USER: Final = TicketKind.USER
 OPERATION: Final = TicketKind.OPERATION
@@ -48,6 +49,8 @@ class Rule:
     """A ticket limited to some mailboxes may call it although the request names none."""
     counts: str = ""
     """The request's list whose length is taken from an operation ticket's budget; empty: one a call."""
+    units: tuple[Unit, ...] = ()
+    """It destroys these: the request carries a `warrant`, which is held against what people approved."""
     waits: bool = False
     """A long poll: it is given up at once when its caller goes or the keeper stops, as nothing is lost."""
     wanted: frozenset[Category] = field(init=False)
@@ -102,6 +105,10 @@ _READ, _WRITE, _SEND = Action.MAIL_READ, Action.MAIL_WRITE, Action.MAIL_SEND
 _DEPOSIT, _QUEUE, _MAINTAIN = Action.MAIL_DEPOSIT, Action.QUEUE_WORK, Action.STORE_MAINTAIN
 _LOOK, _ADMIN, _OPERATE = Action.ADMIN_READ, Action.ADMIN_WRITE, Action.OPERATE
 _DECIDE = Action.REQUEST_DECIDE
+_MESSAGES: Final = (Unit.MESSAGE, Unit.MAILBOX)
+_PERSON: Final = (Unit.PERSON,)
+_TENANT: Final = (Unit.TENANT,)
+_CATEGORY: Final = (Unit.CATEGORY,)
 
 # fmt: off
 RULES: Final[tuple[Rule, ...]] = (
@@ -138,9 +145,9 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("authority.set_password",        (STEWARD,), STAFF, _ADMIN, ACCOUNT),
     Rule("authority.set_status",          (STEWARD,), STAFF, _ADMIN, ACCOUNT),
     Rule("authority.set_quota",           (STEWARD,), STAFF, _ADMIN, ACCOUNT),
-    Rule("authority.delete_principal",    (STEWARD,), STAFF, _ADMIN, ACCOUNT),
-    Rule("authority.delete_principal",    (STEWARD,), GRANT, _ADMIN, ACCOUNT),
-    Rule("authority.delete_tenant",       (STEWARD,), GRANT, _ADMIN, ACCOUNT),
+    Rule("authority.delete_group",        (STEWARD,), STAFF, _ADMIN, ACCOUNT),
+    Rule("authority.delete_principal",    (STEWARD,), GRANT, _ADMIN, ACCOUNT, units=_PERSON),
+    Rule("authority.delete_tenant",       (STEWARD,), GRANT, _ADMIN, ACCOUNT, units=_TENANT),
     Rule("authority.create_alias",        (STEWARD,), STAFF, _ADMIN, ACCOUNT),
     Rule("authority.delete_alias",        (STEWARD,), STAFF, _ADMIN, ACCOUNT),
     Rule("authority.grant_address",       (STEWARD,), STAFF, _ADMIN, ACCOUNT),
@@ -166,6 +173,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("authority.dual_control",        (KMS,)),   # whether a restored key store may be used at once
     Rule("authority.withdraw_request",    (CLI,), STAFF, _ADMIN, ACCOUNT),
     Rule("authority.issue_grant",         (STEWARD,)),   # the approvals are counted, not the caller
+    Rule("authority.settled",             (STEWARD,)),
     Rule("authority.close_request",       (STEWARD,)),
     Rule("authority.close_request",       (CLI,), STAFF, _ADMIN, ACCOUNT),   # an export of one's own
     Rule("authority.issue_export",        (CLI,), STAFF, _ADMIN, ACCOUNT),
@@ -197,8 +205,8 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("kms.reseal_work",               (STEWARD,), OPERATION, Action.KEY_RESEAL),
     Rule("kms.rewrap_epochs",             (STEWARD,), OPERATION, Action.KEY_RESEAL, counts="epochs"),
     Rule("kms.retire_generation",         (STEWARD,), OPERATION, Action.KEY_RESEAL),
-    Rule("kms.shred",                     (STEWARD,), GRANT, Action.KEY_SHRED),
-    Rule("kms.mark",                      (STEWARD,), GRANT, Action.KEY_SHRED),
+    Rule("kms.shred",                     (STEWARD,), GRANT, Action.KEY_SHRED, units=_PERSON + _TENANT),
+    Rule("kms.mark",                      (STEWARD,), GRANT, Action.KEY_SHRED, units=_PERSON + _TENANT),
     Rule("kms.discard",                   (STEWARD,), STAFF, Action.KEY_PROVISION),
     Rule("kms.hold",                      (STEWARD,), STAFF, _ADMIN, OPERATIONS),
     Rule("kms.release_hold",              (STEWARD,), STAFF, _ADMIN, OPERATIONS),
@@ -269,12 +277,13 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("vault.queue_act",               (STEWARD,), STAFF, _OPERATE, OPERATIONS),
     # --- vault: removal and upkeep ---
     Rule("vault.set_quota",               (STEWARD,), STAFF, _ADMIN, OPERATIONS),
-    Rule("vault.remove_principal",        (STEWARD,), GRANT, _ADMIN, OPERATIONS),
-    Rule("vault.remove_tenant",           (STEWARD,), GRANT, _ADMIN, OPERATIONS),
+    Rule("vault.remove_principal",        (STEWARD,), GRANT, _ADMIN, OPERATIONS, units=_PERSON),
+    Rule("vault.remove_tenant",           (STEWARD,), GRANT, _ADMIN, OPERATIONS, units=_TENANT),
     Rule("vault.outline",                 (STEWARD,), STAFF, _LOOK, OPERATIONS),
-    Rule("vault.mark",                    (STEWARD,), GRANT, _ADMIN, OPERATIONS),
-    Rule("vault.destroy",                 (STEWARD,), GRANT, _ADMIN, OPERATIONS),
-    Rule("vault.destroy_content",         (STEWARD,), GRANT, _ADMIN, OPERATIONS),
+    Rule("vault.mark",                    (STEWARD,), GRANT, _ADMIN, OPERATIONS,
+                                          units=_MESSAGES + _PERSON + _CATEGORY + _TENANT),
+    Rule("vault.destroy",                 (STEWARD,), GRANT, _ADMIN, OPERATIONS, units=_MESSAGES),
+    Rule("vault.destroy_category",        (STEWARD,), GRANT, _ADMIN, OPERATIONS, units=_CATEGORY),
     Rule("vault.purge",                   (STEWARD,), OPERATION, _MAINTAIN, OPERATIONS),
     Rule("vault.hold",                    (STEWARD,), STAFF, _ADMIN, OPERATIONS),
     Rule("vault.release_hold",            (STEWARD,), STAFF, _ADMIN, OPERATIONS),
@@ -299,7 +308,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("backup.prune",                  (CLI,), STAFF, _OPERATE, OPERATIONS),
     Rule("backup.status",                 (CLI,), STAFF, _LOOK, OPERATIONS),
     Rule("backup.still_holding",          (STEWARD,)),
-    Rule("backup.destroy",                (STEWARD,)),
+    Rule("backup.destroy",                (STEWARD,), GRANT, _ADMIN, OPERATIONS, units=(Unit.BACKUP,)),
     # --- steward: what an operator asks of a running node, with a ticket narrowed for the steward inside ---
     Rule("steward.tenant_create",         (CLI,), STAFF, _ADMIN, ACCOUNT),
     Rule("steward.tenant_show",           (CLI,), STAFF, _LOOK, ACCOUNT),
@@ -408,7 +417,7 @@ GRANT_ACTIONS: Final = {
 """What a grant allows, by the kind of its request. `dual_control` and `staff` are done inside the authority;
 `export` has no act behind it yet."""
 
-GRANT_AUDIENCE: Final = (AUTHORITY, KMS, VAULT, LEDGER)
+GRANT_AUDIENCE: Final = (AUTHORITY, KMS, VAULT, LEDGER, BACKUP)
 STAFF_AUDIENCE: Final = (STEWARD, BACKUP, AUTHORITY, KMS, VAULT, LEDGER)
 
 SESSION_ACTIONS: Final = {IMAP: (_READ, _WRITE), SUBMISSION: (_SEND,), OWNER: (Action.LEDGER_OWN,)}

@@ -25,6 +25,8 @@ def scope_reader(method: str, request_type: type[msgspec.Struct]) -> Callable[[A
     names = {field.name for field in msgspec.structs.fields(request_type)}
     if "deposits" in names:
         return _placed if method == "vault.append" else _deposited
+    if "warrant" in names:
+        return _warranted
     tenants = _values_of(names, "tenant")
     principals = _values_of(names, "principal")
     mailboxes = _changed if method == "vault.change_mailboxes" else _values_of(names, "mailbox", "target")
@@ -42,6 +44,11 @@ def _values_of(names: set[str], *wanted: str) -> Callable[[Any], tuple[bytes, ..
 
 def _changed(request: Any) -> tuple[bytes, ...]:
     return tuple(change.id for change in request.changes)
+
+
+def _warranted(request: Any) -> Scope:
+    warrant = request.warrant
+    return Scope((warrant.tenant,), (warrant.principal,), (warrant.mailbox,) if warrant.mailbox else ())
 
 
 def _deposited(request: Any) -> Scope:

@@ -19,6 +19,7 @@ from tests.integration.vault.conftest import (
     queue_item,
 )
 from tests.integration.vault.crashing_vault import content_of, person_of
+from tests.warrants import person_warrant
 
 from postkeep.base.ids import new_id
 from postkeep.services.queue import api as queue_api
@@ -148,7 +149,9 @@ def test_the_wraps_of_what_was_removed_are_in_no_file_at_all(
         (item,) = (await vault.call("queue_lease", RELAY, queue_api.Lease(1, 60))).items
         done = queue_api.QueueOutcome(item.id, item.lease, done=True)
         await vault.call("queue_update", RELAY, queue_api.QueueUpdate([done]))
-        await vault.call("remove_principal", STEWARD, api.RemovePrincipal(TENANT, bob.principal))
+        await vault.call(
+            "remove_principal", STEWARD, api.RemovePrincipal(person_warrant(TENANT, bob.principal))
+        )
         for wraps in doomed:
             assert await search(wraps) == set()
             assert await search(wraps[:48]) == await search(wraps[48:]) == set()

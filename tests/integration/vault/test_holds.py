@@ -4,11 +4,13 @@ from typing import Any
 
 import pytest
 from tests.integration.vault.conftest import START_SECONDS, STEWARD, Person, RunVault, Vault, grant
+from tests.warrants import category_warrant, mail_warrant, person_warrant, tenant_warrant
 
 from postkeep.base.clock import FixedClock
 from postkeep.base.errors import RefusedError
 from postkeep.base.ids import new_id
 from postkeep.model.ticket import TicketKind
+from postkeep.model.warrant import Unit
 from postkeep.services.vault import api, destruction_api
 
 MAINTAIN = grant(kind=TicketKind.OPERATION, module="steward")
@@ -73,10 +75,19 @@ def test_a_person_or_company_under_a_hold_is_not_removed_and_the_refusal_names_i
         inbox = (await vault.boxes(ann))["inbox"]
         hold = await place(vault, ann, **({"principal": b""} if whole_tenant else {}))
         for method, request in (
-            ("remove_principal", api.RemovePrincipal(ann.tenant, ann.principal)),
-            ("remove_tenant", api.RemoveTenant(ann.tenant)),
-            ("destroy", destruction_api.Destroy(ann.tenant, ann.principal, inbox.id, [(1, 9)], whole=True)),
-            ("destroy_content", destruction_api.DestroyContent(ann.tenant)),
+            ("remove_principal", api.RemovePrincipal(person_warrant(ann.tenant, ann.principal))),
+            ("remove_tenant", api.RemoveTenant(tenant_warrant(ann.tenant))),
+            ("destroy", destruction_api.Destroy(mail_warrant(ann.tenant, ann.principal, inbox.id, [(1, 9)]))),
+            (
+                "destroy",
+                destruction_api.Destroy(
+                    mail_warrant(ann.tenant, ann.principal, inbox.id, [(1, 9)], Unit.MAILBOX)
+                ),
+            ),
+            *(
+                ("destroy_category", destruction_api.DestroyCategory(category_warrant(ann.tenant, category)))
+                for category in ("content", "operations")
+            ),
         ):
             with pytest.raises(RefusedError) as caught:
                 await vault.call(method, STEWARD, request)
@@ -85,7 +96,7 @@ def test_a_person_or_company_under_a_hold_is_not_removed_and_the_refusal_names_i
         assert live_slots(vault) == 3
         await release(vault, ann, hold)
         removed = await vault.call(
-            "remove_principal", STEWARD, api.RemovePrincipal(ann.tenant, ann.principal)
+            "remove_principal", STEWARD, api.RemovePrincipal(person_warrant(ann.tenant, ann.principal))
         )
         assert removed.messages == 3
         assert live_slots(vault) == 0

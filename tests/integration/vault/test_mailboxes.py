@@ -17,6 +17,7 @@ from tests.integration.vault.conftest import (
     message,
     queue_item,
 )
+from tests.warrants import person_warrant, tenant_warrant
 
 from postkeep.base.errors import (
     ConflictError,
@@ -230,14 +231,18 @@ def test_a_principal_that_is_removed_leaves_nothing_that_opens(run_vault: RunVau
         shared = api.DepositBatch([message(TENANT, placements)], ann.epochs + bob.epochs)
         await vault.call("deposit", MX, shared)
         await vault.deliver(ann, 10)
-        removed = await vault.call("remove_principal", STEWARD, api.RemovePrincipal(TENANT, ann.principal))
+        removed = await vault.call(
+            "remove_principal", STEWARD, api.RemovePrincipal(person_warrant(ann.tenant, ann.principal))
+        )
         assert removed.messages == 11
         data = vault.stores.slots.path.read_bytes()
         assert [placement.wraps in data for placement in placements] == [False, True]
         for table in ("principals", "mailboxes", "epochs"):
             rows = await vault.stores.pool.fetch(f"SELECT principal FROM {table}")
             assert {row[0] for row in rows} == {bob.principal}
-        again = await vault.call("remove_principal", STEWARD, api.RemovePrincipal(TENANT, ann.principal))
+        again = await vault.call(
+            "remove_principal", STEWARD, api.RemovePrincipal(person_warrant(ann.tenant, ann.principal))
+        )
         assert again.messages == 0
         inbox = (await vault.boxes(bob))["inbox"]
         content = api.FetchContent(bob.principal, inbox.id, [api.Range(1)])
@@ -292,7 +297,11 @@ def test_a_large_mailbox_goes_in_batches_and_a_crash_in_between_is_made_good(
             if ending.endswith("upkeep"):
                 await vault.call("maintain", STEWARD, api.Maintain(0.5))
             else:
-                await vault.call("remove_principal", STEWARD, api.RemovePrincipal(TENANT, ann.principal))
+                await vault.call(
+                    "remove_principal",
+                    STEWARD,
+                    api.RemovePrincipal(person_warrant(ann.tenant, ann.principal)),
+                )
         data = vault.stores.slots.path.read_bytes()
         assert not any(placement.wraps in data for placement in placements)
         left = await vault.stores.pool.fetchval("SELECT count(*) FROM messages")
@@ -308,7 +317,7 @@ def test_a_tenant_that_is_removed_takes_its_queue_with_it_and_no_other_tenant(ru
         for person in (ann, eve):
             deposit = message(person.tenant, [person.placement("sent")], queue=[queue_item(person)])
             await vault.call("deposit", MX, api.DepositBatch([deposit], person.epochs))
-        removed = await vault.call("remove_tenant", STEWARD, api.RemoveTenant(TENANT))
+        removed = await vault.call("remove_tenant", STEWARD, api.RemoveTenant(tenant_warrant(TENANT)))
         assert removed.messages == 1
         for table in ("principals", "mailboxes", "messages", "bodies", "epochs", "queue"):
             rows = await vault.stores.pool.fetch(f"SELECT DISTINCT tenant FROM {table}")

@@ -56,7 +56,9 @@ def _add_voting(commands: typer.Typer) -> None:
         scene = _voter(context)
         request = api.DecideRequest(_id(request_id), approve=True, reason=reason)
         info = scene.ask_authority("decide_request", request, api.RequestInfo)
-        key = "request.approved" if info.state == "approved" else "request.approval_counted"
+        key = "request.approval_counted"
+        if info.state == "approved":
+            key = "request.approved.destroy" if info.kind == "destroy" else "request.approved"
         scene.out.say(info, text(key, have=info.approvals, need=info.approvals_needed))
 
     @commands.command("decline", help=text("help.decline"))

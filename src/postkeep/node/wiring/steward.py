@@ -114,6 +114,7 @@ async def _serve(context: ModuleContext, rows: OrderRows, media_rows: MediaRows)
         asyncio.create_task(resealing.run(), name="resealing"),
         asyncio.create_task(witnesses.run(), name="witnesses"),
         asyncio.create_task(orders.work(), name="orders"),
+        asyncio.create_task(orders.watch(), name="approvals"),
     ]
     try:
         await server.serve_unix(context.run_dir / "steward.sock")

@@ -11,7 +11,6 @@ from typing import Final
 from postkeep.base.address import Address, parse_address, parse_domain
 from postkeep.base.errors import ConflictError, InvalidInputError, LimitError, NotFoundError
 from postkeep.base.ids import ID_BYTES, NOBODY, new_id
-from postkeep.model.audit import EventName
 from postkeep.protocols.sasl.scram import SALT_BYTES
 from postkeep.services.authority import api
 from postkeep.services.authority.passwords import Credential, Passwords
@@ -61,20 +60,11 @@ class Administration:
                 key.signature,
                 self._state.clock.now_ms(),
             )
-            self._changed(
+            self._state.changed(
                 await self._state.directory.add_tenant(row, domain), grant, "tenant.create", tenant=tenant
             )
         (info,) = await self._tenant_infos([await self._state.directory.tenant(tenant)])
         return info
-
-    async def delete_tenant(self, grant: Grant, request: api.DeleteTenant) -> api.Done:
-        """End the sessions of a company and forget all that the directory holds of it."""
-        await self._state.revoke(grant, api.Revoke("tenant", _identifier(request.tenant).hex()))
-        version = await self._state.directory.remove_tenant(request.tenant)
-        await self._state.revoke(grant, api.Revoke("tenant", request.tenant.hex()))  # who came in meanwhile
-        self._state.persons.forget(request.tenant)
-        self._changed(version, grant, "tenant.delete", tenant=request.tenant)
-        return api.Done()
 
     async def list_tenants(self, _grant: Grant, _request: api.ListTenants) -> api.TenantList:
         """List companies by name."""
@@ -90,7 +80,7 @@ class Administration:
     async def add_domain(self, grant: Grant, request: api.AddDomain) -> api.Done:
         """Give a company one more domain."""
         version = await self._state.directory.add_domain(parse_domain(request.domain), request.tenant)
-        self._changed(version, grant, "domain.add", tenant=request.tenant)
+        self._state.changed(version, grant, "domain.add", tenant=request.tenant)
         return api.Done()
 
     async def remove_domain(self, grant: Grant, request: api.RemoveDomain) -> api.Done:
@@ -98,7 +88,7 @@ class Administration:
         domain = parse_domain(request.domain)
         tenant = await self._owner_of(domain)
         version = await self._state.directory.remove_domain(domain)
-        self._changed(version, grant, "domain.remove", tenant=tenant)
+        self._state.changed(version, grant, "domain.remove", tenant=tenant)
         return api.Done()
 
     # --- people and groups ---
@@ -123,7 +113,7 @@ class Administration:
                 self._address_row(address, tenant, principal, is_primary=True),
                 credential,
             )
-            self._changed(version, grant, "user.create", tenant=tenant, principal=principal)
+            self._state.changed(version, grant, "user.create", tenant=tenant, principal=principal)
         return await self._info(await self._state.directory.principal(principal))
 
     async def create_group(self, grant: Grant, request: api.CreateGroup) -> api.UserInfo:
@@ -139,7 +129,7 @@ class Administration:
                 None,
                 members,
             )
-            self._changed(version, grant, "group.create", tenant=tenant, principal=principal)
+            self._state.changed(version, grant, "group.create", tenant=tenant, principal=principal)
         return await self._info(await self._state.directory.principal(principal))
 
     async def set_members(self, grant: Grant, request: api.SetMembers) -> api.Done:
@@ -147,7 +137,7 @@ class Administration:
         row = await self._of_kind(request.principal, "group")
         members = self._members(row.principal, request.members)
         version = await self._state.directory.set_members(row.tenant, row.principal, members)
-        self._changed(version, grant, "group.members", tenant=row.tenant, principal=row.principal)
+        self._state.changed(version, grant, "group.members", tenant=row.tenant, principal=row.principal)
         return api.Done()
 
     async def find(self, _grant: Grant, request: api.Find) -> api.UserInfo:
@@ -176,7 +166,7 @@ class Administration:
             )
         )
         self._state.note_revocation(revocation, grant)
-        self._note(grant, "user.password", tenant=row.tenant, principal=row.principal)
+        self._state.note_change(grant, "user.password", tenant=row.tenant, principal=row.principal)
         return api.Done()
 
     async def set_status(self, grant: Grant, request: api.SetStatus) -> api.Done:
@@ -188,7 +178,7 @@ class Administration:
         if request.status == "disabled":
             await self._state.revoke(grant, api.Revoke("user", row.principal.hex()))
         note = f"{row.kind}.{request.status}"
-        self._changed(version, grant, note, tenant=row.tenant, principal=row.principal)
+        self._state.changed(version, grant, note, tenant=row.tenant, principal=row.principal)
         return api.Done()
 
     async def set_quota(self, grant: Grant, request: api.SetQuota) -> api.Done:
@@ -196,21 +186,7 @@ class Administration:
         _check_quota(request.quota_bytes)
         row = await self._of_kind(request.principal, "user")
         version = await self._state.directory.set_quota(row.principal, request.quota_bytes)
-        self._changed(version, grant, "user.quota", tenant=row.tenant, principal=row.principal)
-        return api.Done()
-
-    async def delete_principal(self, grant: Grant, request: api.DeletePrincipal) -> api.Done:
-        """End a user's sessions and forget the user or group; one that is gone already is no error."""
-        principal = _identifier(request.principal)
-        try:
-            row = await self._state.directory.principal(principal)
-        except NotFoundError:
-            return api.Done()
-        await self._state.directory.set_status(principal, "disabled")
-        await self._state.revoke(grant, api.Revoke("user", principal.hex()))
-        version = await self._state.directory.remove_principal(principal)
-        self._state.persons.forget(row.tenant, principal)
-        self._changed(version, grant, f"{row.kind}.delete", tenant=row.tenant, principal=principal)
+        self._state.changed(version, grant, "user.quota", tenant=row.tenant, principal=row.principal)
         return api.Done()
 
     # --- addresses ---
@@ -223,7 +199,7 @@ class Administration:
             version = await self._state.directory.add_alias(
                 self._address_row(address, row.tenant, row.principal, is_primary=False)
             )
-            self._changed(version, grant, "alias.create", tenant=row.tenant, principal=row.principal)
+            self._state.changed(version, grant, "alias.create", tenant=row.tenant, principal=row.principal)
         return api.Done()
 
     async def delete_alias(self, grant: Grant, request: api.DeleteAlias) -> api.Done:
@@ -236,7 +212,7 @@ class Administration:
         if any(item.lookup == lookup and item.is_primary for item in addresses):
             raise ConflictError("a primary address", public_text="This is a primary address, not an alias.")
         version = await self._state.directory.remove_alias(lookup)
-        self._changed(version, grant, "alias.delete", tenant=row.tenant, principal=row.principal)
+        self._state.changed(version, grant, "alias.delete", tenant=row.tenant, principal=row.principal)
         return api.Done()
 
     async def grant_address(self, grant: Grant, request: api.GrantAddress) -> api.Done:
@@ -252,7 +228,7 @@ class Administration:
         version = await self._state.directory.add_sender_grant(
             row.tenant, SealedAddress(row.principal, lookup, sealed)
         )
-        self._changed(version, grant, "user.sender", tenant=row.tenant, principal=row.principal)
+        self._state.changed(version, grant, "user.sender", tenant=row.tenant, principal=row.principal)
         return api.Done()
 
     # --- app passwords ---
@@ -278,7 +254,7 @@ class Administration:
         )
         credential = self._credential_row(row.tenant, row.principal, "app", made, request.id)
         await self._state.access.add_credential(credential)
-        self._note(grant, "app_password.create", tenant=row.tenant, principal=row.principal)
+        self._state.note_change(grant, "app_password.create", tenant=row.tenant, principal=row.principal)
         return self._app_password(credential, made, password)
 
     async def list_app_passwords(self, _grant: Grant, request: api.ListAppPasswords) -> api.AppPasswordList:
@@ -299,7 +275,7 @@ class Administration:
         row = await self._of_kind(request.principal, "user")
         for session in await self._state.access.remove_credential(row.principal, request.id):
             await self._state.revoke(grant, api.Revoke("session", session.hex()))
-        self._note(grant, "app_password.delete", tenant=row.tenant, principal=row.principal)
+        self._state.note_change(grant, "app_password.delete", tenant=row.tenant, principal=row.principal)
         return api.Done()
 
     # --- revocation ---
@@ -317,25 +293,6 @@ class Administration:
         return api.Done()
 
     # --- inside ---
-
-    def _changed(
-        self, version: int, grant: Grant, note: str, *, tenant: bytes, principal: bytes = b""
-    ) -> None:
-        self._state.feed.changed(version)
-        self._note(grant, note, tenant=tenant, principal=principal)
-
-    def _note(self, grant: Grant, note: str, *, tenant: bytes, principal: bytes = b"") -> None:
-        self._state.trail.note(
-            EventName.DIRECTORY,
-            tenant=tenant.hex(),
-            principal=principal.hex(),
-            module=grant.peer_module,
-            instance=grant.peer_instance,
-            session=grant.session.hex(),
-            ticket=grant.root_ticket_id,
-            method=grant.method,
-            note=note,
-        )
 
     async def _owner_of(self, domain: str) -> bytes:
         tenant = (await self._state.directory.domains([domain])).get(domain)

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from postkeep.model.warrant import Warrant
 from postkeep.services.kms.api import SignedPublicKey
 
 # --- Before a module has a ticket ---
@@ -354,7 +355,13 @@ class SetQuota(msgspec.Struct, frozen=True):
 
 
 class DeletePrincipal(msgspec.Struct, frozen=True):
-    """`authority.delete_principal`: remove a user or group, its addresses and credentials."""
+    """`authority.delete_principal`: remove a user, the addresses and credentials."""
+
+    warrant: Warrant
+
+
+class DeleteGroup(msgspec.Struct, frozen=True):
+    """`authority.delete_group`: remove a group and its addresses."""
 
     principal: bytes
 
@@ -362,7 +369,7 @@ class DeletePrincipal(msgspec.Struct, frozen=True):
 class DeleteTenant(msgspec.Struct, frozen=True):
     """`authority.delete_tenant`: remove a company and everything the directory holds of it."""
 
-    tenant: bytes
+    warrant: Warrant
 
 
 class CreateAlias(msgspec.Struct, frozen=True):

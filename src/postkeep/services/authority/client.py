@@ -158,8 +158,12 @@ class AuthorityClient:
         return await self._link.call("authority.set_quota", request, api.Done, ticket=ticket)
 
     async def delete_principal(self, request: api.DeletePrincipal, *, ticket: bytes) -> api.Done:
-        """Forget a user or group."""
+        """Forget a user."""
         return await self._link.call("authority.delete_principal", request, api.Done, ticket=ticket)
+
+    async def delete_group(self, request: api.DeleteGroup, *, ticket: bytes) -> api.Done:
+        """Forget a group."""
+        return await self._link.call("authority.delete_group", request, api.Done, ticket=ticket)
 
     async def create_alias(self, request: api.CreateAlias, *, ticket: bytes) -> api.Done:
         """Give a user or group one more address."""
@@ -208,6 +212,10 @@ class AuthorityClient:
     async def issue_grant(self, request: governance_api.IssueGrant) -> governance_api.GrantTicket:
         """Get the ticket of an approved act; ApprovalNeededError where approvals are missing."""
         return await self._link.call("authority.issue_grant", request, governance_api.GrantTicket)
+
+    async def settled(self, request: governance_api.Settle) -> governance_api.Settled:
+        """Return which requests wait for nobody any more."""
+        return await self._link.call("authority.settled", request, governance_api.Settled)
 
     async def close_request(self, request: governance_api.CloseRequest) -> api.Done:
         """Have nothing granted on a request again."""

@@ -199,6 +199,18 @@ class ExportTickets(msgspec.Struct, frozen=True):
     """Seconds since the epoch: when the first of the two ends."""
 
 
+class Settle(msgspec.Struct, frozen=True):
+    """`authority.settled`: which of these requests wait for nobody any more; answers `Settled`."""
+
+    ids: list[bytes]
+
+
+class Settled(msgspec.Struct, frozen=True):
+    """Those that have all their approvals, and those that are over."""
+
+    ids: list[bytes]
+
+
 class CloseRequest(msgspec.Struct, frozen=True):
     """`authority.close_request`: the act is done; nothing is granted on this request again. A command line
     closes an export of its own."""

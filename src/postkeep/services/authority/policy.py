@@ -206,9 +206,7 @@ FORBIDDEN: Final = (
     _NAMED._replace(categories=(*_MAIL, Category.SECRET)),
     _NAMED._replace(module=rules.CLI, kind=TicketKind.STAFF),
     _NAMED._replace(module=rules.STEWARD, kind=TicketKind.GRANT, request=True),
-    _NAMED._replace(
-        module=rules.STEWARD, kind=TicketKind.GRANT, request=True, actions=(Action.MAIL_EXPORT,)
-    ),
+    _NAMED._replace(module=rules.STEWARD, kind=TicketKind.GRANT, request=True, actions=(Action.MAIL_EXPORT,)),
     _NAMED._replace(module=rules.CLI, kind=TicketKind.STAFF, actions=(Action.MAIL_EXPORT,)),
     _NAMED._replace(module=rules.MX, kind=TicketKind.OPERATION, purpose="deliver", budgeted=True),
     _NAMED._replace(module="a stranger", kind=TicketKind.MODULE, actions=(), categories=()),

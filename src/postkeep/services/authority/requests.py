@@ -225,11 +225,14 @@ def _close(request: Request, now_ms: int) -> Request:
 def approval_needed(request: Request, policy: Policy) -> ApprovalNeededError:
     """Make the error that tells whoever asked which request waits, and for what."""
     name = request.id.hex()
+    then = (
+        "The order then goes on by itself." if request.kind == "destroy" else "Then give this command again."
+    )
     return ApprovalNeededError(
         "approvals are missing",
         code=f"approval_needed.{name}",
         public_text=f"This needs {missing(request, policy)} more approval(s). The request is {name}. "
-        f"An approver says: postkeep --as NAME approve {name}. Then give this command again.",
+        f"An approver says: postkeep --as NAME approve {name}. {then}",
     )
 
 

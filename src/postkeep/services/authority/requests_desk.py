@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from postkeep.base.errors import NotFoundError
+from postkeep.base.errors import LimitError, NotFoundError
 from postkeep.base.ids import NOBODY, new_id
 from postkeep.model.audit import EventName
 from postkeep.model.ticket import TicketKind
@@ -24,6 +24,8 @@ from postkeep.services.authority.sealing import PrincipalNames, TenantNames
 from postkeep.services.authority.staff import StaffAccount
 from postkeep.tickets.clear import Grant
 
+SETTLED_MAX: Final = 1000
+"""Requests asked after in one call: as many as may be open at all."""
 OPERATOR_NAME: Final = "operator"
 """What the machine's own operator is called where names are shown."""
 
@@ -99,6 +101,22 @@ class RequestDesk:
             await self._governance.record_grant(grant, granted, change.policy, ticket.id)
         self._state.note_issue(ticket)
         return api.GrantTicket(token, ticket.expires)
+
+    async def settled(self, _grant: Grant, request: api.Settle) -> api.Settled:
+        """Say which requests can be granted now, or never: nobody need wait for those any more."""
+        if len(request.ids) > SETTLED_MAX:
+            raise LimitError(f"at most {SETTLED_MAX} requests in one call")
+        state = self._state
+        found = [
+            read_request(state.seal, row)
+            for row in [await state.governance.request(one) for one in request.ids]
+            if row is not None
+        ]
+        accounts = [read_account(state.seal, row) for row in await state.governance.staff()]
+        policy = policy_of(read_settings(state.seal, await state.governance.settings()), accounts)
+        now_ms = state.clock.now_ms()
+        waiting = {one.id for one in found if requests.usable(one, now_ms) and requests.missing(one, policy)}
+        return api.Settled([one for one in request.ids if one not in waiting])
 
     async def close_request(self, grant: Grant, request: api.CloseRequest) -> Done:
         """Let nothing be granted on a request again: its act is done."""

@@ -14,6 +14,7 @@ from postkeep.base.ids import NOBODY
 from postkeep.model.audit import EventName
 from postkeep.services.authority import api, governance_api
 from postkeep.services.authority.administration import Administration
+from postkeep.services.authority.deletion import Deletion
 from postkeep.services.authority.enrolment import Enrolments, ModuleDesk
 from postkeep.services.authority.exports import ExportDesk
 from postkeep.services.authority.governance import Governance
@@ -34,7 +35,6 @@ from postkeep.tickets.clear import Grant
 
 _REQUESTS: Final[Mapping[str, type[msgspec.Struct]]] = {
     "create_tenant": api.CreateTenant,
-    "delete_tenant": api.DeleteTenant,
     "list_tenants": api.ListTenants,
     "find_tenant": api.FindTenant,
     "add_domain": api.AddDomain,
@@ -47,7 +47,6 @@ _REQUESTS: Final[Mapping[str, type[msgspec.Struct]]] = {
     "set_password": api.SetPassword,
     "set_status": api.SetStatus,
     "set_quota": api.SetQuota,
-    "delete_principal": api.DeletePrincipal,
     "create_alias": api.CreateAlias,
     "delete_alias": api.DeleteAlias,
     "grant_address": api.GrantAddress,
@@ -65,6 +64,7 @@ _GOVERNANCE: Final[Mapping[str, type[msgspec.Struct]]] = {
     "decide_request": governance_api.DecideRequest,
     "withdraw_request": governance_api.WithdrawRequest,
     "issue_grant": governance_api.IssueGrant,
+    "settled": governance_api.Settle,
     "close_request": governance_api.CloseRequest,
 }
 """Each is the method of that name of `RequestDesk`; a refusal stands in the ledger."""
@@ -122,6 +122,7 @@ class AuthorityService:
             "authority.resolve": (api.Resolve, self._resolve),
             "authority.queue_key": (api.QueueKey, self._queue_key),
         }
+        table.update(Deletion(self._state).handlers())
         for name, request in _REQUESTS.items():
             table[f"authority.{name}"] = (request, getattr(self._administration, name))
         for name, request in _GOVERNANCE.items():

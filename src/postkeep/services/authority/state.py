@@ -117,6 +117,27 @@ class AuthorityState:
             session=grant.session.hex() if grant else "",
         )
 
+    def changed(
+        self, version: int, grant: Grant, note: str, *, tenant: bytes, principal: bytes = b""
+    ) -> None:
+        """Tell followers of the directory's new version, and record what was done to it."""
+        self.feed.changed(version)
+        self.note_change(grant, note, tenant=tenant, principal=principal)
+
+    def note_change(self, grant: Grant, note: str, *, tenant: bytes, principal: bytes = b"") -> None:
+        """Record what was done to the directory."""
+        self.trail.note(
+            EventName.DIRECTORY,
+            tenant=tenant.hex(),
+            principal=principal.hex(),
+            module=grant.peer_module,
+            instance=grant.peer_instance,
+            session=grant.session.hex(),
+            ticket=grant.root_ticket_id,
+            method=grant.method,
+            note=note,
+        )
+
     def note_issue(self, ticket: Ticket) -> None:
         """Record that a ticket was issued."""
         self.trail.note(

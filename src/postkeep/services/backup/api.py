@@ -2,6 +2,7 @@
 
 import msgspec
 
+from postkeep.model.warrant import Warrant
 from postkeep.services.steward.api import Command
 
 
@@ -67,7 +68,7 @@ class BackupsLeft(msgspec.Struct, frozen=True):
 class Destroy(msgspec.Struct, frozen=True):
     """`backup.destroy`: remove one backup, and its weekly key where no other backup needs it."""
 
-    id: str
+    warrant: Warrant
 
 
 class Done(msgspec.Struct, frozen=True):

@@ -1,5 +1,6 @@
-"""The backup worker as other modules see it. Their module ticket suffices for these."""
+"""The backup worker as other modules see it. Asking takes a module ticket; destroying, a grant."""
 
+from postkeep.model.warrant import Warrant
 from postkeep.services.backup import api
 from postkeep.tickets.channel import Link
 
@@ -19,8 +20,12 @@ class BackupClient:
             "backup.still_holding", api.StillHolding(tenant, principal, before_ms), api.BackupsLeft
         )
 
-    async def destroy_backup(self, backup: str) -> None:
+    async def destroy_backup(self, warrant: Warrant, *, ticket: bytes) -> None:
         """Remove a backup; NotFoundError if there never was one of this id. Harmless to repeat."""
         await self._link.call(
-            "backup.destroy", api.Destroy(backup), api.Done, timeout_seconds=DESTROY_SECONDS_MAX
+            "backup.destroy",
+            api.Destroy(warrant),
+            api.Done,
+            ticket=ticket,
+            timeout_seconds=DESTROY_SECONDS_MAX,
         )

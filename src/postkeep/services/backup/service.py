@@ -127,17 +127,17 @@ class BackupService:
 
     async def destroy(self, _grant: Grant, request: api.Destroy) -> api.Done:
         """Remove one backup."""
-        place = self._configured()
+        place, backup = self._configured(), request.warrant.backup
         try:
-            parse_id(request.id)
+            parse_id(backup)
         except ValueError as exc:
             raise NotFoundError(public_text="There is no such backup.") from exc
         async with self._turn:
             opened = await self._open()
             there = {listed.id: listed.week for listed in await list_backups(place.target)}
-            week = there.pop(request.id, "")
-            await self._trail.record(EventName.BACKUP_DESTROY, note=request.id)
-            await self._drop(opened, [request.id])
+            week = there.pop(backup, "")
+            await self._trail.record(EventName.BACKUP_DESTROY, note=backup)
+            await self._drop(opened, [backup])
             if week and week not in there.values() and week != opened.week.hex():
                 await place.keepers.expire([parse_id(week)])
                 await end_weeks(place.target, self._clock, {week})

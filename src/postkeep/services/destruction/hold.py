@@ -11,7 +11,8 @@ from typing import Final
 import msgspec
 
 from postkeep.base.errors import RefusedError
-from postkeep.services.destruction.order import Order, Unit
+from postkeep.model.warrant import Unit
+from postkeep.services.destruction.order import Order
 
 HELD_CODE: Final = "refused.held"
 REASON_CHARS_MAX: Final = 1000  # characters: a case number and a sentence

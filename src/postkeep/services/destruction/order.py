@@ -8,7 +8,6 @@ Each name says what is true from then on. `advance` is the only way from one ste
 once, and not without what the step claims, so that no order says it was verified before it was.
 """
 
-import hashlib
 import itertools
 from enum import StrEnum
 from typing import Any, Final
@@ -17,24 +16,11 @@ import msgspec
 
 from postkeep.base.errors import ConflictError, InvalidInputError
 from postkeep.base.ids import ID_BYTES, NOBODY
-from postkeep.crypto.context import context
 from postkeep.crypto.fingerprint import Fingerprint
+from postkeep.model.warrant import Unit, Warrant
 from postkeep.services.destruction.scan import Scan
 
-REASON_CHARS_MAX: Final = 1000  # characters: a case number and a sentence, not a file
 CANARIES_MAX: Final = 16  # known texts in one order: each costs a pass over every byte
-RANGES_MAX: Final = 1000  # ranges of UIDs in one order: what a person lists
-
-
-class Unit(StrEnum):
-    """What one order destroys."""
-
-    MESSAGE = "message"
-    MAILBOX = "mailbox"
-    PERSON = "person"
-    CATEGORY = "category"
-    TENANT = "tenant"
-    BACKUP = "backup"
 
 
 class Step(StrEnum):
@@ -141,39 +127,32 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         """Whether a step has been taken."""
         return self.step in STEPS and STEPS.index(self.step) >= STEPS.index(step)
 
+    @property
+    def warrant(self) -> Warrant:
+        """What people approve, and keepers act on: exactly this."""
+        return Warrant(
+            unit=self.unit,
+            tenant=self.tenant,
+            principal=self.principal,
+            mailbox=self.mailbox,
+            uids=self.uids,
+            category=self.category,
+            backup=self.backup,
+            reason=self.reason,
+        )
+
     def digest(self) -> bytes:
-        """Return the hash of what is to be destroyed: approvals are for exactly this."""
-        chosen = self.uids if self.unit is Unit.MESSAGE else []  # a mailbox is ordered whole, however full
-        ranges = b"".join(low.to_bytes(8, "big") + high.to_bytes(8, "big") for low, high in chosen)
-        fields = (self.unit.value, self.tenant, self.principal, self.mailbox, ranges)
-        rest = (self.category, self.backup, self.reason)
-        return hashlib.sha256(context("destruction order", *fields, *rest)).digest()
+        """Return the hash of what is to be destroyed."""
+        return self.warrant.digest()
 
 
 def check(order: Order) -> None:
     """Raise InvalidInputError for an order that names too little or too much for its unit."""
-    wanted = {
-        Unit.MESSAGE: (True, True, True),
-        Unit.MAILBOX: (True, True, True),
-        Unit.PERSON: (True, True, False),
-        Unit.TENANT: (True, False, False),
-        Unit.CATEGORY: (True, False, False),
-        Unit.BACKUP: (False, False, False),
-    }[order.unit]
-    named = (order.tenant != NOBODY, order.principal != NOBODY, bool(order.mailbox))
-    if named != wanted or any(len(one) != ID_BYTES for one in (order.id, order.tenant, order.principal)):
-        raise InvalidInputError("an order that does not name what its unit needs")
-    by_uid = order.unit in {Unit.MESSAGE, Unit.MAILBOX}
-    if bool(order.uids) != by_uid or len(order.uids) > RANGES_MAX:
-        raise InvalidInputError(public_text=f"Name the messages by UID, in at most {RANGES_MAX} ranges.")
-    if bool(order.category) != (order.unit is Unit.CATEGORY) or bool(order.backup) != (
-        order.unit is Unit.BACKUP
-    ):
-        raise InvalidInputError("an order with a category or backup that its unit has none of")
+    order.warrant.check()
+    if len(order.id) != ID_BYTES:
+        raise InvalidInputError("an order without an identifier")
     if order.canaries and len(order.canaries.prints) > CANARIES_MAX:
         raise InvalidInputError(public_text=f"At most {CANARIES_MAX} known texts are looked for.")
-    if len(order.reason) > REASON_CHARS_MAX:
-        raise InvalidInputError(public_text=f"A reason has at most {REASON_CHARS_MAX} characters.")
 
 
 def next_step(order: Order) -> Step | None:

@@ -5,6 +5,7 @@ import msgspec
 from postkeep.base.ids import NOBODY
 from postkeep.crypto.fingerprint import Fingerprint
 from postkeep.model.categories import Category
+from postkeep.model.warrant import Warrant
 
 
 class ProvisionTenant(msgspec.Struct, frozen=True):
@@ -135,10 +136,9 @@ class TicketKeys(msgspec.Struct, frozen=True):
 
 
 class Shred(msgspec.Struct, frozen=True):
-    """`kms.shred`: destroy a principal's keys, or with `principal` empty all keys of the tenant."""
+    """`kms.shred`: destroy a person's keys, or all keys of a tenant."""
 
-    tenant: bytes
-    principal: bytes = b""
+    warrant: Warrant
 
 
 class Shredded(msgspec.Struct, frozen=True):
@@ -150,8 +150,7 @@ class Shredded(msgspec.Struct, frozen=True):
 class Mark(msgspec.Struct, frozen=True):
     """`kms.mark`: fingerprints of the slot secrets that `kms.shred` of the same would destroy."""
 
-    tenant: bytes
-    principal: bytes
+    warrant: Warrant
     salt: bytes
 
 

@@ -95,10 +95,9 @@ class Ending:
 
     async def mark(self, _grant: Grant, request: api.Mark) -> api.Marked:
         """Return fingerprints of the slot secrets that a shredding would destroy."""
-        _check_ids(request.tenant, request.principal)
         if len(request.salt) != SALT_BYTES:
             raise InvalidInputError(f"a salt has {SALT_BYTES} bytes")
-        slots = await self._rows.slots_of(request.tenant, request.principal)
+        slots = await self._rows.slots_of(request.warrant.tenant, request.warrant.owner)
         records = await asyncio.to_thread(self._slots.read_many, _evenly(slots))
         prints = [fingerprint(record, request.salt) for record in records if record is not None]
         return api.Marked(prints, len(slots))

@@ -261,14 +261,12 @@ class KmsService:
 
     async def shred(self, grant: Grant, request: api.Shred) -> api.Shredded:
         """Destroy keys. The ledger knows of it before it begins, and of its end before the answer."""
-        check_id(request.tenant)
-        if request.principal:
-            check_id(request.principal)
-        if request.tenant == NOBODY:
+        tenant, principal = request.warrant.tenant, request.warrant.owner
+        if tenant == NOBODY:
             raise RefusedError("the installation's own keys are not shredded", code="refused.tenant")
-        fields = call_fields(grant, request.tenant, request.principal)
+        fields = call_fields(grant, tenant, principal)
         await self._trail.record(EventName.KEY_SHRED, **_with(fields, note="begin"))
-        count = await self._hierarchy.shred(request.tenant, request.principal)
+        count = await self._hierarchy.shred(tenant, principal)
         metrics.PRINCIPALS_CACHED.set(self._hierarchy.cached)
         done = _with(fields, count=count, note="done", state=self._hierarchy.state)
         await self._trail.record(EventName.KEY_SHRED, **done)

@@ -9,12 +9,12 @@ from typing import Final, NamedTuple, Protocol
 import msgspec
 
 from postkeep.base.errors import NotFoundError, UnavailableError
-from postkeep.base.ids import NOBODY
 from postkeep.crypto.fingerprint import SALT_BYTES, fingerprint
+from postkeep.model.warrant import Unit, Warrant
 from postkeep.services.authority.api import DeletePrincipal, DeleteTenant
 from postkeep.services.authority.client import AuthorityClient
 from postkeep.services.backup.api import BackupsLeft
-from postkeep.services.destruction.order import Marks, Order, Unit
+from postkeep.services.destruction.order import Marks, Order
 from postkeep.services.destruction.scan import Scan, ScanRequest, Subject
 from postkeep.services.kms import api as kms_api
 from postkeep.services.kms.client import KmsClient
@@ -34,7 +34,7 @@ class Backups(Protocol):
     async def still_holding(self, tenant: bytes, principal: bytes, before_ms: int) -> BackupsLeft:
         """Say which backups made before a moment still hold keys."""
 
-    async def destroy_backup(self, backup: str) -> None:
+    async def destroy_backup(self, warrant: Warrant, *, ticket: bytes) -> None:
         """Remove a backup."""
 
 
@@ -53,11 +53,9 @@ async def take_marks(keepers: Keepers, order: Order, ticket: bytes) -> Marks:
     salt = order.canaries.salt if order.canaries else os.urandom(SALT_BYTES)
     prints, total, held = [], 0, 0
     if order.unit in {Unit.PERSON, Unit.TENANT}:
-        principal = _principal(order)
-        keys = await keepers.kms.mark(kms_api.Mark(order.tenant, principal, salt), ticket=ticket)
+        keys = await keepers.kms.mark(kms_api.Mark(order.warrant, salt), ticket=ticket)
         prints, total, held = list(keys.prints), keys.total, keys.total
-    request = destruction_api.Mark(order.tenant, _principal(order), salt, order.mailbox, order.uids)
-    wraps = await keepers.vault.mark(request, ticket=ticket)
+    wraps = await keepers.vault.mark(destruction_api.Mark(order.warrant, salt), ticket=ticket)
     prints += wraps.prints
     total += wraps.total
     if not prints:
@@ -69,11 +67,11 @@ async def delete(keepers: Keepers, order: Order, ticket: bytes) -> int:
     """Take it out of everyone's sight, so that nothing is added to it; return how many messages went."""
     try:
         if order.unit is Unit.TENANT:
-            await keepers.authority.delete_tenant(DeleteTenant(order.tenant), ticket=ticket)
+            await keepers.authority.delete_tenant(DeleteTenant(order.warrant), ticket=ticket)
         elif order.unit is Unit.PERSON:
-            await keepers.authority.delete_principal(DeletePrincipal(order.principal), ticket=ticket)
+            await keepers.authority.delete_principal(DeletePrincipal(order.warrant), ticket=ticket)
         elif order.unit is Unit.BACKUP:
-            await keepers.backups.destroy_backup(order.backup)
+            await keepers.backups.destroy_backup(order.warrant, ticket=ticket)
     except NotFoundError:
         if order.unit is Unit.BACKUP and not order.times:
             raise
@@ -87,16 +85,16 @@ async def destroy(keepers: Keepers, order: Order, ticket: bytes) -> tuple[int, i
     if order.unit in {Unit.MESSAGE, Unit.MAILBOX}:  # done with the deletion; this finds nothing left
         return await _destroy_messages(keepers, order, ticket), 0
     if order.unit is Unit.CATEGORY:
-        request = destruction_api.DestroyContent(order.tenant)
-        return (await keepers.vault.destroy_content(request, ticket=ticket)).messages, 0
+        request = destruction_api.DestroyCategory(order.warrant)
+        return (await keepers.vault.destroy_category(request, ticket=ticket)).messages, 0
     if order.unit is Unit.BACKUP:
         return 0, 0
-    shredded = await keepers.kms.shred(kms_api.Shred(order.tenant, _principal(order)), ticket=ticket)
+    shredded = await keepers.kms.shred(kms_api.Shred(order.warrant), ticket=ticket)
     if order.unit is Unit.TENANT:
-        tenant = vault_api.RemoveTenant(order.tenant)
+        tenant = vault_api.RemoveTenant(order.warrant)
         removed = await keepers.vault.remove_tenant(tenant, ticket=ticket)
     else:
-        person = vault_api.RemovePrincipal(order.tenant, order.principal, queued=order.thorough)
+        person = vault_api.RemovePrincipal(order.warrant, queued=order.thorough)
         removed = await keepers.vault.remove_principal(person, ticket=ticket)
     return removed.messages, shredded.keys
 
@@ -133,11 +131,4 @@ def _sought(order: Order) -> Marks:
 
 
 async def _destroy_messages(keepers: Keepers, order: Order, ticket: bytes) -> int:
-    request = destruction_api.Destroy(
-        order.tenant, order.principal, order.mailbox, order.uids, whole=order.unit is Unit.MAILBOX
-    )
-    return (await keepers.vault.destroy(request, ticket=ticket)).messages
-
-
-def _principal(order: Order) -> bytes:
-    return b"" if order.principal == NOBODY else order.principal
+    return (await keepers.vault.destroy(destruction_api.Destroy(order.warrant), ticket=ticket)).messages

@@ -2,14 +2,15 @@
 
 An act asks before it changes anything. The first time, under dual control, the answer is an
 ApprovalNeededError that names the request; the same command given again finds the approved request by the
-digest of exactly what is to be done. What was begun and cut short goes on with `renew`, which needs no
+digest of exactly what is to be done. An act that needs nobody's presence `ask`s, and goes on when its request
+is `settled`. What was begun and cut short goes on with `renew`, which needs no
 operator but counts the approvals anew. `done` closes the request, so that the next such act needs another.
 """
 
 from typing import NamedTuple
 
 from postkeep.services.authority.client import AuthorityClient
-from postkeep.services.authority.governance_api import CloseRequest, IssueGrant, OpenRequest
+from postkeep.services.authority.governance_api import CloseRequest, IssueGrant, OpenRequest, Settle
 from postkeep.services.steward.control import Operator
 
 
@@ -45,10 +46,28 @@ class Approvals:
         `summary` says it in words and names nobody. `approvals`: how many the keeper that does it asks for
         at least, whatever the authority's policy.
         """
+        asked = await self.ask(operator, kind, tenant, principal, digest, summary, approvals)
+        return await self.renew(asked)
+
+    async def ask(  # noqa: PLR0917 - as for a grant
+        self,
+        operator: Operator,
+        kind: str,
+        tenant: bytes,
+        principal: bytes,
+        digest: bytes,
+        summary: str,
+        approvals: int = 0,
+    ) -> bytes:
+        """Return the request for an act, made now or before by the same requester."""
         request = await self._authority.open_request(
             OpenRequest(kind, tenant, principal, digest, summary, approvals), ticket=operator.ticket
         )
-        return await self.renew(request.id)
+        return request.id
+
+    async def settled(self, requests: list[bytes]) -> list[bytes]:
+        """Return which requests have all their approvals, or are over."""
+        return (await self._authority.settled(Settle(requests))).ids
 
     async def renew(self, request: bytes) -> GrantToken:
         """Return a fresh grant for a request that is approved, or whose act has begun."""

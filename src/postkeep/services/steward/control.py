@@ -63,8 +63,13 @@ class Operator:
 class Removals(Protocol):
     """Destruction orders as the removal of people and companies needs them; `orders.Orders` is one."""
 
-    async def remove(self, operator: Operator, tenant: bytes, principal: bytes) -> Gone:
+    async def remove(
+        self, operator: Operator, tenant: bytes, principal: bytes, words: tuple[str, ...] = ()
+    ) -> Gone:
         """Destroy a person, or (NOBODY) a company, until the keys are gone."""
+
+    async def removed_meanwhile(self, operator: Operator, words: tuple[str, ...]) -> Gone | None:
+        """Say what the command of these words, which had to wait for approvals, has destroyed since."""
 
     async def removed(self, operator: Operator) -> Gone:
         """Say what this very command, sent before, has destroyed; go on with it where it was cut off."""
@@ -148,15 +153,19 @@ class Control:
 
     async def delete_tenant(self, operator: Operator, domain: str) -> Gone:
         """Remove a company with everything it has, and destroy its keys: an order like any other."""
+        words = ("tenant_delete", domain)
         async with self._one_at_a_time:
             await self._resume(operator)
+            gone = await self._removals.removed_meanwhile(operator, words)
+            if gone is not None:
+                return gone
             info = await self._tenant_of(operator, parse_domain(domain))
             if info is None:
                 if operator.again:
                     return await self._removals.removed(operator)
                 raise NotFoundError(public_text="There is no such domain.")
             await self.record(operator, "tenant_delete", tenant=info.tenant)
-            return await self._removals.remove(operator, info.tenant, NOBODY)
+            return await self._removals.remove(operator, info.tenant, NOBODY, words)
 
     async def create_user(
         self, operator: Operator, address_text: str, name: str, password: str | None, quota_bytes: int | None
@@ -196,8 +205,12 @@ class Control:
 
     async def delete_user(self, operator: Operator, address_text: str) -> Gone:
         """Remove a person with all mail, and destroy the keys: an order like any other."""
+        words = ("user_delete", address_text)
         async with self._one_at_a_time:
             await self._resume(operator)
+            gone = await self._removals.removed_meanwhile(operator, words)
+            if gone is not None:
+                return gone
             try:
                 info = await self.find(operator, address_text, kind="user")
             except NotFoundError:
@@ -205,7 +218,7 @@ class Control:
                     return await self._removals.removed(operator)
                 raise
             await self.record(operator, "user_delete", tenant=info.tenant, principal=info.principal)
-            return await self._removals.remove(operator, info.tenant, info.principal)
+            return await self._removals.remove(operator, info.tenant, info.principal, words)
 
     async def set_quota(self, operator: Operator, address: str, quota_bytes: int | None) -> None:
         """Change a person's limit in the directory and in the vault."""

@@ -2,12 +2,13 @@
 done again, and a step is taken only when its act has answered: so a crash at any point is gone on from.
 
 Until the keys are destroyed the operator waits; the rest (room given back, backups, the search, the
-certificate) is done in the background, by a steward that has started anew too.
+certificate) is done in the background, by a steward that has started anew too. So is everything of an order
+that had to wait for approvals, once they are there.
 """
 
 import asyncio
 import base64
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
@@ -16,16 +17,22 @@ import msgspec
 import structlog
 
 from postkeep.base.clock import Clock
-from postkeep.base.errors import ApprovalNeededError, NotFoundError, PostkeepError, UnavailableError
+from postkeep.base.errors import (
+    ApprovalNeededError,
+    NotFoundError,
+    PostkeepError,
+    RefusedError,
+    UnavailableError,
+)
 from postkeep.base.ids import NOBODY
 from postkeep.model.audit import EventName
+from postkeep.model.warrant import PURPOSE, Unit
 from postkeep.services.authority.api import IssueOperation
 from postkeep.services.destruction import certificate
 from postkeep.services.destruction.hold import HELD_CODE, Hold, held_error, standing_on
 from postkeep.services.destruction.order import (
     Order,
     Step,
-    Unit,
     advance,
     check,
     mark,
@@ -44,13 +51,18 @@ from postkeep.services.steward.control import Operator
 from postkeep.services.vault.destruction_api import Purge
 from postkeep.stores.steward_orders import OrderRows
 
-KIND: Final = "destroy"
 ORDERS_SEARCHED_MAX: Final = 4
 """Orders in one search: each has at most some fifty fingerprints, and each of those costs a pass."""
 SEARCH_WAIT_MS_MAX: Final = 3600 * 1000
 """How long an order that is not urgent waits for others: a search reads every byte of the node."""
 EVERY_SECONDS: Final = 60.0
 """Between looks at orders that wait: for backups, or for a keeper that was away."""
+APPROVALS_SECONDS: Final = 2.0
+"""Between looks at whether approvals have come; nobody is asked while no order waits for any."""
+ENDED_CODE: Final = "refused.request_ended"
+"""What the authority says of a request that was declined or withdrawn, or whose time has run out."""
+ASKED_MAX: Final = 1000
+"""Commands remembered that were told to wait for approvals: as many as requests may be open."""
 CHECKPOINT_SECONDS_MAX: Final = 30.0
 """How long a checkpoint over a new entry is waited for; kms signs one about every second."""
 CHECKPOINT_PAUSE_SECONDS: Final = 0.25
@@ -83,6 +95,11 @@ class Orders:
         self._clock = clock
         self._turns: defaultdict[bytes, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._wake = asyncio.Event()
+        self._awaited: dict[bytes, bytes] = {}
+        """Requests that orders wait for, with the order."""
+        self._asked: OrderedDict[tuple[str, ...], bytes] = OrderedDict()
+        """Commands that were told to wait, by who gave them and their words: given again, they are told what
+        came of their order, which has gone on meanwhile."""
 
     async def find(self, order: bytes) -> Order:
         """Return an order; NotFoundError if there is none."""
@@ -95,11 +112,14 @@ class Orders:
         """Return the newest orders."""
         return [_decode(body) for body in await self._rows.orders(limit)]
 
-    async def make(self, operator: Operator, wanted: Order, *, wait_for_release: bool = True) -> Order:
+    async def make(
+        self, operator: Operator, wanted: Order, words: tuple[str, ...] = (), *, wait_for_release: bool = True
+    ) -> Order:
         """Make an order, or go on with the open one for the same, until the keys are destroyed.
 
-        It comes back earlier if it has to wait. ApprovalNeededError while others must approve it. Under a
-        legal hold: the order waits, or (not `wait_for_release`) RefusedError and there is none.
+        It comes back earlier if it has to wait. ApprovalNeededError while others must approve it: it goes on
+        by itself then, and `answer` knows the `words` of the command. Under a legal hold: the order waits, or
+        (not `wait_for_release`) RefusedError and there is none.
         """
         check(wanted)
         same = [order for order in await self._open() if order.digest() == wanted.digest()]
@@ -108,9 +128,30 @@ class Orders:
             await self._check_free(order)
         async with self._turns[order.id]:
             order = await self._latest(order)
-            return await self._until(order, operator, FOREGROUND)
+            try:
+                return await self._until(order, operator, FOREGROUND)
+            except ApprovalNeededError:
+                self._asked[operator.actor, *words] = order.id
+                while len(self._asked) > ASKED_MAX:
+                    self._asked.popitem(last=False)
+                raise
 
-    async def remove(self, operator: Operator, tenant: bytes, principal: bytes) -> Gone:
+    async def answer(self, operator: Operator, words: tuple[str, ...]) -> Order | None:
+        """Return the order that a command was told to wait for, if it has gone on by itself since; the same
+        command given once more is a new one."""
+        known = self._asked.get((operator.actor, *words))
+        if known is None:
+            return None
+        async with self._turns[known]:
+            order = await self.find(known)
+        if order.waiting == "approval":
+            return None
+        del self._asked[operator.actor, *words]
+        return await self.resume(operator, known) if order.reached(Step.APPROVED) else None
+
+    async def remove(
+        self, operator: Operator, tenant: bytes, principal: bytes, words: tuple[str, ...] = ()
+    ) -> Gone:
         """Destroy a person, or (NOBODY) a company, at once; RefusedError under a legal hold."""
         order = Order(
             id=operator.new_id(),
@@ -121,7 +162,12 @@ class Orders:
             principal=principal,
             thorough=False,
         )
-        return await self._gone(await self.make(operator, order, wait_for_release=False))
+        return await self._gone(await self.make(operator, order, words, wait_for_release=False))
+
+    async def removed_meanwhile(self, operator: Operator, words: tuple[str, ...]) -> Gone | None:
+        """Say what a removal has destroyed that was told to wait for approvals; None if there is none."""
+        order = await self.answer(operator, words)
+        return None if order is None else await self._gone(order)
 
     async def removed(self, operator: Operator) -> Gone:
         """Say what this very command, sent before, has destroyed; nothing if it is not known."""
@@ -168,10 +214,38 @@ class Orders:
                 pass
             self._wake.clear()
 
+    async def watch(self) -> None:
+        """Go on with orders as their approvals come, until cancelled."""
+        known = False
+        while True:
+            try:
+                if not known:
+                    await self.look_out()
+                    known = True
+                await self.take_up()
+            except PostkeepError as error:
+                _log.warning("approvals_wait", code=error.code)
+            await asyncio.sleep(APPROVALS_SECONDS)
+
+    async def look_out(self) -> None:
+        """Wait for the approvals that orders of an earlier start wait for."""
+        for order in await self._open():
+            self._await(order)
+
+    async def take_up(self) -> None:
+        """Go on with the orders whose requests are approved, or over."""
+        if not self._awaited:
+            return
+        for request in await self._approvals.settled(list(self._awaited)):
+            order = await self.find(self._awaited.pop(request))
+            await self._quietly(order, Step.UNBACKED)
+            self._await(await self.find(order.id))  # a keeper was away: soon again
+
     async def round(self) -> None:
         """Take every step that can be taken now without an operator."""
         for order in await self._open():
-            await self._quietly(order, Step.UNBACKED)
+            if order.waiting != "approval":
+                await self._quietly(order, Step.UNBACKED)
         ready = [one for one in await self._open() if one.step is Step.UNBACKED and not one.waiting]
         await self._search_for(ready)
         for order in await self._open():
@@ -184,8 +258,10 @@ class Orders:
         async with self._turns[order.id]:
             try:
                 order = await self._latest(order)
-                if order.reached(Step.APPROVED):
+                if order.request:
                     await self._until(order, None, last)
+                elif order.waiting == "held" and not await self._held(order):
+                    await self._save(wait(order, "operator"))
             except PostkeepError as error:
                 _log.warning("order_waits", order=order.id.hex(), step=order.step.value, code=error.code)
 
@@ -219,17 +295,16 @@ class Orders:
         grant: GrantToken | None = None
         while (step := next_step(order)) is not None and not order.reached(last):
             try:
+                if not order.reached(Step.DELETED) and (held := await self._held(order)):
+                    return await self._save(wait(order, "held", held))
                 if step is Step.CLEARED:
-                    held = await self._held(order)
-                    if held:
-                        return await self._save(wait(order, "held", held))
                     order = advance(order, step, self._clock.now_ms())
                     continue
                 if not order.reached(Step.DESTROYED) and grant is None:
-                    grant = await self._grant(order, operator)
+                    order, grant = await self._grant(order, operator)
                 order = await self._step(order, step, grant)
             except ApprovalNeededError:
-                await self._save(wait(order, "approval"))
+                self._await(await self._save(wait(await self._latest(order), "approval")))
                 raise
             except PostkeepError as error:
                 order = await self._stopped(await self._latest(order), error)
@@ -247,6 +322,8 @@ class Orders:
         """Have an order say why it does not go on. One of which nothing was done yet is not kept for that."""
         if isinstance(error, NotFoundError) and not order.reached(Step.DELETED):
             return await self._save(refuse(order, self._clock.now_ms(), error.code))
+        if error.code == ENDED_CODE and not order.reached(Step.APPROVED):
+            return await self._save(refuse(order, self._clock.now_ms(), "request_ended"))
         if error.code == HELD_CODE:
             return await self._save(wait(order, "held", await self._held(order)))
         if order.reached(Step.APPROVED):
@@ -332,15 +409,28 @@ class Orders:
 
     # --- what it stands on ---
 
-    async def _grant(self, order: Order, operator: Operator | None) -> GrantToken:
+    async def _grant(self, order: Order, operator: Operator | None) -> tuple[Order, GrantToken]:
+        """Return a grant, and the order with the request that it stands on. An operator who comes back to a
+        request that is over asks anew."""
         if order.request:
-            return await self._approvals.renew(bytes.fromhex(order.request))
+            try:
+                return order, await self._approvals.renew(bytes.fromhex(order.request))
+            except RefusedError as error:
+                if error.code != ENDED_CODE or operator is None or order.reached(Step.APPROVED):
+                    raise
         if operator is None:
             raise UnavailableError("the order waits for its operator")
         summary = f"Destroy: {order.unit.value}" + (f" {order.category}" if order.category else "")
-        return await self._approvals.grant_for(
-            operator, KIND, order.tenant, order.principal, order.digest(), summary
+        request = await self._approvals.ask(
+            operator, PURPOSE, order.tenant, order.principal, order.digest(), summary
         )
+        order = await self._save(msgspec.structs.replace(order, request=request.hex()))
+        return order, await self._approvals.renew(request)
+
+    def _await(self, order: Order) -> None:
+        """Look out for the approvals of an order that waits for some."""
+        if order.waiting == "approval" and order.request:
+            self._awaited[bytes.fromhex(order.request)] = order.id
 
     async def _close(self, order: Order) -> None:
         """Close the request: what was approved is done, and the same again needs a new yes."""

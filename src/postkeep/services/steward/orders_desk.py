@@ -6,9 +6,10 @@ from postkeep.base.address import parse_domain
 from postkeep.base.clock import Clock
 from postkeep.base.errors import ConflictError, InvalidInputError, NotFoundError
 from postkeep.base.ids import NOBODY, parse_id
+from postkeep.model.warrant import Unit
 from postkeep.services.authority import api as directory
 from postkeep.services.authority.client import AuthorityClient
-from postkeep.services.destruction.order import Marks, Order, Unit
+from postkeep.services.destruction.order import Marks, Order
 from postkeep.services.steward import orders_api as api
 from postkeep.services.steward.control import Control, Operator
 from postkeep.services.steward.desk import Methods
@@ -62,11 +63,15 @@ class OrderDesk:
         """Destroy something."""
         if operator.again and await self._rows.order(operator.token) is not None:
             return order_info(await self._orders.resume(operator, operator.token))
+        words = _words(request)
+        meanwhile = await self._orders.answer(operator, words)
+        if meanwhile is not None:
+            return order_info(meanwhile)
         order = await self._named(operator, request)
         await self._control.record(
             operator, f"destroy_{order.unit.value}", tenant=order.tenant, principal=order.principal
         )
-        return order_info(await self._orders.make(operator, order))
+        return order_info(await self._orders.make(operator, order, words))
 
     async def order_list(self, _operator: Operator, request: api.OrderAll) -> api.OrderList:
         """List orders."""
@@ -157,6 +162,12 @@ async def find_mailbox(
         public_text="There is no such mailbox. Names are sealed: give an identifier or a role (inbox, sent, "
         "drafts, trash, junk, archive) from: postkeep destroy list ADDRESS"
     )
+
+
+def _words(request: api.OrderMake) -> tuple[str, ...]:
+    """Return what a command asks for, alike whenever it is given."""
+    told = (request.unit, request.address, request.domain, request.mailbox, request.category, request.backup)
+    return (*told, request.reason, *(f"{low}:{high}" for low, high in request.uids))
 
 
 def order_info(order: Order) -> api.OrderInfo:

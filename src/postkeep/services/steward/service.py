@@ -204,9 +204,7 @@ class StewardService:
         """Remove a group."""
         info = await self._control.find(operator, request.address, kind="group")
         await self._record(operator, "group_delete", info)
-        await self._authority.delete_principal(
-            directory.DeletePrincipal(info.principal), ticket=operator.ticket
-        )
+        await self._authority.delete_group(directory.DeleteGroup(info.principal), ticket=operator.ticket)
         return api.Done()
 
     async def address_grant(self, operator: Operator, request: api.AddressGrant) -> api.Done:

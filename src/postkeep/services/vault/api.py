@@ -6,6 +6,7 @@ The vault sees ciphertext, sizes, flags and counts. Everything named `sealed` or
 import msgspec
 
 from postkeep.model.categories import Label
+from postkeep.model.warrant import Warrant
 
 WRAPS_BYTES = 96
 """Two wrapped message keys of 48 bytes: content, then metadata. Kept in an erasable slot, never in a row."""
@@ -449,8 +450,7 @@ class Changes(msgspec.Struct, frozen=True):
 class RemovePrincipal(msgspec.Struct, frozen=True):
     """`vault.remove_principal`: drop every mailbox of a principal and overwrite the wrapped keys."""
 
-    tenant: bytes
-    principal: bytes
+    warrant: Warrant
     queued: bool = False
     """Also what the principal has sent and still waits to go out, as far as its copy in Sent shows it."""
 
@@ -458,7 +458,7 @@ class RemovePrincipal(msgspec.Struct, frozen=True):
 class RemoveTenant(msgspec.Struct, frozen=True):
     """`vault.remove_tenant`: drop everything of a tenant and overwrite the wrapped keys."""
 
-    tenant: bytes
+    warrant: Warrant
 
 
 class Removed(msgspec.Struct, frozen=True):

@@ -145,12 +145,12 @@ class VaultClient:
             "vault.destroy", request, api.Removed, ticket=ticket, timeout_seconds=LONG_SECONDS
         )
 
-    async def destroy_content(
-        self, request: destruction_api.DestroyContent, *, ticket: bytes = b""
+    async def destroy_category(
+        self, request: destruction_api.DestroyCategory, *, ticket: bytes = b""
     ) -> api.Removed:
-        """Make all content of a tenant unreadable."""
+        """Destroy one category of a tenant's data."""
         return await self._link.call(
-            "vault.destroy_content", request, api.Removed, ticket=ticket, timeout_seconds=LONG_SECONDS
+            "vault.destroy_category", request, api.Removed, ticket=ticket, timeout_seconds=LONG_SECONDS
         )
 
     async def purge(self, request: destruction_api.Purge, *, ticket: bytes = b"") -> api.Maintained:

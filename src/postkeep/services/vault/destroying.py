@@ -1,5 +1,5 @@
 """What destruction orders ask of the vault: an outline of what there is, marks to look for afterwards, the
-removal of messages and mailboxes, the end of a tenant's content, and giving back the room."""
+removal of messages and mailboxes, the end of a category of a tenant's data, and giving back the room."""
 
 import asyncio
 from collections.abc import Sequence
@@ -9,16 +9,18 @@ from typing import Final
 from asyncpg import Record
 
 from postkeep.base.clock import Clock
-from postkeep.base.errors import LimitError
+from postkeep.base.errors import InvalidInputError, LimitError
 from postkeep.crypto.fingerprint import Fingerprint, fingerprint
 from postkeep.model.audit import EventName
+from postkeep.model.categories import Category
+from postkeep.model.warrant import Unit, Warrant
 from postkeep.services.vault import api, destruction_api
 from postkeep.services.vault.erasing import erase
 from postkeep.services.vault.events import event_fields, pack_event
 from postkeep.services.vault.expunging import account_removal, shred_event
 from postkeep.services.vault.groups import Stores
 from postkeep.services.vault.holding import Holding
-from postkeep.services.vault.removal import BATCH_MESSAGES
+from postkeep.services.vault.removal import BATCH_MESSAGES, Removal
 from postkeep.services.vault.uids import UID_MAX, Range, merge_ranges, ranges_of
 from postkeep.services.vault.upkeep import Upkeep
 from postkeep.services.vault.validation import check_id
@@ -29,6 +31,7 @@ from postkeep.stores.vault_destruction import (
     count_in,
     delete_in,
     outline,
+    queue_slots,
     slots_in,
     some_slots,
     tenant_slots,
@@ -47,14 +50,21 @@ SLOTS_AT_ONCE: Final = 10_000  # slots overwritten with one sync
 
 
 class Destroying:
-    """`vault.outline`, `vault.mark`, `vault.destroy`, `vault.destroy_content` and `vault.purge`."""
+    """`vault.outline`, `vault.mark`, `vault.destroy`, `vault.destroy_category` and `vault.purge`."""
 
-    def __init__(
-        self, stores: Stores, watching: Watching, upkeep: Upkeep, holding: Holding, clock: Clock
+    def __init__(  # noqa: PLR0917 - what it works with
+        self,
+        stores: Stores,
+        watching: Watching,
+        upkeep: Upkeep,
+        removal: Removal,
+        holding: Holding,
+        clock: Clock,
     ) -> None:
         self._stores = stores
         self._watching = watching
         self._upkeep = upkeep
+        self._removal = removal
         self._holding = holding
         self._clock = clock
 
@@ -81,15 +91,18 @@ class Destroying:
 
     async def mark(self, _grant: Grant, request: destruction_api.Mark) -> destruction_api.Marked:
         """Answer `vault.mark`: fingerprints of the content halves of some messages' wraps."""
-        pool, tenant = self._stores.pool, request.tenant
-        check_id(tenant)
+        pool, warrant = self._stores.pool, request.warrant
+        check_id(warrant.tenant)
         with database_errors():
-            if request.mailbox:
-                ranges = self._ranges(request.uids)
-                slots = await slots_in(pool, tenant, request.mailbox, ranges, MARKS_MAX)
-                total = await count_in(pool, tenant, request.mailbox, ranges)
+            if warrant.mailbox:
+                ranges = self._ranges(warrant.uids)
+                slots = await slots_in(pool, warrant.tenant, warrant.mailbox, ranges, MARKS_MAX)
+                total = await count_in(pool, warrant.tenant, warrant.mailbox, ranges)
+            elif warrant.category == Category.OPERATIONS:
+                slots = await queue_slots(pool, warrant.tenant, MARKS_MAX)
+                total = len(slots)
             else:
-                slots = await some_slots(pool, tenant, request.principal, MARKS_MAX)
+                slots = await some_slots(pool, warrant.tenant, warrant.owner, MARKS_MAX)
                 total = len(slots)
         loop = asyncio.get_running_loop()
         records = await loop.run_in_executor(self._stores.threads, self._stores.slots.read_many, slots)
@@ -97,13 +110,14 @@ class Destroying:
 
     async def destroy(self, grant: Grant, request: destruction_api.Destroy) -> api.Removed:
         """Answer `vault.destroy`. Batch by batch; repeated after an interruption it goes on."""
-        tenant, principal, mailbox = request.tenant, request.principal, request.mailbox
+        warrant = request.warrant
+        tenant, principal, mailbox = warrant.tenant, warrant.principal, warrant.mailbox
         for identifier in (tenant, principal, mailbox):
             check_id(identifier)
-        ranges, count = self._ranges(request.uids), 0
-        while rows := await self._remove_some(grant, request, ranges):
+        ranges, count = self._ranges(warrant.uids), 0
+        while rows := await self._remove_some(grant, warrant, ranges):
             count += len(rows)
-        if request.whole:
+        if warrant.unit is Unit.MAILBOX:
             await in_transaction(
                 self._stores.pool,
                 partial(self._drop_mailbox, tenant=tenant, owner=principal, mailbox=mailbox),
@@ -111,12 +125,20 @@ class Destroying:
         self._watching.changed([(tenant, principal, b"", 0)])
         return api.Removed(count)
 
-    async def destroy_content(self, grant: Grant, request: destruction_api.DestroyContent) -> api.Removed:
-        """Answer `vault.destroy_content`: overwrite the content half of the wraps of a tenant's mail."""
-        pool, tenant = self._stores.pool, request.tenant
+    async def destroy_category(self, grant: Grant, request: destruction_api.DestroyCategory) -> api.Removed:
+        """Answer `vault.destroy_category`."""
+        tenant, category = request.warrant.tenant, request.warrant.category
         check_id(tenant)
-        await self._holding.check_free(pool, tenant)
-        count, after = 0, -1
+        await self._holding.check_free(self._stores.pool, tenant)
+        if category == Category.CONTENT:
+            return api.Removed(await self._erase_content(grant, tenant))
+        if category == Category.OPERATIONS:
+            return api.Removed(await self._removal.drop_queue(grant, tenant))
+        raise InvalidInputError("no category that is destroyed alone")
+
+    async def _erase_content(self, grant: Grant, tenant: bytes) -> int:
+        """Overwrite the content half of the wraps of a tenant's mail; return how many."""
+        pool, count, after = self._stores.pool, 0, -1
         erase_content = partial(self._stores.slots.erase_part, offset=CONTENT_WRAP[0], length=CONTENT_WRAP[1])
         while True:
             with database_errors():
@@ -127,7 +149,7 @@ class Destroying:
             count, after = count + len(slots), slots[-1]
         event = pack_event(EventName.SHRED, {**event_fields(grant, tenant, []), "count": count})
         await in_transaction(pool, lambda connection: note_events(connection, [event]))
-        return api.Removed(count)
+        return count
 
     async def purge(self, _grant: Grant, request: destruction_api.Purge) -> api.Maintained:
         """Answer `vault.purge`: finish erasures, rewrite packs with dead bytes if asked, vacuum tables."""
@@ -136,10 +158,8 @@ class Destroying:
             await vacuum(self._stores.pool, VACUUM_SECONDS_MAX)
         return api.Maintained(*report)
 
-    async def _remove_some(
-        self, grant: Grant, request: destruction_api.Destroy, ranges: Sequence[Range]
-    ) -> list[Record]:
-        tenant, principal, mailbox = request.tenant, request.principal, request.mailbox
+    async def _remove_some(self, grant: Grant, warrant: Warrant, ranges: Sequence[Range]) -> list[Record]:
+        tenant, principal, mailbox = warrant.tenant, warrant.principal, warrant.mailbox
 
         async def work(connection: Connection) -> list[Record]:
             await lock_principal(connection, tenant, principal)

@@ -3,6 +3,7 @@
 import msgspec
 
 from postkeep.crypto.fingerprint import Fingerprint
+from postkeep.model.warrant import Warrant
 
 
 class LookOver(msgspec.Struct, frozen=True):
@@ -43,14 +44,11 @@ class Outline(msgspec.Struct, frozen=True):
 class Mark(msgspec.Struct, frozen=True):
     """`vault.mark`: take fingerprints of some wraps before they are destroyed.
 
-    With `mailbox`: of messages in `uids`; otherwise of a principal's, or (empty) of a tenant's.
+    Of the messages that a warrant names; otherwise of a person's, or of a tenant's.
     """
 
-    tenant: bytes
-    principal: bytes
+    warrant: Warrant
     salt: bytes
-    mailbox: bytes = b""
-    uids: list[tuple[int, int]] = []
 
 
 class Marked(msgspec.Struct, frozen=True):
@@ -61,19 +59,16 @@ class Marked(msgspec.Struct, frozen=True):
 
 
 class Destroy(msgspec.Struct, frozen=True):
-    """`vault.destroy`: remove messages by UID ranges, overwrite their wraps; with `whole` the mailbox too."""
+    """`vault.destroy`: remove messages by UID ranges, overwrite their wraps; of a mailbox, itself too."""
 
-    tenant: bytes
-    principal: bytes
-    mailbox: bytes
-    uids: list[tuple[int, int]]
-    whole: bool = False
+    warrant: Warrant
 
 
-class DestroyContent(msgspec.Struct, frozen=True):
-    """`vault.destroy_content`: make all content of a tenant unreadable; what it was about stays."""
+class DestroyCategory(msgspec.Struct, frozen=True):
+    """`vault.destroy_category`: of a tenant, `content`: what messages say becomes unreadable, what they were
+    about stays; `operations`: nothing of its mail waits to go out any more."""
 
-    tenant: bytes
+    warrant: Warrant
 
 
 class Purge(msgspec.Struct, frozen=True):

@@ -46,7 +46,7 @@ class Removal:
 
     async def remove_principal(self, grant: Grant, request: api.RemovePrincipal) -> api.Removed:
         """Answer `vault.remove_principal`."""
-        tenant, principal = request.tenant, request.principal
+        tenant, principal = request.warrant.tenant, request.warrant.principal
         check_id(principal)
         await self._holding.check_free(self._stores.pool, tenant, principal=principal)
         while request.queued and (
@@ -59,20 +59,27 @@ class Removal:
 
     async def remove_tenant(self, grant: Grant, request: api.RemoveTenant) -> api.Removed:
         """Answer `vault.remove_tenant`."""
-        tenant, pool = request.tenant, self._stores.pool
+        tenant, pool = request.warrant.tenant, self._stores.pool
         check_id(tenant)
         await self._holding.check_free(pool, tenant)
         count = 0
-        while rows := await in_transaction(
-            pool, lambda connection: self._drop_queue(connection, grant, tenant)
-        ):
-            await erase(self._stores, tenant, [row["slot"] for row in rows])
+        await self.drop_queue(grant, tenant)
         with database_errors():
             principals = await tenant_principals(pool, tenant)
         for principal in principals:
             count += await self._remove_principal(grant, tenant, principal)
         await in_transaction(pool, lambda connection: drop_tenant(connection, tenant))
         return api.Removed(count)
+
+    async def drop_queue(self, grant: Grant, tenant: bytes) -> int:
+        """Destroy what of a tenant's mail waits to go out, batch by batch; return how many items."""
+        count = 0
+        while rows := await in_transaction(
+            self._stores.pool, lambda connection: self._drop_queue(connection, grant, tenant)
+        ):
+            await erase(self._stores, tenant, [row["slot"] for row in rows])
+            count += len(rows)
+        return count
 
     async def bury(self, connection: Connection, tenant: bytes, principal: bytes, box: Record) -> None:
         """Take a large mailbox from its owner, in the owner's transaction; `clear_graves` destroys it."""

@@ -108,7 +108,9 @@ class VaultService:
         self._mailboxes = Mailboxes(stores, self.watching, clock, self._removal, self._holding, trail=trail)
         self._checking = Checking(stores)
         self._upkeep = Upkeep(stores, writes, clock)
-        self._destroying = Destroying(stores, self.watching, self._upkeep, self._holding, clock)
+        self._destroying = Destroying(
+            stores, self.watching, self._upkeep, self._removal, self._holding, clock
+        )
         self._backing = Backing(stores, self._upkeep)
         self._queue = QueueService(stores, self.watching, trail, clock)
         self.outbox = Outbox(stores.pool, trail)
@@ -142,7 +144,7 @@ class VaultService:
             "vault.outline": (destruction_api.LookOver, self._destroying.outline),
             "vault.mark": (destruction_api.Mark, self._destroying.mark),
             "vault.destroy": (destruction_api.Destroy, self._destroying.destroy),
-            "vault.destroy_content": (destruction_api.DestroyContent, self._destroying.destroy_content),
+            "vault.destroy_category": (destruction_api.DestroyCategory, self._destroying.destroy_category),
             "vault.purge": (destruction_api.Purge, self._destroying.purge),
             "vault.hold": (destruction_api.Hold, self._holding.hold),
             "vault.release_hold": (destruction_api.ReleaseHold, self._holding.release),

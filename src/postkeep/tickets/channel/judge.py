@@ -30,6 +30,7 @@ from postkeep.tickets.revocations import RevocationView
 from postkeep.tickets.rules import EVERYBODY, NEWCOMER, RULES, Rule, delegated, rules_for
 from postkeep.tickets.scope import Scope, scope_reader
 from postkeep.tickets.verify import ShownTicket, Verifier, check_audience, check_chain, check_holder
+from postkeep.tickets.warranted import clear_warrant
 
 Handler = Callable[[Grant, Any], Awaitable[msgspec.Struct]]
 """A keeper's method: takes its Grant and its request, answers with a Struct or raises a PostkeepError."""
@@ -233,6 +234,8 @@ class Judge:
             raise InvalidInputError("the arguments can't be read") from exc
         if rule.kind is not None and case.ticket is not None:
             clear_scope(rule, case.ticket, method.read_scope(request))
+            if rule.units:
+                clear_warrant(rule, case.ticket.ticket, request.warrant)
         return request
 
     def _check_ledger(self, case: Case) -> None:

@@ -71,6 +71,10 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
         "Your approval counts: {have} of {need}. Whoever asked may give the command again.",
         "您的批准已生效：{have}/{need}。请求人现在可以重新执行该命令。",
     ),
+    "request.approved.destroy": (
+        "Your approval counts: {have} of {need}. The order goes on by itself: postkeep order list",
+        "您的批准已生效：{have}/{need}。指令将自动继续执行：postkeep order list",
+    ),
     "request.approval_counted": (
         "Your approval counts: {have} of {need}.",
         "您的批准已生效：{have}/{need}。",
@@ -145,11 +149,13 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     "code.approval_needed": (
         (
             "Other people must approve this first. The request is {request}. "
-            "An approver says: postkeep --as NAME approve {request}. Then give this command again."
+            "An approver says: postkeep --as NAME approve {request}. A destruction then goes on by itself; "
+            "any other command is to be given again."
         ),
         (
             "此操作须先由他人批准。请求编号：{request}。"
-            "审批人执行：postkeep --as 姓名 approve {request}，然后请重新执行本命令。"
+            "审批人执行：postkeep --as 姓名 approve {request}。批准后销毁指令会自动继续；"
+            "其他命令请重新执行。"
         ),
     ),
     "error.no_vote": (
