@@ -1,8 +1,10 @@
 """One log per tenant: derived, anchored, signed; the same after any crash (A2, A6, A7)."""
 
 import asyncio
+import errno
 import random
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -272,3 +274,54 @@ def test_quiet_tenants_do_not_pile_up_incomplete_bundles(tmp_path: Path) -> None
             assert len(list((tile / "0" / "000.p").iterdir())) == 1
 
     asyncio.run(scenario())
+
+
+def busy(count: int) -> list[AuditEvent]:
+    """Make events of one tenant that is never quiet."""
+    return [AuditEvent(EventName.READ, 0, "", n, tenant=TENANTS[0]) for n in range(1, count + 1)]
+
+
+@pytest.mark.parametrize("end", ["settled", "killed", "evicted", "disk fault"])
+def test_a_busy_tenants_bundles_are_written_ahead_and_count_once_the_log_is_settled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    """A5: settling, which appending may have to wait for, is little work however much has come."""
+
+    async def scenario() -> None:
+        async with served(tmp_path) as world:
+            client = LedgerClient(world.link("vault", "vault.aa"))
+            await client.append(api.Append(busy(3000)))
+            if end == "disk fault":
+                monkeypatch.setattr(TenantLog, "add", failing(TenantLog.add, times=2))
+            await world.tenants.catch_up()
+            place = tmp_path / "ledger" / "tenants" / TENANTS[0]
+            assert not (place / "head").exists(), "nothing counts yet"
+            if end == "killed":  # the files as a kill leaves them, and nothing of what was in memory
+                shutil.copytree(tmp_path / "ledger", tmp_path / "killed")
+                await world.stop()
+                shutil.rmtree(tmp_path / "ledger")
+                shutil.copytree(tmp_path / "killed", tmp_path / "ledger")
+                await world.start()
+                await world.tenants.catch_up()
+            elif end == "evicted":
+                world.tenants._open.clear()
+            ahead = sorted((place / "log" / "tile" / "entries").glob("[0-9]*"))
+            assert len([path for path in ahead if path.is_file()]) >= 2048 // 256
+            await world.tenants.anchor()
+            check(world)
+
+    asyncio.run(scenario())
+
+
+def failing(real: Callable[..., None], times: int) -> Callable[..., None]:
+    """Make a function fail as a full disk does, after it has done its work, for the first calls."""
+    left = times
+
+    def work(*args: object) -> None:
+        nonlocal left
+        real(*args)
+        if left:
+            left -= 1
+            raise OSError(errno.ENOSPC, "no space")
+
+    return work

@@ -1,12 +1,14 @@
 """The logs of single tenants: derived from the installation's log, in the same form, each in its directory.
 
-An entry here is the installation's entry, octet for octet, after its index there. Nothing is written but
-when a tenant's log is *settled*: bundles, tiles, then a small file that names the size. Everything else can
-be made again from the installation's log, so that a crash at any moment costs nothing.
+An entry here is the installation's entry, octet for octet, after its index there. Full bundles may be written
+ahead; nothing counts before a tenant's log is *settled*: bundles, tiles, then a file that names the size.
+Everything can be made again from the installation's log, so that a crash at any moment costs nothing.
 """
 
 import re
 import struct
+from bisect import bisect_right
+from operator import itemgetter
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -102,11 +104,16 @@ class TenantLog:
         self._last = head.last
 
     def add(self, entries: list[tuple[int, bytes]]) -> None:
-        """Add entries of the installation's log with their indexes; those that it has are passed over."""
-        fresh = [(index, entry) for index, entry in entries if index > self._last]
-        if fresh:
+        """Add entries of the installation's log with their indexes; those that it has are passed over.
+
+        Writes the bundles that are full; no head counts them before the log is settled.
+        """
+        known = bisect_right(entries, self._last, key=itemgetter(0))
+        for start in range(known, len(entries), TILE_WIDTH):
+            fresh = entries[start : start + TILE_WIDTH]
             self._tree.extend([tenant_entry(index, entry) for index, entry in fresh])
             self._last = fresh[-1][0]
+            self._tree.write_bundle()
 
     def settle(self) -> bytes:
         """Make everything durable for readers; return the root."""

@@ -32,7 +32,10 @@ from postkeep.stores.ledger_tenants import (
 )
 from postkeep.stores.ledger_tiles import DIRECTORY_MODE, sync_directory, write_durably
 
-PULL_ENTRIES_MAX: Final = 2_048  # entries taken in one piece: some 10 ms of work
+PULL_ENTRIES_MAX: Final = 256  # entries taken in one piece: 1 ms of work, which whoever appends may wait for
+AHEAD_ENTRIES: Final = 1_024  # entries of one tenant whose full bundles are written before its log is settled
+REST_FACTOR: Final = 2.0
+"""How much longer than a piece took is the rest after it: with less, appending waits for the interpreter."""
 PULL_SECONDS: Final = 0.5  # seconds between looks at the installation's log
 PENDING_ENTRIES_MAX: Final = 65_536  # entries in memory that no tenant's log has yet: some 30 MB
 ANCHOR_SECONDS: Final = 30.0  # seconds until a log that has grown is anchored, at most
@@ -94,6 +97,8 @@ class TenantBook:
         self._copied = 0
         self._pending: dict[str, list[tuple[int, bytes]]] = {}
         self._pending_entries = 0
+        self._ahead: dict[str, int] = {}
+        """How many of a tenant's pending entries its log has been given already."""
         self._open: OrderedDict[str, TenantLog] = OrderedDict()
         self._unanchored: dict[str, Settled] = {}
         self._unsigned: OrderedDict[str, Anchor] = OrderedDict()
@@ -132,15 +137,19 @@ class TenantBook:
     # --- Following ---
 
     async def catch_up(self) -> None:
-        """Take everything that is durable in the installation's log by now."""
+        """Take everything that is durable in the installation's log by now, in pieces with rests between."""
+        clock = asyncio.get_running_loop().time
         async with self._pulling:
             goal = self._log.size
             while self._position < goal:
+                began = clock()
                 entries = await self._journal.run(self._log.read, self._position, PULL_ENTRIES_MAX)
                 await self._run(self._take, self._position, entries)
                 self._position += len(entries)
                 if self._pending_entries > PENDING_ENTRIES_MAX:
                     await self.anchor()
+                if self._position < goal:
+                    await asyncio.sleep(REST_FACTOR * (clock() - began))
 
     async def anchor(self) -> None:
         """Settle the tenants' logs that have grown, and anchor their heads in the installation's log."""
@@ -225,6 +234,21 @@ class TenantBook:
         if reached > self._indexed:
             self._index.add(postings, reached)
             self._indexed = reached
+        for tenant, pending in self._pending.items():
+            if len(pending) - self._ahead.get(tenant, 0) >= AHEAD_ENTRIES:
+                self._write_ahead(tenant, pending)
+
+    def _write_ahead(self, tenant: str, pending: list[tuple[int, bytes]]) -> None:
+        """Write a busy tenant's full bundles already, so that settling is never much work at once.
+
+        The entries stay pending: until the log is settled its head does not count them.
+        """
+        self._ahead[tenant] = len(pending)
+        try:
+            self._tenant_log(tenant).add(pending)
+        except (OSError, IntegrityError) as error:
+            _log.warning("ledger_tenant_not_written_ahead", tenant=tenant, reason=str(error))
+            self._open.pop(tenant, None)
 
     def _settle(self) -> None:
         """Bring pending entries into the tenants' logs; raises OSError with those left pending."""
@@ -243,6 +267,7 @@ class TenantBook:
             else:
                 self._unanchored[tenant] = Settled(tenant, log.size, root)
             self._pending_entries -= len(self._pending.pop(tenant))
+            self._ahead.pop(tenant, None)
 
     def _tenant_log(self, tenant: str) -> TenantLog:
         log = self._open.get(tenant)
