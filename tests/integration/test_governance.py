@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.authority_world import Office, run
 from tests.governance_world import DIGEST, Hall, in_hall
-from tests.integration.test_authority import Office, run
 
 from postkeep.base.errors import (
     ApprovalNeededError,
@@ -216,7 +216,7 @@ def test_without_the_ledger_no_vote_counts_and_nothing_is_granted(dsn: str, tmp_
         events = hall.office.events
         recorded = events.record
 
-        async def away(event: EventName, **fields: Any) -> int:
+        async def away(event: EventName, personal: object = None, **fields: Any) -> int:
             raise UnavailableError("the ledger is away")
 
         events.record = away  # type: ignore[method-assign]

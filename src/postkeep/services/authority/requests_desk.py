@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from postkeep.base.errors import LimitError, NotFoundError
+from postkeep.base.errors import LimitError, NotFoundError, RefusedError
 from postkeep.base.ids import NOBODY, new_id
 from postkeep.model.audit import EventName
 from postkeep.model.ticket import TicketKind
@@ -23,6 +23,7 @@ from postkeep.services.authority.requests import Act, Policy, Request, State
 from postkeep.services.authority.sealing import PrincipalNames, TenantNames
 from postkeep.services.authority.staff import StaffAccount
 from postkeep.tickets.clear import Grant
+from postkeep.tickets.rules import grant_place
 
 SETTLED_MAX: Final = 1000
 """Requests asked after in one call: as many as may be open at all."""
@@ -85,6 +86,8 @@ class RequestDesk:
         """Give the steward that asks the ticket for an approved act; the approvals are counted now."""
         async with self._governance.change() as change:
             found = await change.request(request.id)
+            if grant_place(found.kind)[0] != grant.peer_module:
+                raise RefusedError("this kind of grant is another module's", code="refused.purpose")
             granted = requests.decide(found, Act.GRANT, NOBODY, change.now_ms, change.policy)
             ticket, token = self._state.mint.grant(
                 grant.peer_module,
