@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import msgspec
 import pytest
-from tests.integration.test_authority import Office, run
+from tests.authority_world import Office, run
 
 from postkeep.base.errors import ApprovalNeededError
 from postkeep.base.ids import NOBODY, new_id

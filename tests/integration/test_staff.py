@@ -5,8 +5,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from tests.authority_world import Office, run
 from tests.governance_world import Desk, Hall, in_hall, password_of
-from tests.integration.test_authority import Office, run
 
 from postkeep.base.errors import (
     ApprovalNeededError,

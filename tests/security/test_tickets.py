@@ -15,6 +15,7 @@ import pytest
 import trustme
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from tests.tls_material import mutual_context
 
 from postkeep.base.clock import FixedClock
 from postkeep.base.errors import RefusedError
@@ -542,26 +543,13 @@ def test_t7_whoever_delivers_can_not_read_back_what_it_wrote(tmp_path: Path, mod
 # --- The same over TLS 1.3 ---
 
 
-def tls_context(
-    ca: trustme.CA, signer: trustme.CA, purpose: ssl.Purpose, name: str
-) -> tuple[ssl.SSLContext, bytes]:
-    """Make one side's TLS context, and return its certificate in DER."""
-    made = ssl.create_default_context(purpose)
-    made.minimum_version = ssl.TLSVersion.TLSv1_3
-    made.verify_mode = ssl.CERT_REQUIRED
-    certificate = signer.issue_cert(name)
-    certificate.configure_cert(made)
-    ca.configure_trust(made)
-    return made, ssl.PEM_cert_to_DER_cert(certificate.cert_chain_pems[0].bytes().decode())
-
-
 def test_the_same_channel_over_mutual_tls_serves_and_refuses() -> None:
     """T5 between hosts: tickets are bound to the certificate that their module was enrolled with."""
     realm = Realm()
     ca, other_ca = trustme.CA(), trustme.CA()
-    own = tls_context(ca, ca, ssl.Purpose.SERVER_AUTH, "node.test")
-    another = tls_context(ca, ca, ssl.Purpose.SERVER_AUTH, "node.test")
-    foreign = tls_context(ca, other_ca, ssl.Purpose.SERVER_AUTH, "node.test")
+    own = mutual_context(ca, ca, ssl.Purpose.SERVER_AUTH, "node.test")
+    another = mutual_context(ca, ca, ssl.Purpose.SERVER_AUTH, "node.test")
+    foreign = mutual_context(ca, other_ca, ssl.Purpose.SERVER_AUTH, "node.test")
     imap, thief = realm.module("imap", 1, own[1]), realm.module("imap", 2, own[1])
     local = realm.module("imap", 3)
 
@@ -569,7 +557,7 @@ def test_the_same_channel_over_mutual_tls_serves_and_refuses() -> None:
         keeper = Keeper(realm)
         listener = socket.socket()
         listener.bind(("127.0.0.1", 0))
-        server_context, server_certificate = tls_context(ca, ca, ssl.Purpose.CLIENT_AUTH, "vault.test")
+        server_context, server_certificate = mutual_context(ca, ca, ssl.Purpose.CLIENT_AUTH, "vault.test")
         await keeper.server.serve_tls(listener, server_context, certificate=server_certificate)
         port = listener.getsockname()[1]
 
