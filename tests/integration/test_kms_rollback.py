@@ -4,13 +4,16 @@ import asyncio
 import shutil
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from tests.integration.test_kms_hierarchy import Store, open_store
 
 from postkeep.base.errors import IntegrityError, UnavailableError
 from postkeep.base.ids import new_id
+from postkeep.services.kms.restoration import CODE, Restoration
+from postkeep.services.kms.restored_api import RestoredBy
+from postkeep.services.ledger.api import KeyState
 
 SLOTS, WITNESS = "keys.slots", "key-store.state"
 TABLES = (
@@ -210,7 +213,7 @@ def test_a_change_that_could_not_be_counted_everywhere_is_levelled_before_the_ne
     run(after)
 
 
-def test_a_store_older_than_the_ledger_knows_is_refused_until_the_operator_accepts_that_very_state(
+def test_a_store_older_than_the_ledger_knows_is_refused_until_the_operator_says_it_is_meant(
     run: Callable[[Job], None], tmp_path: Path
 ) -> None:
     """K6: rows, slots and the witness's file all from one older moment: only the ledger knows better."""
@@ -230,6 +233,7 @@ def test_a_store_older_than_the_ledger_knows_is_refused_until_the_operator_accep
             await witness.check_told(7)
         accepted.write_text("7\n")
         assert await witness.check_told(7)
+        await witness.go_on_from(7)
         witness.forget_accepted()
         await make_tenant(store)
         assert store.keys.state == await store.rows.state() == store.slots.state == 8
@@ -237,3 +241,132 @@ def test_a_store_older_than_the_ledger_knows_is_refused_until_the_operator_accep
     run(compare)
     assert not accepted.exists()
     run(nothing)
+
+
+class Ledger:
+    """The trail of kms, and what the ledger would tell at the next start."""
+
+    def __init__(self) -> None:
+        self.known = KeyState(0, -1)
+        self.notes: list[str] = []
+        self.away = False
+
+    async def record(self, _event: object, **fields: Any) -> None:
+        if self.away:
+            raise UnavailableError("away")
+        state = max(self.known.state, fields.get("state", 0))
+        held = fields.get("code") == "held"
+        self.known = KeyState(state, 1, self.known.dual_control, fields["digest"], held)
+        self.notes.append(fields["note"])
+
+
+async def start(store: Store, ledger: Ledger, directory: Path) -> Restoration:
+    """Begin as the module does, with a store that is open already."""
+    restoration = Restoration(directory, store.parts.witness, cast("Any", ledger))
+    await restoration.load()
+    await restoration.begin(ledger.known)
+    return restoration
+
+
+async def yes() -> bool:
+    return True
+
+
+async def no() -> bool:
+    return False
+
+
+def test_a_store_that_is_meant_is_held_and_neither_a_crash_nor_a_lost_file_frees_it(
+    run: Callable[[Job], None], tmp_path: Path
+) -> None:
+    """K6: the operator's word alone gives no key; file and ledger remember, and one of them suffices."""
+    accepted, held_file = tmp_path / "key-store.accepted", tmp_path / "key-store.restored"
+    ledger = Ledger()
+    ledger.known = KeyState(7, 3)
+
+    async def first(store: Store) -> None:
+        await make_tenant(store)
+        accepted.write_text("7\n")
+        ledger.away = True  # killed before the ledger could be told: it is held, and told later
+        with pytest.raises(UnavailableError):
+            await start(store, ledger, tmp_path)
+        assert accepted.exists()
+
+    async def second(store: Store) -> None:
+        assert store.keys.state == 7
+        ledger.away = False
+        restoration = await start(store, ledger, tmp_path)
+        with pytest.raises(UnavailableError) as caught:
+            restoration.check()
+        assert (caught.value.code, caught.value.temporary) == (CODE, True)
+        assert restoration.store is not None
+        assert (restoration.store.by, restoration.store.told) == (RestoredBy.OPERATOR, 7)
+        assert ledger.notes == ["store was at 1, by operator"]
+        assert not accepted.exists()
+        held_file.unlink()  # whoever takes the file away has not changed the ledger
+
+    async def third(store: Store) -> None:
+        restoration = await start(store, ledger, tmp_path)
+        with pytest.raises(UnavailableError):
+            restoration.check()
+        assert ledger.notes == ["store was at 1, by operator"]
+        ledger.known = KeyState(7, 3)  # and a ledger that has forgotten does not free what the file holds
+        assert (await start(store, ledger, tmp_path)).store == restoration.store
+
+    for job in (first, second, third):
+        run(job)
+    assert held_file.exists()
+
+
+def test_policy_lets_a_held_store_pass_only_where_nobody_says_that_dual_control_is_on(
+    run: Callable[[Job], None], tmp_path: Path
+) -> None:
+    """An authority's database from before dual control was turned on: the ledger has seen the later event."""
+    ledger = Ledger()
+    ledger.known = KeyState(7, 3, dual_control=True)
+
+    async def job(store: Store) -> None:
+        await make_tenant(store)
+        (tmp_path / "key-store.accepted").write_text("7\n")
+        restoration = await start(store, ledger, tmp_path)
+        assert restoration.approvals == 2
+        await restoration.pass_by_policy(no)
+        with pytest.raises(UnavailableError):
+            restoration.check()
+        ledger.known = KeyState(7, 3, False, ledger.known.restored, held=True)
+        restoration = await start(store, ledger, tmp_path)
+        await restoration.pass_by_policy(yes)
+        with pytest.raises(UnavailableError):
+            restoration.check()
+        await restoration.pass_by_policy(no)
+        restoration.check()
+        assert ledger.notes[-1] == "store was at 1, by-policy"
+        assert not (tmp_path / "key-store.restored").exists()
+
+    async def after(store: Store) -> None:
+        (await start(store, ledger, tmp_path)).check()
+
+    run(job)
+    run(after)
+
+
+def test_what_was_accepted_and_cut_short_is_free_and_a_damaged_file_is_refused(
+    run: Callable[[Job], None], tmp_path: Path
+) -> None:
+    ledger = Ledger()
+    ledger.known = KeyState(7, 3)
+
+    async def job(store: Store) -> None:
+        await make_tenant(store)
+        (tmp_path / "key-store.accepted").write_text("7\n")
+        restoration = await start(store, ledger, tmp_path)
+        content = (tmp_path / "key-store.restored").read_bytes()
+        await restoration.pass_by_policy(no)
+        (tmp_path / "key-store.restored").write_bytes(content)  # killed before the file was gone
+        (await start(store, ledger, tmp_path)).check()
+        assert not (tmp_path / "key-store.restored").exists()
+        (tmp_path / "key-store.restored").write_bytes(content[:-2])
+        with pytest.raises(IntegrityError):
+            await start(store, ledger, tmp_path)
+
+    run(job)

@@ -3,15 +3,19 @@
 import asyncio
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, cast
 
+import msgspec
 import pytest
 
 from postkeep.base.clock import FixedClock
-from postkeep.base.errors import IntegrityError, UnavailableError
+from postkeep.base.errors import IntegrityError, NotFoundError, UnavailableError
 from postkeep.crypto import merkle
 from postkeep.crypto.cosignature import open_both
 from postkeep.services.kms.checkpoints import Checkpointer
+from postkeep.services.kms.history_file import HistoryFile
+from postkeep.services.kms.restored_api import Head
 from postkeep.services.kms.signing import LedgerSigner, PostQuantumKey, SigningKey
 from postkeep.services.ledger.api import (
     AnchoredHeads,
@@ -88,7 +92,8 @@ class Notes:
 
 
 class Watch:
-    def __init__(self) -> None:
+    def __init__(self, directory: Path | None = None) -> None:
+        self.file = HistoryFile(directory) if directory else None
         self.ledger = LyingLedger()
         self.memory = Memory()
         self.trail = Notes()
@@ -98,7 +103,7 @@ class Watch:
 
     def start(self) -> None:
         rows = cast("KmsInstallationRows", self.memory)
-        self.checkpointer = Checkpointer(self.ledger, rows, self.key, cast("Any", self.trail))
+        self.checkpointer = Checkpointer(self.ledger, rows, self.key, cast("Any", self.trail), file=self.file)
         asyncio.run(self.checkpointer.load())
 
     def step(self) -> None:
@@ -191,7 +196,99 @@ def test_another_history_is_never_signed_and_raises_an_alarm(
     with pytest.raises(UnavailableError):
         watch.step()
     assert len(watch.ledger.notes) == 1
-    asyncio.run(asyncio.wait_for(watch.checkpointer.run(), 0.5))
+    with pytest.raises(TimeoutError):
+        asyncio.run(asyncio.wait_for(watch.checkpointer.run(), 0.1))
+    assert len(watch.ledger.notes) == 1
+
+
+@pytest.mark.parametrize("crime", [rewrite_and_grow, roll_back, empty, rename])
+def test_what_was_approved_is_accepted_and_the_ledger_says_both_heads_before(
+    crime: Callable[[Watch], None], tmp_path: Path
+) -> None:
+    watch = Watch(tmp_path)
+    watch.step()
+    lost = watch.memory.head
+    crime(watch)
+    with pytest.raises(IntegrityError):
+        watch.step()
+    broken = watch.checkpointer.broken
+    assert broken is not None
+    assert broken.lost == Head(*lost or ())
+    watch.ledger.entries += [b"approvals"] * 3
+    watch.start()  # a restart while approvals are collected changes nothing of what is approved
+    with pytest.raises(IntegrityError):
+        watch.step()
+    assert watch.checkpointer.broken == broken
+    told: list[Head] = []
+
+    async def record(head: Head) -> None:
+        assert watch.memory.head == lost
+        told.append(head)
+
+    asyncio.run(watch.checkpointer.accept(broken, record))
+    assert [head.size for head in told] == [len(watch.ledger.entries)]
+    watch.checkpointer.check_sound()
+    watch.step()
+    assert open_both(
+        watch.ledger.notes[-1], watch.ledger.origin, watch.key.public_key, watch.key.mldsa44_key
+    ).size == len(watch.ledger.entries)
+    watch.start()
+    watch.step()
+    with pytest.raises(NotFoundError):
+        asyncio.run(watch.checkpointer.accept(broken, record))
+    assert not list(tmp_path.glob("ledger.broken*"))
+
+
+def test_a_ledger_that_was_changed_once_more_is_not_what_was_approved(tmp_path: Path) -> None:
+    watch = Watch(tmp_path)
+    watch.step()
+    remembered = watch.memory.head
+    roll_back(watch)
+    with pytest.raises(IntegrityError):
+        watch.step()
+    broken = watch.checkpointer.broken
+    assert broken is not None
+    watch.ledger.entries[2] = b"rewritten meanwhile"
+    watch.ledger.entries += [b"more"] * 9
+
+    async def record(_head: Head) -> None:
+        raise AssertionError("it is not told of, as it is not done")
+
+    with pytest.raises(IntegrityError):
+        asyncio.run(watch.checkpointer.accept(broken, record))
+    other = msgspec.structs.replace(broken, lost=broken.shown)
+    with pytest.raises(NotFoundError):
+        asyncio.run(watch.checkpointer.accept(other, record))
+    assert watch.memory.head == remembered
+    with pytest.raises(UnavailableError):
+        watch.checkpointer.check_sound()
+
+
+def test_a_ledger_that_was_put_right_and_restarted_needs_nobodys_word(tmp_path: Path) -> None:
+    watch = Watch(tmp_path)
+    watch.step()
+    honest = [*watch.ledger.entries]
+    roll_back(watch)
+    with pytest.raises(IntegrityError):
+        watch.step()
+    assert (tmp_path / "ledger.broken").exists()
+    watch.ledger.entries = [*honest, b"x"]
+    watch.start()
+    watch.step()
+    watch.checkpointer.check_sound()
+    assert not (tmp_path / "ledger.broken").exists()
+
+
+def test_a_damaged_note_of_what_was_found_only_names_the_heads_anew(tmp_path: Path) -> None:
+    watch = Watch(tmp_path)
+    watch.step()
+    roll_back(watch)
+    (tmp_path / "ledger.broken").write_bytes(b"{")
+    watch.start()
+    with pytest.raises(IntegrityError):
+        watch.step()
+    assert watch.checkpointer.broken is not None
+    assert watch.checkpointer.broken.shown.size == 8
 
 
 def test_a_root_that_is_no_hash_is_refused() -> None:

@@ -4,11 +4,14 @@ The ledger's own directory can be put back to an older state as a whole, checkpo
 it needs to know of something later. This file lies in the state of kms, which signs the checkpoints.
 """
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Final
 
 CHECKPOINT_NAME: Final = "last-checkpoint"
+LOST_NAME: Final = "lost-checkpoint-"
+"""Before the size of a head that the ledger did not extend any more."""
 CHECKPOINT_BYTES_MAX: Final = 16_384
 """A checkpoint note with an ML-DSA-44 signature has some 3,700 octets."""
 
@@ -24,6 +27,12 @@ def keep_checkpoint(directory: Path, note: bytes) -> None:
     with os.fdopen(descriptor, "wb") as file:
         file.write(note)
     unfinished.rename(directory / CHECKPOINT_NAME)
+
+
+def set_aside_checkpoint(directory: Path, size: int) -> None:
+    """Keep the last checkpoint under a name of its own: evidence of a history that was given up."""
+    with contextlib.suppress(FileNotFoundError):
+        (directory / CHECKPOINT_NAME).rename(directory / f"{LOST_NAME}{size}")
 
 
 def kept_checkpoint(directory: Path) -> bytes | None:

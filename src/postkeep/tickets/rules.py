@@ -165,12 +165,12 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("authority.staff_own_password",  (CLI,), STAFF, _LOOK, ACCOUNT),
     Rule("authority.staff_delete",        (CLI,), STAFF, _ADMIN, ACCOUNT),
     Rule("authority.dual_control",        (CLI, STEWARD), STAFF, _LOOK, ACCOUNT),
+    Rule("authority.dual_control",        (KMS,)),   # whether a restored key store may be used at once
     Rule("authority.set_dual_control",    (CLI,), STAFF, _ADMIN, ACCOUNT),
     Rule("authority.open_request",        (STEWARD,), STAFF, _ADMIN, ACCOUNT),
     Rule("authority.list_requests",       (CLI,), STAFF, _LOOK, ACCOUNT),
     Rule("authority.show_request",        (CLI,), STAFF, _LOOK, ACCOUNT),
     Rule("authority.decide_request",      (CLI,), STAFF, _DECIDE, ACCOUNT),
-    Rule("authority.dual_control",        (KMS,)),   # whether a restored key store may be used at once
     Rule("authority.withdraw_request",    (CLI,), STAFF, _ADMIN, ACCOUNT),
     Rule("authority.issue_grant",         (STEWARD,)),   # the approvals are counted, not the caller
     Rule("authority.settled",             (STEWARD,)),
@@ -216,6 +216,9 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("kms.open_custody",              (STEWARD,), GRANT, _OPERATE, OPERATIONS),
     Rule("kms.set_custody",               (CLI,), STAFF, _OPERATE, OPERATIONS),
     Rule("kms.check_custody",             (STEWARD,), STAFF, _LOOK, OPERATIONS),
+    Rule("kms.withheld",                  (STEWARD,), STAFF, _LOOK, OPERATIONS),
+    Rule("kms.accept_restored",           (STEWARD,), GRANT, _OPERATE, OPERATIONS),
+    Rule("kms.accept_ledger",             (STEWARD,), GRANT, _OPERATE, OPERATIONS),
     # --- custody: the way to customers' keys; what passes through it opens nothing by itself ---
     Rule("custody.wrap",                  (KMS,)),
     Rule("custody.unwrap",                (KMS,)),
@@ -263,13 +266,13 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("vault.watch",                   (IMAP,), USER, _READ, METADATA, any_mailbox=True),
     Rule("vault.unwatch",                 (IMAP,)),
     Rule("vault.next_changes",            (IMAP,), waits=True),
-    # --- vault: the queue ---
-    Rule("vault.queue_lease",             (RELAY,), OPERATION, _QUEUE, MAIL),
-    Rule("vault.queue_renew",             (RELAY,), OPERATION, _QUEUE, METADATA),
     # --- vault: reading out on an approved request, for one person and nothing but what was approved ---
     Rule("vault.export_begin",            (EXPORT,), GRANT, Action.MAIL_EXPORT, MAIL, fresh=True),
     Rule("vault.export_page",             (EXPORT,), GRANT, Action.MAIL_EXPORT, MAIL, fresh=True),
     Rule("vault.export_end",              (EXPORT,), GRANT, Action.MAIL_EXPORT, MAIL),
+    # --- vault: the queue ---
+    Rule("vault.queue_lease",             (RELAY,), OPERATION, _QUEUE, MAIL),
+    Rule("vault.queue_renew",             (RELAY,), OPERATION, _QUEUE, METADATA),
     Rule("vault.queue_content",           (RELAY,), OPERATION, _QUEUE, CONTENT),
     Rule("vault.queue_update",            (RELAY,), OPERATION, _QUEUE, METADATA, counts="outcomes"),
     Rule("vault.queue_wait",              (RELAY,), OPERATION, _QUEUE, METADATA, waits=True),
@@ -341,18 +344,21 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("steward.key_ceilings",          (CLI,), STAFF, _LOOK, OPERATIONS),
     Rule("steward.key_ceiling_lift",      (CLI,), STAFF, _OPERATE, OPERATIONS),
     Rule("steward.key_rotations",         (CLI,), STAFF, _LOOK, OPERATIONS),
+    Rule("steward.key_accept_restored",   (CLI,), STAFF, _OPERATE, OPERATIONS),
+    Rule("steward.ledger_accept_restored", (CLI,), STAFF, _OPERATE, OPERATIONS),
+    Rule("steward.withheld",              (CLI,), STAFF, _LOOK, OPERATIONS),
     Rule("steward.explain",               (CLI,), STAFF, _LOOK, AUDIT),
     Rule("steward.key_rotate_ticket",     (CLI,), STAFF, _OPERATE, OPERATIONS),
     Rule("steward.ledger_head",           (CLI,), STAFF, _LOOK, AUDIT),
     Rule("steward.ledger_read",           (CLI,), STAFF, _LOOK, AUDIT),
     Rule("steward.witness_status",        (CLI,), STAFF, _LOOK, AUDIT),
+    Rule("steward.export_ask",            (CLI,), STAFF, _ADMIN, ACCOUNT),
     Rule("steward.media_add",             (CLI,), STAFF, _OPERATE, OPERATIONS),
     Rule("steward.media_list",            (CLI,), STAFF, _LOOK, OPERATIONS),
     Rule("steward.media_show",            (CLI,), STAFF, _LOOK, OPERATIONS),
     Rule("steward.media_act",             (CLI,), STAFF, _OPERATE, OPERATIONS),
     Rule("steward.media_record",          (CLI,), STAFF, _LOOK, OPERATIONS),
     Rule("steward.order_make",            (CLI,), STAFF, _ADMIN, OPERATIONS),
-    Rule("steward.export_ask",            (CLI,), STAFF, _ADMIN, ACCOUNT),
     Rule("steward.order_list",            (CLI,), STAFF, _LOOK, OPERATIONS),
     Rule("steward.order_show",            (CLI,), STAFF, _LOOK, OPERATIONS),
     Rule("steward.order_resume",          (CLI,), STAFF, _ADMIN, OPERATIONS),
@@ -414,17 +420,16 @@ GRANT_ACTIONS: Final = {
     "dual_control": ((), ()),
     "staff": ((), ()),
 }
-"""What a grant allows, by the kind of its request. `dual_control` and `staff` are done inside the authority;
-`export` has no act behind it yet."""
+"""What a grant allows, by the kind of its request. `dual_control` and `staff` are done in the authority."""
 
 GRANT_AUDIENCE: Final = (AUTHORITY, KMS, VAULT, LEDGER, BACKUP)
+GRANT_ELSEWHERE: Final = {"export": (EXPORT, (VAULT, KMS))}
+"""Who holds a grant and where it is shown, for the kinds that the steward never holds."""
 STAFF_AUDIENCE: Final = (STEWARD, BACKUP, AUTHORITY, KMS, VAULT, LEDGER)
 
 SESSION_ACTIONS: Final = {IMAP: (_READ, _WRITE), SUBMISSION: (_SEND,), OWNER: (Action.LEDGER_OWN,)}
 """What a user's ticket allows, by the protocol that the user signed in with."""
 
-GRANT_ELSEWHERE: Final = {"export": (EXPORT, (VAULT, KMS))}
-"""Who holds a grant and where it is shown, for the kinds that the steward never holds."""
 SESSION_AUDIENCE: Final = {IMAP: (VAULT, KMS), SUBMISSION: (VAULT,), OWNER: (LEDGER, KMS)}
 
 SESSION_CATEGORIES: Final = {IMAP: MAIL, SUBMISSION: MAIL, OWNER: AUDIT}
@@ -435,14 +440,14 @@ def methods_of(module: str, rules: Iterable[Rule] = RULES) -> tuple[str, ...]:
     return tuple(sorted({rule.method for rule in rules if module in rule.callers}))
 
 
-def audience_of(module: str, rules: Iterable[Rule] = RULES) -> tuple[str, ...]:
-    """List the keepers that accept a module's ticket."""
-    return tuple(sorted({method.partition(".")[0] for method in methods_of(module, rules)}))
-
-
 def grant_place(kind: str) -> tuple[str, tuple[str, ...]]:
     """Say which module holds grants of a kind, and which keepers take them."""
     return GRANT_ELSEWHERE.get(kind, (STEWARD, GRANT_AUDIENCE))
+
+
+def audience_of(module: str, rules: Iterable[Rule] = RULES) -> tuple[str, ...]:
+    """List the keepers that accept a module's ticket."""
+    return tuple(sorted({method.partition(".")[0] for method in methods_of(module, rules)}))
 
 
 def rules_for(keeper: str, rules: Iterable[Rule] = RULES) -> dict[str, tuple[Rule, ...]]:

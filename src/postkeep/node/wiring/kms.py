@@ -5,15 +5,15 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from postkeep.base.clock import SystemClock
-from postkeep.model.audit import EventName
 from postkeep.model.categories import Category
 from postkeep.node.context import ModuleContext
 from postkeep.node.supervisor.plan import needs_custody
 from postkeep.node.wiring.patience import patiently
 from postkeep.services.authority.client import AuthorityClient
+from postkeep.services.authority.governance_api import DualControl
 from postkeep.services.custody.client import CustodyClient
 from postkeep.services.kms.backing import Terms
 from postkeep.services.kms.ceilings import CeilingLimits, Thresholds
@@ -26,6 +26,9 @@ from postkeep.stores.postgres import load_migrations, migrate, open_pool
 from postkeep.tickets.channel import Link, Server
 from postkeep.tickets.follow import follow_feed
 from postkeep.tickets.revocations import RevocationView
+
+POLICY_WAIT_SECONDS_MAX: Final = 30.0
+"""How long a held key store keeps the module from being ready: as long as the authority waits for kms."""
 
 
 def slots_directory(context: ModuleContext) -> Path:
@@ -44,7 +47,7 @@ async def run(context: ModuleContext) -> None:
         trail.start_heartbeat(context.config.ledger.heartbeat_seconds)
         stack.push_async_callback(trail.close)
         kms = await stack.enter_async_context(_opened(context, ledger_link, trail, clock))
-        await _compare_with_ledger(kms, LedgerClient(ledger_link), trail)
+        await _compare_with_ledger(kms, LedgerClient(ledger_link))
         context.publish("directory", kms.signing.directory.public_key)
         context.publish("ledger", kms.signing.ledger.public_key)
         context.publish("ledger-mldsa44", kms.signing.ledger.mldsa44_key)
@@ -56,7 +59,7 @@ async def run(context: ModuleContext) -> None:
         feed = follow_feed(AuthorityClient(authority_link), view)
         await stack.enter_async_context(_background(feed, context.stop))
         await stack.enter_async_context(_background(kms.checkpointer.run(), context.stop))
-        await stack.enter_async_context(_background(kms.rotations.run(), context.stop))
+        await stack.enter_async_context(_background(_rotate(kms), context.stop))
         await stack.enter_async_context(_background(kms.custody_desk.run(), context.stop))
         server = Server(
             context.identity,
@@ -70,21 +73,50 @@ async def run(context: ModuleContext) -> None:
         )
         stack.push_async_callback(server.close)
         await server.serve_unix(context.run_dir / "kms.sock")
+        passing = asyncio.create_task(_pass_by_policy(kms, AuthorityClient(authority_link)))
+        stack.push_async_callback(_end, passing)
+        await _first_of(passing, context.stop)
         context.ready()
         await context.stop.wait()
 
 
-async def _compare_with_ledger(kms: OpenKms, ledger: LedgerClient, trail: Trail) -> None:
-    """End the start if the ledger knows of a later key store than this one, unless the operator means it."""
-    told = await patiently(ledger.last_key_state)
-    before = kms.witness.state
-    if await kms.witness.check_told(told.state):
-        await patiently(
-            lambda: trail.record(
-                EventName.KEY_ACCEPT, state=told.state, actor="operator", note=f"store was at {before}"
-            )
-        )
-        await asyncio.to_thread(kms.witness.forget_accepted)
+async def _compare_with_ledger(kms: OpenKms, ledger: LedgerClient) -> None:
+    """End the start if the ledger knows of a later key store than this one, unless the operator means it:
+    then it is held."""
+    known = await patiently(ledger.last_key_state)
+    await patiently(lambda: kms.restoration.begin(known))
+
+
+async def _pass_by_policy(kms: OpenKms, authority: AuthorityClient) -> None:
+    """Have a held key store accepted at once where dual control is off; the authority says so when it can."""
+
+    async def dual_control() -> bool:
+        return (await authority.dual_control(DualControl())).on
+
+    await patiently(lambda: kms.restoration.pass_by_policy(dual_control))
+
+
+async def _rotate(kms: OpenKms) -> None:
+    """Rotate keys in the background, and destroy old ones: not of a store that may not be the right one."""
+    await kms.restoration.released()
+    await kms.rotations.run()
+
+
+async def _first_of(work: asyncio.Task[None], stop: asyncio.Event) -> None:
+    """Wait until the policy is known, as keys are given from then on; without the authority go on anyway."""
+    stopping = asyncio.ensure_future(stop.wait())
+    done, _ = await asyncio.wait(
+        {work, stopping}, timeout=POLICY_WAIT_SECONDS_MAX, return_when=asyncio.FIRST_COMPLETED
+    )
+    stopping.cancel()
+    if work in done:
+        await work
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
 
 
 @contextlib.asynccontextmanager

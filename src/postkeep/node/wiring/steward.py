@@ -27,6 +27,7 @@ from postkeep.services.steward.orders import Orders
 from postkeep.services.steward.orders_desk import OrderDesk
 from postkeep.services.steward.pending import Pending
 from postkeep.services.steward.resealing import Resealing
+from postkeep.services.steward.restored import RestoredDesk
 from postkeep.services.steward.rotation import RotationDesk
 from postkeep.services.steward.rounds import make_rounds
 from postkeep.services.steward.service import StewardService
@@ -98,10 +99,11 @@ async def _serve(context: ModuleContext, rows: OrderRows, media_rows: MediaRows)
                 CeilingDesk(control, rotation),
                 witnesses,
                 OrderDesk(control, orders, authority, vault, rows, clock),
-                HoldDesk(control, orders, authority, kms, vault, rows, trail, clock),
                 ExportDesk(control, authority, vault),
+                HoldDesk(control, orders, authority, kms, vault, rows, trail, clock),
                 MediaDesk(media_rows, trail, clock, KmsClient(links["kms"]), maintain, rows.certificate),
                 CustodyDesk(control, authority, Approvals(authority), kms),
+                RestoredDesk(control, Approvals(authority), kms),
             )
         ),
         view,

@@ -194,7 +194,7 @@ class AuthorityClient:
         return await self._link.call("authority.delete_app_password", request, api.Done, ticket=ticket)
 
     async def dual_control(
-        self, request: governance_api.DualControl, *, ticket: bytes
+        self, request: governance_api.DualControl, *, ticket: bytes = b""
     ) -> governance_api.DualControlInfo:
         """Ask how the installation is governed."""
         return await self._link.call(

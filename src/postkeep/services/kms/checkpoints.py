@@ -3,18 +3,23 @@
 kms holds the key that signs checkpoints and its own memory of the last head that it signed, in another
 process and database than the ledger's. A ledger that is rolled back or forked can therefore get no
 signature, and no key leaves kms until someone has looked.
+
+The way out is a grant for exactly the two heads: the one signed and lost, and the one that the ledger shows.
+The event that says both is in the ledger before the lost one is forgotten.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
 import structlog
 
-from postkeep.base.errors import IntegrityError, PostkeepError, UnavailableError
+from postkeep.base.errors import IntegrityError, NotFoundError, PostkeepError, UnavailableError
 from postkeep.crypto.merkle import HASH_BYTES, verify_consistency
 from postkeep.crypto.note import Checkpoint
 from postkeep.model.audit import EventName
+from postkeep.services.kms.history_file import HistoryFile
+from postkeep.services.kms.restored_api import BrokenHistory, Head
 from postkeep.services.kms.signing import LedgerSigner
 from postkeep.services.kms.tenant_heads import TenantLedger, sign_tenant_heads
 from postkeep.services.ledger.api import Consistency, Done, Proof, PublishCheckpoint, TreeHead
@@ -23,6 +28,10 @@ from postkeep.stores.kms_installation import KmsInstallationRows, SignedHead
 
 INTERVAL_SECONDS: Final = 1.0
 """How often the ledger is asked for its head: the age that the newest signed checkpoint may have."""
+
+ADVICE: Final = "docs/runbooks/restore.md, then postkeep ledger accept-restored"
+"""What an operator reads and says about it."""
+TEXT: Final = f"The ledger's history is broken: no key is given until an operator has judged it ({ADVICE})."
 
 _log = structlog.get_logger(__name__)
 
@@ -59,9 +68,12 @@ class Checkpointer:
         rows: KmsInstallationRows,
         key: LedgerSigner,
         trail: Trail,
+        *,
         keep: Callable[[bytes], None] = lambda _: None,
+        file: HistoryFile | None = None,
     ) -> None:
-        """`keep` gets every signed note: a copy out of the ledger's reach."""
+        """`keep` gets every signed note: a copy out of the ledger's reach. `file` recalls over a restart what
+        a broken history was found with; None: nothing does."""
         self._ledger = ledger
         self._rows = rows
         self._key = key
@@ -69,8 +81,14 @@ class Checkpointer:
         self._keep = keep
         self._last: SignedHead | None = None
         self._published: SignedHead | None = None
+        self._file = file
+        self._recalled: BrokenHistory | None = None
+        self._sound = asyncio.Event()
+        self._sound.set()
         self.alarm = ""
         """Why nothing is signed any more; empty while all is well."""
+        self.broken: BrokenHistory | None = None
+        """The heads that contradict each other, while they do."""
 
     @property
     def origin(self) -> str:
@@ -80,15 +98,20 @@ class Checkpointer:
     def check_sound(self) -> None:
         """Raise UnavailableError if the ledger was caught with another history than the one signed."""
         if self.alarm:
-            raise UnavailableError("the ledger's history does not hold", code="unavailable.ledger")
+            raise UnavailableError(
+                "the ledger's history does not hold", code="unavailable.ledger", public_text=TEXT
+            )
 
     async def load(self) -> None:
         """Recall the last head signed. Call it once, before anything else."""
         self._last = await self._rows.signed_head()
+        if self._file is not None:
+            self._recalled = await asyncio.to_thread(self._file.read)
 
     async def run(self) -> None:
-        """Step every second until cancelled or until the ledger is caught."""
-        while not self.alarm:
+        """Step every second until cancelled; once the ledger is caught, not before that is accepted."""
+        while True:
+            await self._sound.wait()
             try:
                 await self.step()
                 await self.sign_tenants()
@@ -105,10 +128,11 @@ class Checkpointer:
         self.check_sound()
         head = await self._ledger.head()
         try:
-            await self._accept(head)
+            await self._follow(head)
         except IntegrityError as error:
-            self._raise_alarm(error, head)
+            await self._raise_alarm(error, head)
             raise
+        await self._forget()
         last = self._last
         if last is None or last == self._published:
             return
@@ -128,10 +152,33 @@ class Checkpointer:
         try:
             await sign_tenant_heads(self._ledger, self._key, last)
         except IntegrityError as error:
-            self._raise_alarm(error, TreeHead(last.origin, last.size, last.root))
+            await self._raise_alarm(error, TreeHead(last.origin, last.size, last.root))
             raise
 
-    async def _accept(self, head: TreeHead) -> None:
+    async def accept(self, history: BrokenHistory, record: Callable[[Head], Awaitable[None]]) -> None:
+        """Give up the head that the ledger contradicts, and sign on from the ledger as it stands now.
+
+        `record` has it in the ledger, with the head that it goes on from, before anything is forgotten.
+        NotFoundError unless these heads contradict each other now; IntegrityError if the ledger does not
+        extend what it has shown then: nobody has approved that.
+        """
+        if self.broken is None or self.broken != history:
+            raise NotFoundError("this is not what the ledger shows", code="not_found.broken_history")
+        head = await self._ledger.head()
+        await self._check_extends(history.shown, head)
+        await record(Head(head.origin, head.size, head.root))
+        if self._file is not None:
+            await asyncio.to_thread(self._file.give_up, history.lost)
+        goes_on = SignedHead(head.origin, head.size, head.root)
+        await self._rows.set_signed_head(goes_on)
+        self._last, self._published = goes_on, None
+        self._recalled = history
+        await self._forget()
+        self.alarm, self.broken = "", None
+        self._sound.set()
+        _log.warning("ledger_history_accepted", lost_size=history.lost.size, goes_on_from=head.size)
+
+    async def _follow(self, head: TreeHead) -> None:
         """Check a head and remember it durably: only what is remembered is ever signed."""
         last = self._last
         if last is None:
@@ -149,10 +196,26 @@ class Checkpointer:
             await self._rows.set_signed_head(accepted)
             self._last = accepted
 
-    def _raise_alarm(self, error: IntegrityError, head: TreeHead) -> None:
+    async def _check_extends(self, shown: Head, head: TreeHead) -> None:
+        """Raise IntegrityError unless a head extends one that was shown."""
+        check_head(SignedHead(shown.origin, shown.size, shown.root), head)
+        if shown.size:
+            proof = (await self._ledger.consistency(Consistency(shown.size, head.size))).hashes
+            verify_consistency(shown.size, shown.root, head.size, head.root, proof)
+
+    async def _raise_alarm(self, error: IntegrityError, head: TreeHead) -> None:
+        self._sound.clear()
         self.alarm = error.detail
-        size = self._last.size if self._last is not None else 0
-        _log.critical("ledger_history_broken", reason=error.detail, signed_size=size, shown_size=head.size)
+        last = self._last or SignedHead(head.origin, 0, b"")
+        self.broken = await self._heads(Head(*last), Head(head.origin, head.size, head.root))
+        size = last.size
+        _log.critical(
+            "ledger_history_broken",
+            reason=error.detail,
+            signed_size=size,
+            shown_size=head.size,
+            advice=ADVICE,
+        )
         self._trail.note(
             EventName.KEY_REFUSE,
             outcome="refused",
@@ -162,3 +225,26 @@ class Checkpointer:
             digest=head.root.hex(),
             note=error.detail,
         )
+
+    async def _heads(self, lost: Head, shown: Head) -> BrokenHistory:
+        """Name the heads that contradict each other: as they were named before a restart, so that approvals
+        are for the same ones, if the ledger has only grown since."""
+        known = self._recalled
+        if known is not None and known.lost == lost:
+            try:
+                await self._check_extends(known.shown, TreeHead(shown.origin, shown.size, shown.root))
+            except PostkeepError as error:
+                _log.info("ledger_shows_another_head", code=error.code)
+            else:
+                return known
+        broken = BrokenHistory(lost, shown)
+        if self._file is not None:
+            await asyncio.to_thread(self._file.write, broken)
+        self._recalled = broken
+        return broken
+
+    async def _forget(self) -> None:
+        """Drop what was recalled of a broken history: it holds again, or was accepted."""
+        if self._recalled is not None and self._file is not None:
+            await asyncio.to_thread(self._file.remove)
+        self._recalled = None

@@ -4,7 +4,7 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
-from postkeep.services.kms import api, custody_api
+from postkeep.services.kms import api, custody_api, restored_api
 
 T = TypeVar("T")
 
@@ -105,6 +105,20 @@ class KmsClient:
     ) -> custody_api.Custodian:
         """Say who has custody of a tenant's key, and whether the custodian agrees."""
         return await self._link.call("kms.check_custody", request, custody_api.Custodian, ticket=ticket)
+
+    async def withheld(self, *, ticket: bytes) -> restored_api.Withheld:
+        """Say why keys are held back, if they are."""
+        return await self._link.call(
+            "kms.withheld", restored_api.GetWithheld(), restored_api.Withheld, ticket=ticket
+        )
+
+    async def accept_restored(self, request: restored_api.AcceptRestored, *, ticket: bytes) -> api.Done:
+        """Give keys of a restored store again."""
+        return await self._link.call("kms.accept_restored", request, api.Done, ticket=ticket)
+
+    async def accept_ledger(self, request: restored_api.AcceptLedger, *, ticket: bytes) -> api.Done:
+        """Sign heads of a restored ledger again."""
+        return await self._link.call("kms.accept_ledger", request, api.Done, ticket=ticket)
 
     async def shred(self, request: api.Shred, *, ticket: bytes) -> api.Shredded:
         """Destroy keys; when it returns, nothing opens what they covered."""

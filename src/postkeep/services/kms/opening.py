@@ -16,6 +16,8 @@ from postkeep.services.kms.custodians import CustodianRegistry, Custody, NoCusto
 from postkeep.services.kms.custody_desk import CustodyDesk
 from postkeep.services.kms.ending import CertificateKeys, Ending, open_certificate_keys
 from postkeep.services.kms.hierarchy import Hierarchy
+from postkeep.services.kms.history_file import HistoryFile
+from postkeep.services.kms.restoration import Restoration
 from postkeep.services.kms.root import RootSeal, unseal_root
 from postkeep.services.kms.root_change import Hold, RootCustody, RootSeals, settle
 from postkeep.services.kms.root_desk import RootDesk
@@ -57,6 +59,7 @@ class OpenKms:
     rotations: Rotations
     witness: StoreWitness
     custody_desk: CustodyDesk
+    restoration: Restoration
 
     def close(self) -> None:
         """Let go of the slots; the pool belongs to the caller."""
@@ -108,9 +111,16 @@ async def open_kms(
         signing = await open_signing_keys(named, clock)
         tls = await open_tls(named, hostname, own_tls, clock)
         checkpointer = Checkpointer(
-            ledger, installation, signing.ledger, trail, partial(keep_checkpoint, state_dir or slots_dir)
+            ledger,
+            installation,
+            signing.ledger,
+            trail,
+            keep=partial(keep_checkpoint, state_dir or slots_dir),
+            file=HistoryFile(state_dir or slots_dir),
         )
         await checkpointer.load()
+        restoration = Restoration(state_dir or slots_dir, witness, trail)
+        await restoration.load()
     except BaseException:
         slots.close()
         raise
@@ -154,13 +164,14 @@ async def open_kms(
         tls,
         checkpointer,
         trail,
-        ticket_keys=TicketKeys(named, checkpointer, trail, clock),
+        ticket_keys=TicketKeys(named, trail, clock),
         root_desk=RootDesk(custody, trail),
         custody_desk=custody_desk,
         backups=backups,
         rotation_desk=RotationDesk(rotations, rows, trail),
         ceilings=ceilings,
         ending=Ending(hierarchy, rows=rows, slots=slots, keys=certificates, trail=trail, clock=clock),
+        restoration=restoration,
     )
     return OpenKms(
         service,
@@ -175,4 +186,5 @@ async def open_kms(
         rotations,
         witness,
         custody_desk,
+        restoration,
     )

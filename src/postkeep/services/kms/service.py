@@ -1,7 +1,8 @@
 """The key service's methods. Each takes the Grant that the channel has cleared, and checks it again here.
 
 Two rules hold for every method that lets a key out: the release is durable in the ledger before the answer
-is given, and a refusal is an event too. Without the ledger nothing is released.
+is given, and a refusal is an event too. Without the ledger nothing is released. What is held back after a
+restore, or under a ledger whose history is broken, is refused before it comes here (`withholding`).
 """
 
 import hashlib
@@ -27,12 +28,15 @@ from postkeep.services.kms.ending import Ending
 from postkeep.services.kms.epochs import EPOCHS_PER_CALL_MAX, EpochOpener
 from postkeep.services.kms.hierarchy import Hierarchy
 from postkeep.services.kms.principals import PrincipalKeys
+from postkeep.services.kms.restoration import Restoration
+from postkeep.services.kms.restored_desk import RestoredDesk
 from postkeep.services.kms.root_desk import RootDesk
 from postkeep.services.kms.rotation_service import RotationDesk
 from postkeep.services.kms.signing import SigningKeys
 from postkeep.services.kms.telling import call_fields, check_id, hex_or_nobody
 from postkeep.services.kms.ticket_keys import TicketKeys
 from postkeep.services.kms.tls import TlsIdentity
+from postkeep.services.kms.withholding import guard
 from postkeep.services.ledger.trail import EventFields, Trail, refusal_fields
 from postkeep.tickets.channel import Handler, Refusal
 from postkeep.tickets.clear import Grant
@@ -41,11 +45,11 @@ MESSAGE_BYTES_MAX: Final = 64 * 1024
 """What is signed here is a header block or a hash, never a body."""
 TLS_SECRET: Final = "tls"  # noqa: S105 - the name of a secret
 RELAY_PURPOSE: Final = "relay"
+EXPORT_PURPOSE: Final = "export"
 DKIM_PREFIX: Final = "dkim/"
 READABLE: Final = (Category.CONTENT, Category.METADATA)
 """Categories that hang on a principal's epochs."""
 KEY_METHODS: Final = frozenset(
-EXPORT_PURPOSE: Final = "export"
     {
         "kms.open_epochs",
         "kms.category_key",
@@ -78,6 +82,7 @@ class KmsService:
         rotation_desk: RotationDesk,
         ceilings: Ceilings,
         ending: Ending,
+        restoration: Restoration,
     ) -> None:
         self._hierarchy = hierarchy
         self._signing = signing
@@ -91,10 +96,11 @@ class KmsService:
         self._rotation_desk = rotation_desk
         self._ceilings = ceilings
         self._ending = ending
+        self._restoration = restoration
 
     def handlers(self) -> Mapping[str, tuple[type[msgspec.Struct], Handler]]:
         """Return the table that the channel's server takes."""
-        return {
+        table: dict[str, tuple[type[msgspec.Struct], Handler]] = {
             "kms.anchors": (api.Anchors, self.anchors),
             "kms.provision_tenant": (api.ProvisionTenant, self.provision_tenant),
             "kms.provision_principal": (api.ProvisionPrincipal, self.provision_principal),
@@ -111,7 +117,9 @@ class KmsService:
             **self._rotation_desk.handlers(),
             **CeilingDesk(self._ceilings).handlers(),
             **self._ending.handlers(),
+            **RestoredDesk(self._restoration, self._checkpointer, self._trail).handlers(),
         }
+        return guard(table, (self._restoration.check, self._checkpointer.check_sound), self._trail)
 
     def on_refusal(self, refusal: Refusal) -> None:
         """Record what the channel turned away before it came here."""
@@ -157,7 +165,6 @@ class KmsService:
             return api.OpenedEpochs([])
         fields = call_fields(grant, grant.tenant, request.principal)
         async with self._refusals_recorded(fields):
-            self._checkpointer.check_sound()
             if len(request.epochs) > EPOCHS_PER_CALL_MAX:
                 raise LimitError(f"at most {EPOCHS_PER_CALL_MAX} epochs in one call")
             categories = tuple(category for category in READABLE if category in grant.categories)
@@ -209,7 +216,6 @@ class KmsService:
         async with self._refusals_recorded(fields):
             if grant.peer_module != "authority" or request.category is not Category.ACCOUNT:
                 raise RefusedError("this category's key is not for this module", code="refused.category")
-            self._checkpointer.check_sound()
             key = await self._hierarchy.data_key(request.tenant, request.category)
             release = _with(fields, category=request.category.value, count=1, note="category")
             await self._trail.record(EventName.KEY_RELEASE, **release)
@@ -224,7 +230,6 @@ class KmsService:
             own = (grant.tenant, grant.principal) == (request.tenant, request.principal)
             if not (grant.peer_module == "authority" or (grant.kind is TicketKind.USER and own)):
                 raise RefusedError("the ticket is not for this person's key", code="refused.principal")
-            self._checkpointer.check_sound()
             key = await self._hierarchy.person_key(request.tenant, request.principal)
             release = _with(fields, category="audit", count=1, note="person", state=self._hierarchy.state)
             await self._trail.record(EventName.KEY_RELEASE, **release)

@@ -27,7 +27,7 @@ from postkeep.stores.slots import ErasableSlots
 
 FILE_NAME: Final = "key-store.state"
 ACCEPTED_NAME: Final = "key-store.accepted"
-"""The operator's word that an older store is meant: the state that the ledger knows of."""
+"""The operator's word that an older store is meant: the state that the ledger knows of. It only asks."""
 _CONTENT: Final = re.compile(rb"(begun|done) (\d{1,18})\n\Z")
 _CONTENT_BYTES_MAX: Final = 64
 
@@ -67,8 +67,8 @@ class StoreWitness:
     async def check_told(self, told: int) -> bool:
         """Compare the store with the last state that the ledger heard of. Call it once, before it serves.
 
-        True if an older store is accepted, as the operator has said for exactly this state: it counts on from
-        what the ledger knows, so that no number is told twice. IntegrityError (`key_store`) otherwise.
+        True if the store is older, and meant, as the operator has said for exactly this state: it is to be
+        held (`restoration`) and to `go_on_from` there. IntegrityError (`key_store`) where nobody has said so.
         """
         if told <= self.state:
             return False
@@ -77,12 +77,16 @@ class StoreWitness:
                 f"The key store is at change {self.state}, but the ledger knows of change {told}: this is an "
                 "older copy. Keys destroyed since would come back, and keys made since are missing. Put back "
                 "the newest copy. To go on with a copy that you have restored on purpose: stop the node, run "
-                f"postkeep key accept-restored {told}, and start again; the ledger will say so."
+                f"postkeep key accept-restored {told}, and start again: no key is given until that is "
+                "approved, and the ledger will say so."
             )
             raise IntegrityError(text, code="key_store", public_text=text)
+        return True
+
+    async def go_on_from(self, told: int) -> None:
+        """Count on from what the ledger knows, so that no number is told twice."""
         self.state = told
         await self._level()
-        return True
 
     def forget_accepted(self) -> None:
         """Drop the operator's word, once the ledger holds that it was followed."""

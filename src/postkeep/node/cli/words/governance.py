@@ -96,7 +96,7 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     "kind.destroy": ("destroy", "销毁"),
     "kind.export": ("export", "导出"),
     "kind.custody": ("change custody of keys", "更改密钥托管"),
-    "kind.key_restore": ("restore keys", "恢复密钥"),
+    "kind.key_restore": ("use a restored key store", "使用恢复的密钥库"),
     "kind.dual_control": ("dual control", "双人控制"),
     "kind.staff": ("staff", "员工"),
     "request.state.open": ("open", "待批准"),

@@ -1,4 +1,4 @@
-"""Rotation of keys, ceilings, restored key stores: texts, in English and in Chinese."""
+"""Rotation of keys, ceilings: texts, in English and in Chinese."""
 # ruff: noqa: RUF001 - Chinese has punctuation of its own
 
 from typing import Final
@@ -63,20 +63,6 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     "col.stopped": ("stopped", "暂停对象"),
     "col.subject": ("subject", "标识"),
     "col.stopped_since": ("since", "起始"),
-    "help.accept": (
-        "Accept a key store that is older than the ledger knows, put back on purpose.",
-        "接受有意恢复的、早于账本记录的密钥库。",
-    ),
-    "help.accept.state": (
-        "The change that the ledger knows of, as the refused start has said.",
-        "账本所记录的变更号，即启动被拒绝时显示的数字。",
-    ),
-    "error.accept_running": ("Stop the node first.", "请先停止节点。"),
-    "error.accept_no_store": ("There is no key store in {data}.", "{data} 中没有密钥库。"),
-    "accept.noted": (
-        "Noted. The next start accepts the key store as of change {state}, once, and the ledger will say so.",
-        "已记录。下次启动将一次性接受变更号 {state} 处的密钥库，并记入账本。",
-    ),
     "col.key": ("key", "密钥"),
     "col.of": ("of", "所属"),
     "col.generation": ("generation", "代"),
