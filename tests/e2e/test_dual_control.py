@@ -1,15 +1,19 @@
 """G1, TM-16: dual control as its users see it, on a whole node, by the command line alone."""
 
+import imaplib
 import json
 import os
 import re
+import smtplib
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.node_process import Node, new_node
 
-APPROVAL_NEEDED, REFUSED, USAGE = 6, 1, 2
+APPROVAL_NEEDED, PROBLEMS, REFUSED, USAGE = 6, 5, 1, 2
 
 
 def password_of(name: str) -> str:
@@ -103,6 +107,113 @@ def test_a_person_is_deleted_only_after_two_others_have_approved(node: Node, ann
         "destroy",
     ]
     assert not any("eve@" in json.dumps(event) or '"ann"' in json.dumps(event) for event in trail)
+
+
+CANARY = "the merger is called Nightingale"
+PASSPHRASE = "an export's own passphrase\n"
+ALICE = ("alice@example.com", "correct horse battery")
+
+
+def holds_canary(directory: Path) -> list[Path]:
+    return [path for path in directory.rglob("*") if path.is_file() and CANARY.encode() in path.read_bytes()]
+
+
+def seen_by(node: Node, owner: tuple[str, str]) -> list[dict[str, Any]]:
+    told = node.cli("access", owner[0], "--password-stdin", "--json", stdin=owner[1] + "\n").stdout
+    seen: list[dict[str, Any]] = json.loads(told)
+    return seen
+
+
+def approved(request: str, *approvers: Staff) -> None:
+    for one in approvers:
+        one.says("approve", request)
+
+
+def test_mail_is_read_out_only_after_two_others_have_approved_and_its_owner_sees_it(
+    node: Node, ann: Staff, bob: Staff, tmp_path: Path
+) -> None:
+    """TM-41: asked, approved twice, exported, opened; sealed on the disk, and the owner reads who and why."""
+    node.user(*ALICE)
+    with smtplib.SMTP("127.0.0.1", node.ports["smtp"], timeout=20) as client:
+        client.sendmail("s@elsewhere.example", [ALICE[0]], f"Subject: secret\r\n\r\n{CANARY}\r\n".encode())
+    file, out = tmp_path / "alice.export", tmp_path / "alice"
+    create = (
+        "export",
+        "create",
+        ALICE[0],
+        "--into",
+        str(file),
+        "--reason",
+        "legal matter 7",
+        "--passphrase-stdin",
+    )
+    request = request_in(operator_says(node, *create, code=APPROVAL_NEEDED, stdin=PASSPHRASE))
+    assert "由他人批准" in operator_says(node, *create, code=APPROVAL_NEEDED, lang="zh-CN", stdin=PASSPHRASE)
+    assert "legal matter 7" in ann.says("request", "show", request)
+    approved(request, ann, bob)
+    assert not file.exists()
+    assert "1 messages" in operator_says(node, *create, stdin=PASSPHRASE)
+    assert holds_canary(node.directory) == []
+    assert holds_canary(tmp_path) == [], "neither the export nor anything beside it says it in the clear"
+    again = str(tmp_path / "again")
+    second = request_in(
+        operator_says(node, *create[:4], again, *create[5:], code=APPROVAL_NEEDED, stdin=PASSPHRASE)
+    )
+    assert second != request, "what was approved was one export"
+
+    opened = ("export", "open", str(file), "--into", str(out), "--passphrase-stdin")
+    wrong = operator_says(node, *opened, code=REFUSED, lang="zh-CN", stdin="not the right one\n")
+    assert "口令错误" in wrong
+    cut = tmp_path / "cut"
+    cut.write_bytes(file.read_bytes()[:-20])
+    damaged = operator_says(node, "export", "open", str(cut), *opened[3:], code=PROBLEMS, stdin=PASSPHRASE)
+    assert "Nothing was taken out" in damaged
+    assert not out.exists()
+    assert "alice@example.com" in operator_says(node, *opened, stdin=PASSPHRASE)
+    (message,) = out.rglob("*.eml")
+    with imaplib.IMAP4_SSL("localhost", node.ports["imaps"], ssl_context=tls(node)) as mail:
+        mail.login(*ALICE)
+        mail.select("INBOX", readonly=True)
+        fetched: Any = mail.fetch("1", "(BODY.PEEK[])")[1]
+    assert message.read_bytes() == fetched[0][1]
+
+    mine = [one for one in seen_by(node, ALICE) if request in one["why"]]
+    whats = {one["what"] for one in mine}
+    assert {"messages read out: 1", "had read out your mail, messages: 1"} <= whats
+    assert all("legal matter 7" in one["why"] for one in mine)
+    assert len([one for one in mine if one["who"].startswith("staff member")]) == 2, "who approved it"
+    read = next(one for one in mine if one["what"] == "messages read out: 1")
+    explained = operator_says(node, "explain", str(read["index"]))
+    assert "mail.export" in explained
+    assert "grant.export-is-held-by-the-command-that-exports" in explained
+    assert "legal" not in node.cli("ledger", "show", "--count", "400", "--json").stdout
+
+
+def test_an_export_may_be_for_the_holder_of_a_key_whom_the_approvers_see(
+    node: Node, ann: Staff, bob: Staff, tmp_path: Path
+) -> None:
+    """TM-41: who exports it can't open it afterwards; a part of the mail is asked for and given."""
+    key, file, out = tmp_path / "counsel", tmp_path / "part.export", tmp_path / "part"
+    made = json.loads(
+        node.cli("export", "key", str(key), "--passphrase-stdin", "--json", stdin=PASSPHRASE).stdout
+    )
+    create = ("export", "create", ALICE[0], "--into", str(file), "--for", f"{key}.pub", "--mailbox", "inbox")
+    past = (*create, "--until", "2001-01-01")
+    request = request_in(operator_says(node, *past, code=APPROVAL_NEEDED))
+    shown = ann.says("request", "show", request)
+    assert made["fingerprint"] in shown
+    assert "inbox, until 2001-01-01" in shown
+    approved(request, ann, bob)
+    request_in(operator_says(node, *create, code=APPROVAL_NEEDED))
+    assert "0 messages" in operator_says(node, *past)
+    opened = ("export", "open", str(file), "--into", str(out), "--passphrase-stdin")
+    assert "--with" in operator_says(node, *opened, code=USAGE, stdin=PASSPHRASE)
+    assert "取出" in operator_says(node, *opened, "--with", str(key), lang="zh-CN", stdin=PASSPHRASE)
+    assert json.loads((out / "end.json").read_text())["messages"] == 0
+
+
+def tls(node: Node) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=node.ca)
 
 
 def test_nobody_approves_twice_nor_their_own_nor_without_a_name(node: Node, ann: Staff, cleo: Staff) -> None:
