@@ -101,6 +101,7 @@ class Output:
             sys.stderr.buffer.write(
                 msgspec.json.encode({"error": {"code": error.code, "message": message}}) + b"\n"
             )
+            sys.stderr.flush()
         else:
             print(f"postkeep: {message}", file=sys.stderr)
         sys.exit(exit_code)
