@@ -1,5 +1,5 @@
-"""K3, K4: an export's stream, sealed in pieces, is chunked encryption, and no cut, swap or change of it goes
-unnoticed."""
+"""TM-42, K3, K4: an export's stream, sealed in pieces, is chunked encryption, and no cut, swap or change of
+it goes unnoticed."""
 
 import io
 import itertools

@@ -1,4 +1,4 @@
-"""Taking an export out of its file: whole or not at all, and never outside its directory, whoever made it.
+"""TM-42: taking an export out of its file: whole or not at all, and never outside its directory, whoever made it.
 
 The files here are sealed with the right key: whoever gives one away can put into it what he likes.
 """
