@@ -12,21 +12,20 @@ from typing import Any, Self
 import trustme
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-TOKEN = "hvs.a-token-of-the-test"
-
 
 class TransitServer:
     """Answers `/v1/transit/{encrypt,decrypt}/NAME` over TLS as the real ones do."""
 
     def __init__(self) -> None:
-        self.ca = trustme.CA()
+        self.token = "hvs.a-token-of-the-test"
         self.refuses = False
+        self._ca = trustme.CA()
         self.asked: list[str] = []
         self.seen: list[bytes] = []
         """Every plaintext that went through it."""
         self._keys: dict[str, list[bytes]] = {}
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.ca.issue_cert("127.0.0.1").configure_cert(context)
+        self._ca.issue_cert("127.0.0.1").configure_cert(context)
         owner = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -61,6 +60,11 @@ class TransitServer:
         """Where it is."""
         return f"https://127.0.0.1:{self._server.server_address[1]}"
 
+    @property
+    def ca_pem(self) -> str:
+        """The certificate authority that knows it."""
+        return self._ca.cert_pem.bytes().decode("ascii")
+
     def rotate(self, name: str) -> None:
         """Make a new version of a key; old ciphertexts go on opening."""
         self._keys[name].append(os.urandom(32))
@@ -72,7 +76,7 @@ class TransitServer:
     def answer(self, path: str, token: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         """Do what a request asks."""
         self.asked.append(path)
-        if token != TOKEN or self.refuses:
+        if token != self.token or self.refuses:
             return 403, {"errors": ["permission denied"]}
         _, _, mount, act, name = path.split("/")
         versions = self._keys.setdefault(name, [os.urandom(32)])

@@ -11,8 +11,9 @@ import time
 import pytest
 from tests.e2e.test_backups import directory
 from tests.node_process import Node, new_node
+from tests.openbao import OpenBao, key_server
 from tests.softhsm import MODULE, SoftHsm
-from tests.transit_server import TOKEN, TransitServer
+from tests.transit_server import TransitServer
 
 from postkeep.node.supervisor.plan import MODULES, UID_BASE_DEFAULT
 
@@ -62,28 +63,28 @@ def secret_file(node: Node, name: str, secret: str) -> str:
 
 
 def test_a_company_switches_its_mail_dark_and_on_again_at_its_key_server() -> None:
-    with TransitServer() as server:
+    with key_server() as server:
         config = f'[custody]\ntransit = ["{server.url}"]\nlease_seconds = {LEASE_SECONDS}\n'
         with directory() as target, new_node(config=f'{config}[backup]\ntarget = "{target}"\n') as node:
             _switch_dark(node, server)
 
 
-def _switch_dark(node: Node, server: TransitServer) -> None:
+def _switch_dark(node: Node, server: TransitServer | OpenBao) -> None:
     for domain in ("dark.example", "light.example"):
         node.tenant(domain)
         node.user(f"alice@{domain}", PASSWORD)
         deliver(node, f"alice@{domain}", "first")
     ca = node.directory / "customer-ca.pem"
-    server.ca.cert_pem.write_to_path(str(ca))
+    ca.write_text(server.ca_pem)
     place = ["--transit", server.url, "--key", "mail", "--ca-file", str(ca), "--secret-file"]
     wrong = node.cli(
         "tenant", "custody", "dark.example", *place, secret_file(node, "bad", "hvs.no"), check=False
     )
     assert wrong.returncode == 4
-    elsewhere = [place[0], "https://127.0.0.1:1", *place[2:], secret_file(node, "token", TOKEN)]
+    elsewhere = [place[0], "https://127.0.0.1:1", *place[2:], secret_file(node, "token", server.token)]
     said = node.cli("tenant", "custody", "dark.example", *elsewhere, check=False).stderr
     assert "[custody]" in said
-    node.cli("tenant", "custody", "dark.example", *place, secret_file(node, "token", TOKEN))
+    node.cli("tenant", "custody", "dark.example", *place, secret_file(node, "token", server.token))
     assert node.json("tenant", "custody", "dark.example")["kind"] == "transit"
     assert subjects(node, "alice@dark.example") == ["Subject: first"]
     server.rotate("mail")
@@ -118,7 +119,7 @@ def _switch_dark(node: Node, server: TransitServer) -> None:
     assert node.json("tenant", "custody", "dark.example")["kind"] == ""
     for path in (node.data / "state").rglob("*"):
         if path.is_file():
-            assert TOKEN.encode() not in path.read_bytes()
+            assert server.token.encode() not in path.read_bytes()
 
 
 def _verify_in_the_dark(node: Node) -> None:

