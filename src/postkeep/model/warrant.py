@@ -73,7 +73,10 @@ class Warrant(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
             raise InvalidInputError("an order that does not name what its unit needs")
         by_uid = self.unit in {Unit.MESSAGE, Unit.MAILBOX}
         if bool(self.uids) != by_uid or len(self.uids) > RANGES_MAX:
-            raise InvalidInputError(public_text=f"Name the messages by UID, in at most {RANGES_MAX} ranges.")
+            raise InvalidInputError(
+                code="invalid.uids",
+                public_text=f"Name the messages by UID, in at most {RANGES_MAX} ranges.",
+            )
         if any(not 0 < low <= high < 2**32 for low, high in self.uids):
             raise InvalidInputError(
                 public_text="A UID is a number from 1 to 4294967295, and a range goes upwards: 7:9."
@@ -84,4 +87,6 @@ class Warrant(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         if len(self.category) > NAME_CHARS_MAX or len(self.backup) > NAME_CHARS_MAX:
             raise InvalidInputError(public_text="There is no category or backup with so long a name.")
         if len(self.reason) > REASON_CHARS_MAX:
-            raise InvalidInputError(public_text=f"A reason has at most {REASON_CHARS_MAX} characters.")
+            raise InvalidInputError(
+                code="invalid.reason", public_text=f"A reason has at most {REASON_CHARS_MAX} characters."
+            )

@@ -31,11 +31,11 @@ def add(app: typer.Typer) -> None:
         request = api.CertificateGet(identifier(order_id))
         data = scene.ask("certificate", request, api.CertificateData).certificate
         if output is not None:
-            output.write_bytes(data + b"\n")
+            _write(output, data + b"\n")
         if pdf is not None:
             from postkeep.services.destruction.paper import write_pdf
 
-            pdf.write_bytes(write_pdf(data, chinese=language() == 1))
+            _write(pdf, write_pdf(data, chinese=language() == 1))
         if output is None and pdf is None:
             sys.stdout.buffer.write(data + b"\n")
         else:
@@ -61,6 +61,13 @@ def add(app: typer.Typer) -> None:
             message = text("certificate.bad", why=error.detail)
             raise CommandError(message, Exit.PROBLEMS, "integrity") from error
         scene.out.say(body, text("certificate.good", id=body.certificate, unit=text(f"unit.{body.unit}")))
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        path.write_bytes(data)
+    except OSError as exc:
+        raise CommandError(text("error.unwritable", path=path), Exit.USAGE, "unwritable") from exc
 
 
 def _keys(directory: Path) -> Keys:

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 
 import typer
 
-from postkeep.base.ids import parse_id
+from postkeep.base.ids import NOBODY, parse_id
 from postkeep.crypto.fingerprint import (
     SALT_BYTES,
     SECRET_BYTES_MAX,
@@ -35,6 +35,9 @@ _STEPS: Final = (
     "unbacked",
     "verified",
     "certified",
+)
+_WAITING: Final = frozenset(
+    {"held", "approval", "operator", "backups", "unavailable", "found", "request_ended", "not_found.nothing"}
 )
 _COLUMNS = ("id", "unit", "step", "waiting", "created", "asked_by", "why")
 
@@ -198,6 +201,7 @@ def _report(scene: Scene, info: api.OrderInfo, *, wait: bool) -> None:
 
 def _lines(info: api.OrderInfo) -> list[str]:
     lines = [text("order.title", id=info.id.hex(), unit=text(f"unit.{info.unit}"))]
+    lines += [text(f"order.line.{name}", value=value) for name, value in _facts(info) if value]
     for step in _STEPS:
         done = info.steps.get(step)
         reached = step == "requested" or done is not None
@@ -205,14 +209,10 @@ def _lines(info: api.OrderInfo) -> list[str]:
         when = moment(done if done is not None else info.made_ms) if reached else ""
         lines.append(f"  [{mark}] {text(f'order.step.{step}')}  {when}".rstrip())
     if info.waiting:
-        key = f"order.waiting.{info.waiting}"
-        what = ", ".join(info.waiting_for)
-        known = info.waiting in {"held", "approval", "backups", "unavailable", "found"}
-        until = moment(info.until_ms)
-        lines.append(
-            text(key, what=what, until=until) if known else text("order.waiting.other", what=info.waiting)
-        )
-    if info.steps.get("destroyed"):
+        key = f"order.waiting.{info.waiting if info.waiting in _WAITING else 'other'}"
+        what = ", ".join(info.waiting_for) or info.waiting
+        lines.append(text(key, what=what, until=moment(info.until_ms), id=info.id.hex()))
+    if info.steps.get("destroyed") and info.unit != "backup":
         lines.append(text("order.gone", messages=info.messages, keys=info.keys))
     if info.steps.get("verified") and info.files:
         lines.append(text("order.searched", files=info.files, size=size(info.octets)))
@@ -221,12 +221,28 @@ def _lines(info: api.OrderInfo) -> list[str]:
     return lines
 
 
+def _facts(info: api.OrderInfo) -> list[tuple[str, str]]:
+    """Say what an order is about, as far as it may: identifiers, never names."""
+    uids = ", ".join(f"{low}:{high}" if low != high else str(low) for low, high in info.uids)
+    return [
+        ("tenant", "" if info.tenant == NOBODY else info.tenant.hex()),
+        ("principal", "" if info.principal == NOBODY else info.principal.hex()),
+        ("mailbox", info.mailbox.hex()),
+        ("uids", uids if info.unit == "message" else ""),
+        ("category", info.category),
+        ("backup", info.backup),
+        ("requester", info.requester),
+        ("reason", info.reason),
+        ("request", info.request),
+    ]
+
+
 def _row(info: api.OrderInfo) -> tuple[str, ...]:
     return (
         info.id.hex(),
         text(f"unit.{info.unit}"),
         text(f"order.step.{info.step}"),
-        info.waiting or "-",
+        text(f"order.short.{info.waiting if info.waiting in _WAITING else 'other'}") if info.waiting else "-",
         moment(info.made_ms),
         info.requester,
         info.reason,

@@ -11,7 +11,7 @@ from postkeep.node.cli.output import CommandError, Exit, moment
 from postkeep.node.cli.scene import Scene, group, scene_of
 from postkeep.node.cli.texts import text
 from postkeep.services.steward import media_api as api
-from postkeep.services.steward.media import Asset, Entry
+from postkeep.services.steward.media import Asset, Entry, State
 from postkeep.services.steward.media_methods import METHODS, table
 
 _COLUMNS = ("tag", "medium", "serials", "place", "categories", "encrypted", "status")
@@ -131,8 +131,11 @@ def _add_looking(media: typer.Typer) -> None:
     def show(context: typer.Context, tag: _Tag) -> None:
         scene = scene_of(context)
         asset = scene.ask("media_show", api.MediaShow(tag=tag), Asset)
-        facts = ", ".join(cell for cell in _row(asset) if cell)
-        scene.out.lines(asset, [facts, *(_line(entry) for entry in asset.history)])
+        names = ("medium", "serials", "place", "categories", "encrypted")
+        facts = zip(names, _row(asset)[1:6], strict=True)
+        lines = [_now(asset)]
+        lines += [text(f"media.line.{name}", value=value) for name, value in facts if value]
+        scene.out.lines(asset, [*lines, *(_line(entry) for entry in asset.history)])
 
     @media.command("record", help=text("help.media.record"))
     def record(
@@ -168,8 +171,15 @@ def _add_looking(media: typer.Typer) -> None:
 
 def _act(scene: Scene, request: api.MediaAct) -> None:
     asset = scene.ask("media_act", request, Asset)
-    state = text(f"media.state.{asset.state}")
-    scene.out.say(asset, text("media.now", tag=asset.tag, state=state))
+    scene.out.say(asset, _now(asset))
+
+
+def _now(asset: Asset) -> str:
+    """Say where a medium stands, and what comes next."""
+    now = text("media.now", tag=asset.tag, state=text(f"media.state.{asset.state}"))
+    if asset.state in {State.RELEASED, State.DESTROYED}:
+        return now
+    return f"{now} {text(f'media.next.{asset.state}', tag=asset.tag)}"
 
 
 def _hash_of(path: Path) -> str:
@@ -199,11 +209,13 @@ def _line(entry: Entry) -> str:
         moment(entry.at_ms),
         text(f"media.act.{entry.act}"),
         "/".join(part for part in (entry.method, entry.technique) if part),
-        entry.result,
+        text(f"media.result.{entry.result}") if entry.result else "",
         entry.by,
         entry.tool,
         text("media.witnesses", names=", ".join(entry.witnesses)) if entry.witnesses else "",
-        entry.fate,
+        text("media.photo", value=entry.photo) if entry.photo else "",
+        text("media.certificate", value=entry.certificate) if entry.certificate else "",
+        text(f"media.fate.{entry.fate}") if entry.fate else "",
         entry.remark,
         text("media.ledger", index=entry.ledger),
     ]

@@ -131,7 +131,7 @@ class BackupService:
         try:
             parse_id(backup)
         except ValueError as exc:
-            raise NotFoundError(public_text="There is no such backup.") from exc
+            raise NotFoundError(code="not_found.backup", public_text="There is no such backup.") from exc
         async with self._turn:
             opened = await self._open()
             there = {listed.id: listed.week for listed in await list_backups(place.target)}

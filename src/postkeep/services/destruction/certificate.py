@@ -145,7 +145,8 @@ def body_of(order: Order, installation: str) -> Body:
         reason=order.reason,
         requested_by=order.requester,
         request=order.request,
-        steps={step: at for step, at in order.times.items() if step != Step.CERTIFIED},
+        steps={Step.REQUESTED.value: order.made_ms}
+        | {step: at for step, at in order.times.items() if step != Step.CERTIFIED},
         messages=order.messages,
         keys=order.keys,
         room="given_back" if order.thorough else "by_upkeep",

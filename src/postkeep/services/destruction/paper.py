@@ -19,8 +19,9 @@ from reportlab.lib.units import mm
 from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.cidfonts import UnicodeCIDFont
 from reportlab.pdfbase.ttfonts import TTFont
-from reportlab.platypus import Flowable, KeepTogether, Paragraph, SimpleDocTemplate, Spacer, Table, TableStyle
+from reportlab.platypus import Flowable, KeepTogether, Paragraph, SimpleDocTemplate, Table, TableStyle
 
+from postkeep.model.warrant import Unit
 from postkeep.services.destruction.certificate import Body, Certificate
 from postkeep.services.destruction.order import STEPS
 from postkeep.services.destruction.paper_texts import TEXTS
@@ -59,9 +60,9 @@ class _Pages:
         self._font = font
         self._title = ParagraphStyle("title", fontName=bold, fontSize=18, leading=24, spaceAfter=2 * mm)
         self._head = ParagraphStyle(
-            "head", fontName=bold, fontSize=11, leading=15, spaceBefore=5 * mm, spaceAfter=2 * mm
+            "head", fontName=bold, fontSize=11, leading=15, spaceBefore=3.5 * mm, spaceAfter=1.5 * mm
         )
-        self._text = ParagraphStyle("text", fontName=font, fontSize=9, leading=13, wordWrap=wrap)
+        self._text = ParagraphStyle("text", fontName=font, fontSize=9, leading=12, wordWrap=wrap)
         self._code = ParagraphStyle("code", fontName="Courier", fontSize=8, leading=11, wordWrap="CJK")
 
     def write(self) -> bytes:
@@ -73,8 +74,8 @@ class _Pages:
             pagesize=A4,
             leftMargin=20 * mm,
             rightMargin=20 * mm,
-            topMargin=20 * mm,
-            bottomMargin=20 * mm,
+            topMargin=14 * mm,
+            bottomMargin=14 * mm,
             title=self._say("title"),
             author=body.installation,
             subject=body.certificate,
@@ -82,7 +83,7 @@ class _Pages:
         )
         parts: list[Flowable] = [
             Paragraph(self._say("title"), self._title),
-            Paragraph(self._say("lead"), self._text),
+            Paragraph(self._say("lead.backup" if body.unit == Unit.BACKUP else "lead"), self._text),
             *self._subject(body),
             *self._steps(body),
             *self._search(body),
@@ -100,13 +101,19 @@ class _Pages:
             ("tenant", _shown(body.tenant), True),
             ("principal", _shown(body.principal), True),
             ("mailbox", body.mailbox, True),
-            ("uids", ", ".join(f"{low}-{high}" for low, high in body.uids), True),
+            (
+                "uids",
+                ", ".join(f"{low}-{high}" if low != high else f"{low}" for low, high in body.uids),
+                True,
+            ),
             ("category", body.category, False),
             ("backup", body.backup, True),
             ("reason", body.reason, False),
             ("requested_by", body.requested_by, True),
             ("request", body.request, True),
         ]
+        if body.unit == Unit.BACKUP:
+            return self._section("what", [row for row in rows if row[1]])
         counted = [
             ("messages", str(body.messages), False),
             ("keys", str(body.keys), False),
@@ -128,10 +135,8 @@ class _Pages:
             ("sought", self._say("sought.of").format(sought=search.secrets_sought, all=body.secrets), False),
             ("control", self._say("control.yes" if search.control_found else "control.no"), False),
             ("directories", ", ".join(search.directories), True),
-            ("files", f"{search.files:,}", False),
-            ("octets", f"{search.octets:,}", False),
-            ("began", _moment(search.began_ms), False),
-            ("ended", _moment(search.ended_ms), False),
+            ("extent", self._say("extent.of").format(files=search.files, octets=search.octets), False),
+            ("time", f"{_moment(search.began_ms)} - {_moment(search.ended_ms)}", False),
         ]
         return self._section("search", rows)
 
@@ -149,7 +154,7 @@ class _Pages:
 
     def _limits(self, body: Body) -> list[Flowable]:
         lines = [Paragraph(self._say(f"limit.{limit}"), self._text) for limit in body.limits]
-        return [Paragraph(self._say("limits"), self._head), *lines]
+        return [KeepTogether([Paragraph(self._say("limits"), self._head), *lines])]
 
     def _section(self, title: str, rows: list[tuple[str, str, bool]]) -> list[Flowable]:
         cells = [
@@ -166,18 +171,18 @@ class _Pages:
                     ("VALIGN", (0, 0), (-1, -1), "TOP"),
                     ("LINEBELOW", (0, 0), (-1, -1), 0.4, _RULE),
                     ("BACKGROUND", (0, 0), (0, -1), _SHADE),
-                    ("TOPPADDING", (0, 0), (-1, -1), 2),
-                    ("BOTTOMPADDING", (0, 0), (-1, -1), 3),
+                    ("TOPPADDING", (0, 0), (-1, -1), 1.5),
+                    ("BOTTOMPADDING", (0, 0), (-1, -1), 2.5),
                 ]
             )
         )
-        return [KeepTogether([Paragraph(self._say(title), self._head), table]), Spacer(1, 1 * mm)]
+        return [KeepTogether([Paragraph(self._say(title), self._head), table])]
 
     def _foot(self, canvas: object, document: object) -> None:
         canvas.setFont(self._font, 7)  # type: ignore[attr-defined]
         page = document.page  # type: ignore[attr-defined]
-        line = f"{self._whole.body.certificate}  -  {page}"
-        canvas.drawCentredString(A4[0] / 2, 11 * mm, line)  # type: ignore[attr-defined]
+        line = f"{self._whole.body.certificate}    {self._say('page').format(page=page)}"
+        canvas.drawCentredString(A4[0] / 2, 9 * mm, line)  # type: ignore[attr-defined]
 
     def _say(self, key: str) -> str:
         return TEXTS[key][self._column]

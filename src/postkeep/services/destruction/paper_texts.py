@@ -12,6 +12,13 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
         ),
         "下列数据的密钥已被销毁，此后已在本系统的原始文件中对其进行查找。文中以标识符代表个人与公司。",
     ),
+    "lead.backup": (
+        (
+            "The backup named below was removed from its place, and its keys where no other backup needs"
+            " them. The live data of this installation is not part of it."
+        ),
+        "下列备份已从存放处移除；其密钥若无其他备份使用，也已一并销毁。本系统的在线数据不在其内。",
+    ),
     "what": ("What was destroyed", "销毁对象"),
     "number": ("Number", "证明编号"),
     "installation": ("Installation", "系统"),
@@ -37,6 +44,7 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     "room.given_back": ("rewritten at once", "已立即重写"),
     "room.by_upkeep": ("rewritten by regular upkeep", "由日常维护重写"),
     "steps": ("Steps", "步骤"),
+    "step.requested": ("Requested", "已请求"),
     "step.cleared": ("No legal hold", "无法律保留"),
     "step.approved": ("Approved", "已批准"),
     "step.deleted": ("Deleted", "已删除"),
@@ -56,10 +64,10 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     ),
     "control.no": ("NOT FOUND", "未找到"),
     "directories": ("Where", "范围"),
-    "files": ("Files", "文件数"),
-    "octets": ("Octets", "字节数"),
-    "began": ("Began", "开始"),
-    "ended": ("Ended", "结束"),
+    "extent": ("How much", "数量"),
+    "extent.of": ("{files:,} files, {octets:,} octets", "{files:,} 个文件，{octets:,} 字节"),
+    "time": ("When", "时间"),
+    "page": ("page {page}", "第 {page} 页"),
     "proof": ("How to check it", "如何验证"),
     "digest": ("SHA-256 of the JSON", "JSON 的 SHA-256"),
     "ledger": ("Entry in the ledger", "账本记录"),

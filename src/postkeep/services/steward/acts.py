@@ -59,7 +59,7 @@ async def take_marks(keepers: Keepers, order: Order, ticket: bytes) -> Marks:
     prints += wraps.prints
     total += wraps.total
     if not prints:
-        raise NotFoundError(public_text="There is nothing of it to destroy.")
+        raise NotFoundError(code="not_found.nothing", public_text="There is nothing of it to destroy.")
     return Marks(salt, prints, total, held)
 
 

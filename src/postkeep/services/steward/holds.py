@@ -105,10 +105,13 @@ class HoldDesk:
         try:
             kind = Kind(request.kind)
         except ValueError as exc:
-            raise InvalidInputError(public_text=f"The classes of reasons are: {', '.join(Kind)}.") from exc
+            raise InvalidInputError(
+                code="invalid.hold_class", public_text=f"The classes of reasons are: {', '.join(Kind)}."
+            ) from exc
         if not request.reason or len(request.reason) > REASON_CHARS_MAX:
             raise InvalidInputError(
-                public_text=f"A hold has a reason of at most {REASON_CHARS_MAX} characters."
+                code="invalid.hold_reason",
+                public_text=f"A hold has a reason of at most {REASON_CHARS_MAX} characters.",
             )
         principal = mailbox = b""
         if request.address:
@@ -134,7 +137,7 @@ class HoldDesk:
     async def _find(self, hold: bytes) -> Hold:
         body = await self._rows.hold(hold)
         if body is None:
-            raise NotFoundError(public_text="There is no such hold.")
+            raise NotFoundError(code="not_found.hold", public_text="There is no such hold.")
         return _decode(body)
 
     async def _save(self, hold: Hold) -> api.HoldInfo:

@@ -101,9 +101,13 @@ def register(asset: Asset, entry: Entry, table: Table) -> Asset:
     table.medium(asset.medium)
     table.check_categories(asset.categories)
     if asset.encrypted not in ENCRYPTED:
-        raise InvalidInputError(public_text=f"Encrypted is one of: {', '.join(ENCRYPTED)}.")
+        raise InvalidInputError(
+            code="invalid.media_encrypted", public_text=f"Encrypted is one of: {', '.join(ENCRYPTED)}."
+        )
     if not asset.tag or not asset.serials or len(asset.serials) > SERIALS_MAX:
-        raise InvalidInputError(public_text=f"A medium has a tag and 1 to {SERIALS_MAX} serial numbers.")
+        raise InvalidInputError(
+            code="invalid.media_tag", public_text=f"A medium has a tag and 1 to {SERIALS_MAX} serial numbers."
+        )
     _check_texts((asset.tag, *asset.serials, asset.site, asset.rack, asset.host, asset.slot))
     return _append(asset, entry, State.REGISTERED)
 
@@ -150,7 +154,9 @@ def name_key(name: str) -> str:
 
 def _withdraw(_asset: Asset, entry: Entry, _table: Table) -> State:
     if not entry.remark:
-        raise InvalidInputError(public_text="Say why the medium is withdrawn.")
+        raise InvalidInputError(
+            code="invalid.media_reason", public_text="Say why the medium is withdrawn: --reason TEXT."
+        )
     return State.WITHDRAWN
 
 
@@ -159,7 +165,9 @@ def _sanitise(asset: Asset, entry: Entry, table: Table) -> State:
     _check_result(entry)
     if len({name_key(name) for name in entry.witnesses} - {"", name_key(entry.by)}) < WITNESSES:
         raise InvalidInputError(
-            public_text=f"A sanitisation has {WITNESSES} witnesses, different people who did not do it."
+            code="invalid.media_witnesses",
+            public_text=f"A sanitisation has {WITNESSES} witnesses, different people who did not do it: "
+            "--witness NAME --witness NAME.",
         )
     if entry.photo:
         _check_hex(entry.photo, HASH_HEX_CHARACTERS)
@@ -218,23 +226,30 @@ def _digest(asset: Asset, entry: Entry, previous: str) -> str:
 
 def _check_result(entry: Entry) -> None:
     if entry.result not in RESULTS:
-        raise InvalidInputError(public_text=f"A result is one of: {', '.join(RESULTS)}.")
+        raise InvalidInputError(
+            code="invalid.media_result", public_text=f"A result is one of: {', '.join(RESULTS)}."
+        )
     if not entry.by or not entry.tool:
-        raise InvalidInputError(public_text="Say who did it and with what.")
+        raise InvalidInputError(
+            code="invalid.media_by", public_text="Say who did it and with what: --by NAME --tool TEXT."
+        )
 
 
 def _check_hex(text: str, length: int) -> None:
     try:
         octets = bytes.fromhex(text)
     except ValueError as exc:
-        raise InvalidInputError(public_text="That is no hash.") from exc
+        raise InvalidInputError(code="invalid.media_hash", public_text="That is no hash.") from exc
     if len(octets) * 2 != length or len(text) != length:
-        raise InvalidInputError(public_text=f"A hash has {length} hexadecimal digits.")
+        raise InvalidInputError(
+            code="invalid.media_hash", public_text=f"A hash has {length} hexadecimal digits."
+        )
 
 
 def _check_texts(texts: Iterable[str]) -> None:
     for text in texts:
         if len(text) > TEXT_CHARACTERS_MAX or not text.isprintable():
             raise InvalidInputError(
-                public_text=f"A text has at most {TEXT_CHARACTERS_MAX} printable characters."
+                code="invalid.media_text",
+                public_text=f"A text has at most {TEXT_CHARACTERS_MAX} printable characters.",
             )

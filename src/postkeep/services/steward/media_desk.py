@@ -83,7 +83,10 @@ class MediaDesk:
             )
             asset = media.register(blank, self._entry(operator, "register"), table())
             if known is not None:
-                raise ConflictError(public_text=f"There is a medium with the tag {request.tag} already.")
+                raise ConflictError(
+                    code="conflict.media_tag",
+                    public_text=f"There is a medium with the tag {request.tag} already.",
+                )
             asset = await self._tell(operator, asset)
             await self._rows.add(asset.id, asset.tag, self._clock.now_ms(), msgspec.msgpack.encode(asset))
             return asset
@@ -140,16 +143,24 @@ class MediaDesk:
     async def _find(self, tag: str) -> Asset:
         body = await self._rows.tagged(tag)
         if body is None:
-            raise NotFoundError(public_text=f"There is no medium with the tag {tag}.")
+            raise NotFoundError(
+                code="not_found.media",
+                public_text=f"There is no medium with the tag {tag}: postkeep media list",
+            )
         return _read(body)
 
     async def _check_certificate(self, text: str) -> None:
         try:
             identifier = parse_id(text)
         except ValueError as exc:
-            raise InvalidInputError(public_text="A certificate is named by 32 hexadecimal digits.") from exc
+            raise InvalidInputError(
+                code="invalid.certificate", public_text="A certificate is named by 32 hexadecimal digits."
+            ) from exc
         if await self._certificate(identifier) is None:
-            raise NotFoundError(public_text="There is no certificate of destruction with this identifier.")
+            raise NotFoundError(
+                code="not_found.certificate",
+                public_text="There is no certificate of destruction with this identifier.",
+            )
 
     def _entry(self, operator: Operator, act: str, **fields: Any) -> Entry:
         return Entry(act, self._clock.now_ms(), operator.actor, token=operator.token.hex(), **fields)

@@ -31,7 +31,9 @@ class Medium(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Return the techniques of a method."""
         allowed = {"clear": self.clear, "purge": self.purge, "destroy": self.destroy}.get(method)
         if allowed is None:
-            raise InvalidInputError(public_text=f"The methods are: {', '.join(METHODS)}.")
+            raise InvalidInputError(
+                code="invalid.media_method", public_text=f"The methods are: {', '.join(METHODS)}."
+            )
         return allowed
 
 
@@ -47,7 +49,9 @@ class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Find a type of medium; InvalidInputError names those that there are."""
         found = self.media.get(name)
         if found is None:
-            raise InvalidInputError(public_text=f"The media are: {', '.join(sorted(self.media))}.")
+            raise InvalidInputError(
+                code="invalid.media_type", public_text=f"The media are: {', '.join(sorted(self.media))}."
+            )
         return found
 
     def check(self, medium: str, method: str, technique: str) -> None:
@@ -67,14 +71,19 @@ class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def least(self, categories: Iterable[str], fate: str) -> str:
         """Return the least method for a medium that held these categories and has this fate."""
         if fate not in FATES:
-            raise InvalidInputError(public_text=f"A medium's fate is one of: {', '.join(FATES)}.")
+            raise InvalidInputError(
+                code="invalid.media_fate", public_text=f"A medium's fate is one of: {', '.join(FATES)}."
+            )
         needed = [self.required[self.sensitivity[category]][fate] for category in categories]
         return max(needed, key=METHODS.index, default=METHODS[0])
 
     def check_categories(self, categories: Iterable[str]) -> None:
         """Raise InvalidInputError for a category that there is not."""
         if not set(categories) <= self.sensitivity.keys():
-            raise InvalidInputError(public_text=f"The categories are: {', '.join(self.sensitivity)}.")
+            raise InvalidInputError(
+                code="invalid.media_category",
+                public_text=f"The categories are: {', '.join(self.sensitivity)}.",
+            )
 
 
 @cache

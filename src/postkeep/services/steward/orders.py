@@ -105,7 +105,7 @@ class Orders:
         """Return an order; NotFoundError if there is none."""
         body = await self._rows.order(order)
         if body is None:
-            raise NotFoundError(public_text="There is no such order.")
+            raise NotFoundError(code="not_found.order", public_text="There is no such order.")
         return _decode(body)
 
     async def newest(self, limit: int) -> list[Order]:
@@ -197,8 +197,8 @@ class Orders:
             if order.waiting == "held" and hold.id.hex() in order.waiting_for:
                 try:
                     await self.resume(operator, order.id)
-                except ApprovalNeededError:
-                    continue
+                except PostkeepError as error:  # one that has to wait for something else keeps no other back
+                    _log.info("order_waits", order=order.id.hex(), code=error.code)
 
     async def work(self) -> None:
         """Take the steps that need nobody, again and again, until cancelled."""

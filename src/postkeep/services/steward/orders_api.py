@@ -64,6 +64,8 @@ class OrderInfo(msgspec.Struct, frozen=True, kw_only=True):
     messages: int
     keys: int
     steps: dict[str, int]
+    request: str = ""
+    """The governance request that its approval stands on."""
     files: int = 0
     octets: int = 0
 

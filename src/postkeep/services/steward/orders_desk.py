@@ -1,11 +1,14 @@
 """The steward's methods for destruction orders: an operator's words turned into identifiers."""
 
+from typing import Final
+
 import msgspec
 
 from postkeep.base.address import parse_domain
 from postkeep.base.clock import Clock
 from postkeep.base.errors import ConflictError, InvalidInputError, NotFoundError
 from postkeep.base.ids import NOBODY, parse_id
+from postkeep.model.categories import Category
 from postkeep.model.warrant import Unit
 from postkeep.services.authority import api as directory
 from postkeep.services.authority.client import AuthorityClient
@@ -18,15 +21,17 @@ from postkeep.services.vault.client import VaultClient
 from postkeep.services.vault.destruction_api import LookOver, MailboxOutline, Outline
 from postkeep.stores.steward_orders import OrderRows
 
-CATEGORIES = {
-    "content": "",
-    "metadata": "Without metadata nobody could tell what is left: destroy the tenant, or persons.",
-    "account": "Accounts belong to persons: destroy a person, or the tenant.",
-    "secret": "Keys are destroyed with what they open: destroy a person, or the tenant.",
-    "audit": "The ledger forgets nothing; personal values in it end with the person.",
-    "operations": "It holds no data of a tenant that lasts.",
+DESTROYABLE: Final = (Category.CONTENT, Category.OPERATIONS)
+"""Categories that can be destroyed alone, for a company: what its mail says; what of it waits to go out."""
+WHY_NOT: Final = {
+    Category.METADATA: "Headers are part of the content, so without metadata alone every address and subject "
+    "could still be read. Destroy content, a mailbox, a person or the company.",
+    Category.ACCOUNT: "Accounts belong to persons: destroy a person, or the company.",
+    Category.SECRET: "Keys are destroyed with what they open: destroy a person, or the company.",
+    Category.AUDIT: "The ledger forgets nothing, so that it can prove everything else. Personal values in it "
+    "are sealed under each person's own key: destroy the person, or the company.",
 }
-"""Which categories can be destroyed alone, and why the others can't."""
+"""Why the others can't."""
 
 
 class OrderDesk:
@@ -103,8 +108,9 @@ class OrderDesk:
         found = await self._rows.certificate(request.order)
         if found is None:
             raise ConflictError(
+                code="conflict.certificate",
                 public_text=f"The order is {order.step.value}, so there is no certificate yet: "
-                f"postkeep order show {order.id.hex()}"
+                f"postkeep order show {order.id.hex()}",
             )
         return api.CertificateData(found)
 
@@ -138,12 +144,23 @@ class OrderDesk:
         return msgspec.structs.replace(order, mailbox=box.id, uids=uids)
 
     async def _of_tenant(self, operator: Operator, order: Order, domain: str) -> Order:
-        why = CATEGORIES.get(order.category)
-        if order.unit is Unit.CATEGORY and why != "":
-            raise InvalidInputError(public_text=why or f"The categories are: {', '.join(CATEGORIES)}.")
+        if order.unit is Unit.CATEGORY:
+            _check_category(order.category)
         found = directory.FindTenant(parse_domain(domain))
         info = await self._authority.find_tenant(found, ticket=operator.ticket)
         return msgspec.structs.replace(order, tenant=info.tenant)
+
+
+def _check_category(name: str) -> None:
+    """Raise InvalidInputError for a category that is not destroyed alone, with the reason."""
+    if name in DESTROYABLE:
+        return
+    if name in WHY_NOT:
+        raise InvalidInputError(code=f"invalid.category_{name}", public_text=WHY_NOT[Category(name)])
+    raise InvalidInputError(
+        code="invalid.category",
+        public_text=f"A category that can be destroyed alone is one of: {', '.join(DESTROYABLE)}.",
+    )
 
 
 async def find_mailbox(
@@ -159,8 +176,9 @@ async def find_mailbox(
         if box.id == identifier or (box.role and box.role == name.lower()):
             return box
     raise NotFoundError(
+        code="not_found.mailbox",
         public_text="There is no such mailbox. Names are sealed: give an identifier or a role (inbox, sent, "
-        "drafts, trash, junk, archive) from: postkeep destroy list ADDRESS"
+        "drafts, trash, junk, archive) from: postkeep destroy list ADDRESS",
     )
 
 
@@ -184,6 +202,7 @@ def order_info(order: Order) -> api.OrderInfo:
         reason=order.reason,
         tenant=order.tenant,
         principal=order.principal,
+        request=order.request,
         mailbox=order.mailbox,
         uids=order.uids,
         category=order.category,

@@ -17,7 +17,10 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
         "文件夹中现有的全部邮件；MAILBOX 为标识符或角色（inbox、sent 等）。",
     ),
     "help.destroy.person": ("A person with all mail and keys.", "用户及其全部邮件和密钥。"),
-    "help.destroy.category": ("A category of a company's data: content.", "公司的某类数据：content。"),
+    "help.destroy.category": (
+        "A category of a company's data: content (what its mail says), operations (what waits to go out).",
+        "公司的某类数据：content（邮件内容）或 operations（待发邮件）。",
+    ),
     "help.destroy.tenant": ("A company with all it has.", "公司及其全部数据。"),
     "help.destroy.backup": ("A backup.", "一个备份。"),
     "help.destroy.reason": (
@@ -100,10 +103,37 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     "order.step.certified": ("certified", "已出具证明"),
     "order.step.refused": ("ended, nothing was done", "已终止，未执行"),
     "order.waiting.held": ("Waits for the release of legal hold {what}.", "等待法律保留解除：{what}。"),
+    "order.line.tenant": ("  company    {value}", "  公司    {value}"),
+    "order.line.principal": ("  person     {value}", "  用户    {value}"),
+    "order.line.mailbox": ("  mailbox    {value}", "  文件夹  {value}"),
+    "order.line.uids": ("  messages   {value}", "  邮件    {value}"),
+    "order.line.category": ("  category   {value}", "  类别    {value}"),
+    "order.line.backup": ("  backup     {value}", "  备份    {value}"),
+    "order.line.requester": ("  asked by   {value}", "  请求人  {value}"),
+    "order.line.reason": ("  reason     {value}", "  原因    {value}"),
+    "order.line.request": ("  approval   {value}", "  审批    {value}"),
     "order.waiting.approval": (
-        "Waits for other people's approval: postkeep request list",
-        "等待他人批准：postkeep request list",
+        "Waits for other people's approval (postkeep request list); it then goes on by itself.",
+        "等待他人批准（postkeep request list）；批准后自动继续。",
     ),
+    "order.waiting.operator": (
+        "No legal hold covers it any more. Go on with it: postkeep order resume {id}",
+        "已无法律保留。请继续执行：postkeep order resume {id}",
+    ),
+    "order.waiting.request_ended": (
+        "Its request was declined, withdrawn, or not approved in time. Give the command anew to ask again.",
+        "审批请求已被否决、撤回或逾期。如需再次申请，请重新执行命令。",
+    ),
+    "order.waiting.not_found.nothing": ("There was nothing of it to destroy.", "没有可销毁的内容。"),
+    "order.short.held": ("legal hold", "法律保留"),
+    "order.short.approval": ("approval", "批准"),
+    "order.short.operator": ("operator", "操作人"),
+    "order.short.backups": ("backups", "备份"),
+    "order.short.unavailable": ("a module", "模块"),
+    "order.short.found": ("KEY FOUND", "发现密钥"),
+    "order.short.request_ended": ("not approved", "未获批准"),
+    "order.short.not_found.nothing": ("nothing there", "无内容"),
+    "order.short.other": ("see the order", "见指令"),
     "order.waiting.backups": (
         "Waits for backups that still hold keys, until {until}: {what}. At once: postkeep backup rekey",
         "等待仍含密钥的备份，最迟至 {until}：{what}。立即处理：postkeep backup rekey",
@@ -113,8 +143,8 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
         "等待暂不可用的模块；将自动重试。",
     ),
     "order.waiting.found": (
-        "A destroyed key was FOUND in: {what}. Remove it, then: postkeep order resume",
-        "在以下位置发现已销毁的密钥：{what}。请清除后执行：postkeep order resume",
+        "A destroyed key was FOUND in: {what}. Remove it, then: postkeep order resume {id}",
+        "在以下位置发现已销毁的密钥：{what}。请清除后执行：postkeep order resume {id}",
     ),
     "order.waiting.other": ("Waits: {what}", "等待：{what}"),
     "order.gone": (
@@ -160,6 +190,51 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     "error.certificate_keys": (
         "{path} does not hold the public keys ({names}). Copy them from the node's data, or use --key.",
         "{path} 中没有公钥（{names}）。请从节点数据目录复制，或使用 --key 指定。",
+    ),
+    "code.not_found.order": ("There is no such order.", "没有该指令：postkeep order list"),
+    "code.not_found.hold": ("There is no such hold.", "没有该保留：postkeep hold list"),
+    "code.not_found.nothing": ("There is nothing of it to destroy.", "没有可销毁的内容。"),
+    "code.not_found.backup": ("There is no such backup.", "没有该备份：postkeep backup list"),
+    "code.not_found.mailbox": (
+        "There is no such mailbox.",
+        (
+            "没有该文件夹。名称已加密：请使用标识符或角色（inbox、sent、drafts、trash、junk、archive），"
+            "查看：postkeep destroy list 地址"
+        ),
+    ),
+    "code.conflict.certificate": (
+        "There is no certificate yet.",
+        "指令尚未完成，还没有证明；请查看：postkeep order show",
+    ),
+    "code.invalid.uids": (
+        "A UID is a number from 1 to 4294967295, and a range goes upwards: 7:9.",
+        "UID 为 1 至 4294967295 的数字，范围须递增（如 7:9），最多 1000 段。",
+    ),
+    "code.invalid.reason": ("A reason has at most 1000 characters.", "原因最多 1000 个字符。"),
+    "code.invalid.hold_class": (
+        "The classes of reasons are: litigation, investigation, regulatory, other.",
+        "原因类别为：litigation、investigation、regulatory、other。",
+    ),
+    "code.invalid.hold_reason": ("A hold has a reason.", "保留须填写原因，最多 1000 个字符。"),
+    "code.invalid.category": (
+        "A category that can be destroyed alone is one of: content, operations.",
+        "可单独销毁的类别为：content、operations。",
+    ),
+    "code.invalid.category_metadata": (
+        "Headers are part of the content.",
+        "邮件头属于内容，仅销毁元数据后地址和主题仍可读。请销毁 content、文件夹、用户或公司。",
+    ),
+    "code.invalid.category_account": (
+        "Accounts belong to persons.",
+        "账户属于用户：请销毁用户或公司。",
+    ),
+    "code.invalid.category_secret": (
+        "Keys are destroyed with what they open.",
+        "密钥随其所保护的数据一并销毁：请销毁用户或公司。",
+    ),
+    "code.invalid.category_audit": (
+        "The ledger forgets nothing.",
+        "账本不删除任何记录，以便证明其余一切。其中的个人信息以各人专属密钥加密：请销毁用户或公司。",
     ),
     "code.refused.held": (
         "It is under legal hold and can't be destroyed before the release of: {names}",

@@ -69,6 +69,30 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     "media.added": ("Registered the medium {tag}.", "已登记介质 {tag}。"),
     "media.now": ("{tag} is {state}.", "{tag} 现为：{state}。"),
     "media.recorded": ("Wrote the signed record of {tag} to {path}.", "已将 {tag} 的签名记录写入 {path}。"),
+    "media.next.registered": ("Next: postkeep media withdraw {tag}", "下一步：postkeep media withdraw {tag}"),
+    "media.next.withdrawn": (
+        "Next: postkeep media sanitise {tag}; what is allowed: postkeep media methods",
+        "下一步：postkeep media sanitise {tag}；允许的方法：postkeep media methods",
+    ),
+    "media.next.sanitised": (
+        "Next, by somebody else: postkeep media verify {tag}",
+        "下一步（由他人执行）：postkeep media verify {tag}",
+    ),
+    "media.next.verified": (
+        "Next: postkeep media release {tag} --to reuse|leave",
+        "下一步：postkeep media release {tag} --to reuse|leave",
+    ),
+    "media.line.medium": ("  medium     {value}", "  介质      {value}"),
+    "media.line.serials": ("  serials    {value}", "  序列号    {value}"),
+    "media.line.place": ("  place      {value}", "  位置      {value}"),
+    "media.line.categories": ("  held       {value}", "  数据类别  {value}"),
+    "media.line.encrypted": ("  encrypted  {value}", "  加密      {value}"),
+    "media.photo": ("photo sha256 {value}", "照片 sha256 {value}"),
+    "media.certificate": ("certificate {value}", "证书 {value}"),
+    "media.result.passed": ("passed", "通过"),
+    "media.result.failed": ("FAILED", "失败"),
+    "media.fate.reuse": ("to be reused", "重新使用"),
+    "media.fate.leave": ("to leave", "离开管控"),
     "media.witnesses": ("witnesses: {names}", "见证人：{names}"),
     "media.ledger": ("(ledger {index})", "（账本 {index}）"),
     "media.state.registered": ("registered", "已登记"),
@@ -91,6 +115,52 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     "col.method": ("method", "方法"),
     "col.techniques": ("techniques", "技术"),
     "error.unwritable": ("{path} can't be written.", "无法写入 {path}。"),
+    "code.invalid.media_encrypted": (
+        "Encrypted is one of: always, partly, never.",
+        "--encrypted 为 always、partly 或 never。",
+    ),
+    "code.invalid.media_tag": (
+        "A medium has a tag and 1 to 16 serial numbers.",
+        "介质须有资产编号和 1 至 16 个序列号。",
+    ),
+    "code.invalid.media_reason": ("Say why the medium is withdrawn.", "请说明停用原因：--reason 文本。"),
+    "code.invalid.media_witnesses": (
+        "A sanitisation has two witnesses.",
+        "清除须有两名不同的见证人，且均不得是执行人：--witness 姓名 --witness 姓名。",
+    ),
+    "code.invalid.media_result": ("A result is one of: passed, failed.", "结果为 passed 或 failed。"),
+    "code.invalid.media_by": (
+        "Say who did it and with what.",
+        "请说明执行人和所用工具：--by 姓名 --tool 文本。",
+    ),
+    "code.invalid.media_hash": ("A hash has 64 hexadecimal digits.", "照片哈希须为 64 位十六进制数字。"),
+    "code.invalid.media_text": (
+        "A text has at most 200 printable characters.",
+        "文本最多 200 个可打印字符。",
+    ),
+    "code.invalid.media_method": (
+        "The methods are: clear, purge, destroy.",
+        "方法为 clear、purge 或 destroy。",
+    ),
+    "code.invalid.media_type": ("There is no such kind of medium.", "没有该介质类型：postkeep media methods"),
+    "code.invalid.media_fate": ("A medium's fate is one of: reuse, leave.", "--to 为 reuse 或 leave。"),
+    "code.invalid.media_category": (
+        "There is no such category.",
+        "数据类别为：content、metadata、account、secret、audit、operations。",
+    ),
+    "code.conflict.media_tag": (
+        "There is a medium with this tag already.",
+        "该资产编号已存在：postkeep media list",
+    ),
+    "code.not_found.media": ("There is no medium with this tag.", "没有该资产编号：postkeep media list"),
+    "code.not_found.certificate": (
+        "There is no certificate of destruction with this identifier.",
+        "没有该销毁证明：postkeep order list",
+    ),
+    "code.invalid.certificate": (
+        "A certificate is named by 32 hexadecimal digits.",
+        "证明编号为 32 位十六进制数字。",
+    ),
     "code.refused.media_method": (
         "This technique is not allowed for the medium: see `postkeep media methods`.",
         "该介质不允许使用此技术：请见 `postkeep media methods`。",
