@@ -47,6 +47,39 @@ def issued(story: Story) -> int:
     return story.ticket(51, note="destroy", tenant=name_of(7), module="steward", instance="steward-0.aa")
 
 
+EXPORT: dict[str, Any] = {
+    "tenant": name_of(7),
+    "principal": name_of(8),
+    "module": "export",
+    "instance": "export-1f",
+    "ticket": name_of(71),
+}
+
+
+def export_approved(story: Story, *votes: str, grant: bool = True) -> int:
+    """Somebody asks for a person's mail, others approve, and the command gets its ticket."""
+    note = f"{name_of(70)} export"
+    story.tell("request.open", "authority-0.aa", note=note, actor="anna", digest="ff", count=2)
+    for actor in votes:
+        note_of_vote = f"{name_of(70)} approve"
+        story.tell("request.decide", "authority-0.aa", note=note_of_vote, actor=actor, digest="ff")
+    index = 0
+    if grant:
+        index = story.tell("request.grant", "authority-0.aa", note=note, ticket=name_of(71), digest="ff")
+    known: dict[str, Any] = EXPORT | {"note": "export", "rule": "grant mail.export content at vault,kms"}
+    story.tell("ticket.issue", "authority-0.aa", **known, count=600)
+    return index
+
+
+def export_read(story: Story, **fields: Any) -> int:
+    """The export begins, a key is given for it, a page is read."""
+    story.tell("export", "vault-0.aa", **EXPORT | {"note": f"{name_of(70)} begin"} | fields)
+    released = EXPORT | {"method": "kms.open_epochs", "count": 3} | fields
+    index = story.tell("key.release", "kms-0.aa", **released)
+    story.tell("mail.read", "vault-0.aa", **EXPORT | {"note": name_of(70)} | fields)
+    return index
+
+
 def test_honest_stories_are_clean(tmp_path: Path, verify: Verify) -> None:
     story = Story()
     story.session(1, 1)
@@ -85,11 +118,14 @@ def test_honest_stories_are_clean(tmp_path: Path, verify: Verify) -> None:
     fields: dict[str, Any] = {"note": f"{name_of(60)} destroy", "ticket": name_of(61), "digest": "ee"}
     story.tell("request.grant", "authority-0.aa", **fields)
     story.ticket(61, note="destroy", tenant=name_of(7), module="steward", instance="steward-0.aa")
+    # A person's mail read out for others, on a request that two people have approved.
+    export_approved(story, "ben", "cleo")
+    export_read(story)
     story.later()
     write(tmp_path, story)
     code, answer = verify(tmp_path)
     assert (code, answer["findings"]) == (0, [])
-    assert (answer["grants"], answer["by policy"], answer["commands"]) == (2, 1, 1)
+    assert (answer["grants"], answer["by policy"], answer["commands"]) == (3, 1, 1)
 
 
 def no_ticket(story: Story) -> tuple[str, int]:
@@ -207,9 +243,51 @@ def ticket_without_grant(story: Story) -> tuple[str, int]:
     return "grant_without_approval", issued(story)
 
 
+def export_lacks_a_vote(story: Story) -> tuple[str, int]:
+    return "grant_without_votes", export_approved(story, "ben", "anna")
+
+
+def export_without_grant(story: Story) -> tuple[str, int]:
+    """The authority makes the ticket of an export whose approvals nobody has counted."""
+    export_approved(story, "ben", "cleo", grant=False)
+    return "grant_without_approval", len(story.events) - 1
+
+
+def grant_of_an_unknown_kind(story: Story) -> tuple[str, int]:
+    index = story.ticket(81, note="lockbox", rule="grant mail.read content at vault", module="steward")
+    return "grant_without_approval", index
+
+
+def export_key_without_ticket(story: Story) -> tuple[str, int]:
+    return "no_ticket", export_read(story) - 1
+
+
+def export_of_somebody_else(story: Story) -> tuple[str, int]:
+    """A key to another person's mail is given on the grant that was approved for one person."""
+    export_approved(story, "ben", "cleo")
+    return "ticket_of_another", export_read(story, principal=name_of(9))
+
+
+def export_key_without_reading(story: Story) -> tuple[str, int]:
+    export_approved(story, "ben", "cleo")
+    released: dict[str, Any] = EXPORT | {"method": "kms.open_epochs", "count": 3}
+    return "release_without_access", story.tell("key.release", "kms-0.aa", **released)
+
+
+def export_told_by_another(story: Story) -> tuple[str, int]:
+    return "false_witness", story.tell("export", "imap-0.aa", **EXPORT)
+
+
 @pytest.mark.parametrize(
     "tell",
     [
+        export_lacks_a_vote,
+        export_without_grant,
+        grant_of_an_unknown_kind,
+        export_key_without_ticket,
+        export_of_somebody_else,
+        export_key_without_reading,
+        export_told_by_another,
         no_ticket,
         forged_release,
         forged_ticket,

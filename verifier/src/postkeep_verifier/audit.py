@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from postkeep_verifier.events import Event, extract, parse, typed
+from postkeep_verifier.events import UNREADABLE, Event, extract, parse, typed
 from postkeep_verifier.merkle import EMPTY_ROOT, leaf_hash, root_from_inclusion
 from postkeep_verifier.note import MLDSA44, Checkpoint, Key, NoteError, parse_note, verified_by
 from postkeep_verifier.reconcile import Reconcile
@@ -82,7 +82,7 @@ class Audit:
                 if root != head.root or item["size"] != head.size or not right:
                     self.findings.append(found("anchor_unproved", item["index"]))
             origin = f"{self.origin}/tenant/{told['tenant']}"
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+        except UNREADABLE as error:
             raise NoteError(f"anchors.json: {error}") from error
         own = self._head(directory / "log" / HEADS[0], origin)
         self._check_tenant(directory / "log", own, anchors, 2**63, None)

@@ -9,12 +9,13 @@ from postkeep_verifier.tree import Bundles, Finding, found
 
 ACCESSES = frozenset({"mail.read", "mail.write", "queue"})  # events that tell of sealed data being used
 ACTS = frozenset({"ticket.issue", "ticket.revoke", "key.release", "key.create", "key.shred", "directory"})
-ACTS |= {"admin", "request.open", "request.decide", "request.grant", "ledger.anchor"}
+ACTS |= {"admin", "export", "request.open", "request.decide", "request.grant", "ledger.anchor"}
 NUMBERS = frozenset({"time_ms", "number", "count", "state"})  # the fields that are numbers; others are text
 WHO = ("ticket", "session", "instance", "principal")
-KEPT = (*WHO, "event", "source", "module", "tenant", "method", "actor", "digest", "note", "kind")
+KEPT = (*WHO, "event", "source", "module", "tenant", "method", "actor", "digest", "note", "rule")
 TOGETHER_MS = 10_000  # accesses of one ticket that are so near to each other are looked at as one
 USES = {"key.release": "release"} | dict.fromkeys(ACCESSES, "access")  # of a ticket; all others: commands
+UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, RecursionError)  # what bad JSON raises
 UNKNOWN = ""  # the source of a run that stands for entries which can't be read
 
 Event = dict[str, Any]  # what `typed` keeps of an event
@@ -56,41 +57,41 @@ def extract(ends: dict[str, int], bundles: Bundles) -> Extract:
         for index, entry in enumerate(entries, start):
             try:
                 fields = parse(entry)
-                run, number = runs.get(fields["source"]), fields["number"]
+                run, number, time_ms = runs.get(fields["source"]), fields["number"], fields["time_ms"]
                 if run is not None and number == run.last + 1:
                     run.last = number
                 else:
                     run = runs[fields["source"]] = Run(index, fields["source"], number, number)
                     result.runs.append(run)
-                _look(index, fields, seen, result)
-                tenant = fields.get("tenant")
+                moment = (fields["source"], time_ms // TOGETHER_MS, *map(fields.get, WHO))
+                if (moment not in seen or fields["event"] not in ACCESSES) and _look(index, fields, result):
+                    seen.add(moment)
+                result.latest_ms = max(result.latest_ms, time_ms)
+                tenant = fields.get("tenant", "") if ends else ""
                 if tenant and index <= ends.get(tenant, -1) and fields["event"] != "ledger.anchor":
                     result.tenants[tenant] += 1
-            except (ValueError, TypeError, KeyError, RecursionError):
+            except UNREADABLE:
                 result.faults.append(found("entry_unreadable", index))
     return result
 
 
-def _look(index: int, fields: dict[str, Any], seen: set[tuple[Any, ...]], result: Extract) -> None:
-    event, time_ms = fields["event"], fields["time_ms"]
-    result.latest_ms = max(result.latest_ms, time_ms)
-    if event in ACCESSES and not fields["source"].startswith("vault-"):
+def _look(index: int, fields: dict[str, Any], result: Extract) -> bool:
+    """Extract what an event tells; say whether it is an access, like which others may be passed over."""
+    event = fields["event"]
+    access = event in ACCESSES and fields["source"].startswith("vault-")
+    if access or event in ACTS:
+        result.acts.append(typed(index, fields))
+    elif event in ACCESSES:
         if event != "queue" or fields.get("ticket"):  # a relay tells of its deliveries, which are no access
             result.faults.append(found("false_witness", index, event=event, source=fields["source"]))
-    elif event in ACCESSES:
-        moment = (time_ms // TOGETHER_MS, *map(fields.get, WHO))
-        if moment not in seen:
-            seen.add(moment)
-            result.acts.append(typed(index, fields))
-    elif event in ACTS:
-        result.acts.append(typed(index, fields))
     elif fields.get("code") == "lost_events":
         first, _, last = fields["note"].partition("-")
         result.lost.append((str(fields["actor"]), int(first), int(last)))
+    return access
 
 
 def parse(entry: bytes) -> dict[str, Any]:
-    """Read an entry; raise ValueError or TypeError unless it is one object that has each field once."""
+    """Read an entry; raise one of UNREADABLE unless it is one object that has each field once."""
     text = entry.decode()
     fields: dict[str, Any]
     fields, end = _decode(text)
@@ -113,6 +114,5 @@ def typed(index: int, fields: dict[str, Any]) -> Event:
     if any(type(value) is not (int if name in NUMBERS else str) for name, value in fields.items()):
         raise TypeError("a field of another type than it has")
     event: Event = {name: fields.get(name, "") for name in KEPT}
-    event |= {"entry": index, "time_ms": fields["time_ms"], "count": fields.get("count", 0)}
-    place = f"{event['session']} {event['instance']}"
-    return event | {"what": USES.get(event["event"], "command"), "place": place}
+    event |= {"what": USES.get(event["event"], "command"), "place": f"{event['session']} {event['instance']}"}
+    return event | {"entry": index, "time_ms": fields["time_ms"], "count": fields.get("count", 0)}

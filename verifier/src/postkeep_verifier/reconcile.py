@@ -14,9 +14,10 @@ CLOCK_MS = 11_000  # a revocation holds everywhere after 10 s; clocks of one mac
 LIFE_MS = 600_000  # the longest life of a ticket
 USER_LIFE_MS = 300_000  # the life of user and staff tickets, where their issue does not say it
 MAIL_KEYS = "kms.open_epochs"  # the one method that gives out keys to stored mail
-GRANTS = frozenset({"destroy", "export", "custody", "key_restore", "dual_control"})
+GRANTS = frozenset({"destroy", "export", "custody", "key_restore", "ledger_restore", "dual_control"})
+PERSONAL = ("user", "export")  # tickets for one person's mail; with others, whom it is about may be named
 # Who alone may report what: an instance's name begins with it.
-OWN_REPORTERS = {"key.release": "kms", "admin": "steward", "ledger.anchor": "ledger"}
+OWN_REPORTERS = {"key.release": "kms", "admin": "steward", "ledger.anchor": "ledger", "export": "vault"}
 OWN_REPORTERS |= dict.fromkeys(("ticket.issue", "ticket.revoke", "directory"), "authority")
 OWN_REPORTERS |= dict.fromkeys(("request.open", "request.decide", "request.grant"), "authority")
 
@@ -69,8 +70,7 @@ class Reconcile:
             self.counts["lost"] += last - first + 1
         for run in extract.runs:
             if run.source == UNKNOWN:
-                self._blind = True
-                self._last = dict.fromkeys(self._last, -1)
+                self._blind, self._last = True, dict.fromkeys(self._last, -1)
                 continue
             due = self._last.get(run.source, -1 if self._blind else 0) + 1
             self._last[run.source] = run.last
@@ -89,7 +89,8 @@ class Reconcile:
             self._access(event)
         elif kind == "ticket.issue":
             self._issue(event)
-            if event["ticket"] not in self._granted and (event["note"] in GRANTS or event["kind"] == "grant"):
+            privileged = event["note"] in GRANTS or event["rule"].startswith("grant ")
+            if privileged and event["ticket"] not in self._granted:
                 self.findings.append(found("grant_without_approval", event["entry"], what=event["note"]))
         elif kind == "ticket.revoke":
             self._revoked[event["note"]] = event["time_ms"]
@@ -175,7 +176,7 @@ class Reconcile:
             self.findings.append(found("ticket_expired", use["entry"], what=use["what"]))
             return
         own = {name: issue[name] for name in ("session", "instance", "tenant", "principal")}
-        if issue["note"] != "user":  # all others may name whom they are about
+        if issue["note"] not in PERSONAL:
             own |= {"tenant": "", "principal": ""}
         # The steward shows what the operator's command line was given.
         holders = (own["instance"], "steward-" if issue["module"] == "cli" else own["instance"])
