@@ -1,6 +1,8 @@
 """A whole node as its own processes, driven from outside: what the end-to-end tests and the bench start."""
 
+import atexit
 import contextlib
+import functools
 import json
 import os
 import random
@@ -14,9 +16,13 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-PROGRAM = [sys.executable, "-c", "from postkeep.node.cli import main; main()"]
+from tests.warm_commands import warm_commands
+
+_USUAL_PROGRAM: Final = (sys.executable, "-c", "from postkeep.node.cli import main; main()")
+PROGRAM = [*_USUAL_PROGRAM]
+COMMAND_SECONDS_MAX = 60.0
 PORTS_NEEDED = 21
 READY_SECONDS = 30.0
 
@@ -31,6 +37,8 @@ class Node:
     ports: dict[str, int] = field(default_factory=dict)
     ca: str = ""
     process: "subprocess.Popen[bytes] | None" = None
+    withheld: str = ""
+    """Why no keys are given, as the ready line has it."""
     ready_seconds: float = 0.0
     passphrase: str = ""
     """What opens the root key, read at each start."""
@@ -57,6 +65,12 @@ class Node:
         if self.below:
             (self.directory / self.below.split("/")[0]).chmod(0o700)
         self.cli("init", *self._passphrase_option(), stdin=self.passphrase)
+
+    def copy(self, made: Path) -> None:
+        """Have what `init` has made elsewhere, under this node's configuration."""
+        subprocess.run(["cp", "--archive", made, self.data], check=True)
+        if self.config:
+            (self.data / "postkeep.toml").write_text(self.config)
 
     def _passphrase_option(self) -> list[str]:
         return [self.opens, "0"] if self.passphrase else []
@@ -90,6 +104,7 @@ class Node:
         assert ready["event"] == "ready"
         self.ports = ready["ports"]
         self.ca = ready["ca"]
+        self.withheld = ready.get("withheld", "")
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> float:
         """Send a signal, wait for the end, and return how long it took."""
@@ -105,15 +120,20 @@ class Node:
         self, *arguments: str, stdin: str = "", check: bool = True, env: dict[str, str] | None = None
     ) -> "subprocess.CompletedProcess[str]":
         """Run a command on this node."""
-        result = subprocess.run(
-            [*PROGRAM, *arguments, "--data", str(self.data)],
-            input=stdin,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-            env={**os.environ, "LANG": "C.UTF-8", **(env or {})},
-        )
+        words = [*arguments, "--data", str(self.data)]
+        environment = {**os.environ, "LANG": "C.UTF-8", **(env or {})}
+        if _is_usual() and "serve" not in arguments:
+            result = warm_commands().run(words, stdin=stdin, env=environment, timeout=COMMAND_SECONDS_MAX)
+        else:
+            result = subprocess.run(
+                [*PROGRAM, *words],
+                input=stdin,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=COMMAND_SECONDS_MAX,
+                env=environment,
+            )
         if check:
             assert result.returncode == 0, f"{arguments}: {result.stderr}\n{self.tail()}"
         return result
@@ -150,6 +170,22 @@ class Node:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-30:]) if self.log.exists() else ""
 
 
+def _is_usual() -> bool:
+    """Whether no test has put a program of its own in the place of the usual one."""
+    return [*_USUAL_PROGRAM] == PROGRAM
+
+
+@functools.cache
+def _made_once() -> Path:
+    """Return a data directory as `postkeep init` leaves it, made once in each test process to be copied."""
+    directory = Path(tempfile.mkdtemp(prefix="pk-made-", dir="/tmp"))
+    directory.chmod(0o755)
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    node = Node(directory, 0)
+    node.init()
+    return node.data
+
+
 def free_base_port() -> int:
     """Find a base port with everything a node needs free, below the kernel's ephemeral range."""
     for _ in range(200):
@@ -169,13 +205,20 @@ def free_base_port() -> int:
 def new_node(
     *, config: str = "", start: bool = True, passphrase: str = "", below: str = ""
 ) -> Iterator[Node]:
-    """Make a node, and remove it with everything at the end."""
+    """Make a node, and remove it with everything at the end.
+
+    Nodes of a test process come from one `init`, so they have the same keys; not where the configuration says
+    how the root key is sealed, or another program makes them.
+    """
     # Not below pytest's own directories: root's are closed to others, and their paths are long.
     directory = Path(tempfile.mkdtemp(prefix="pk-", dir="/tmp"))
     directory.chmod(0o755)
     node = Node(directory, free_base_port(), config, passphrase=passphrase, below=below)
     try:
-        node.init()
+        if passphrase or below or "[keys" in config or not _is_usual():
+            node.init()
+        else:
+            node.copy(_made_once())
         if start:
             node.start()
         yield node
