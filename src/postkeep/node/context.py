@@ -72,5 +72,7 @@ class ModuleContext:
     """steward: register the one that hears of logins which the database refused."""
     root_secrets: tuple[Secret[bytes], ...] = field(default_factory=lambda: (Secret(b""),))
     """kms: what opens the root key; two after a change of its seal was cut short, the newest first."""
+    withhold: Callable[[Literal["restored", "ledger"]], None] = lambda _reason: None
+    """kms: say before it is ready that no keys are given: of a restored store, or under a broken ledger."""
     hold_root_secret: Callable[[Literal["add", "settle", "drop"], bytes], None] = lambda _step, _value: None
     """kms: tell the supervisor what will open the root key at the next start of kms."""

@@ -102,8 +102,11 @@ def initialise(options: Options) -> Layout:
     return layout
 
 
-def serve(options: Options, on_ready: Callable[[Layout, Config], None]) -> None:
-    """Run the node until it is told to stop."""
+def serve(options: Options, on_ready: Callable[[Layout, Config, str], None]) -> None:
+    """Run the node until it is told to stop.
+
+    `on_ready` also hears why kms gives no keys (`restored`, `ledger`); empty where it gives them.
+    """
     config = load_config(options)
     layout = open_layout(options.data, config, serving=True)
     if not (layout.data / "initialised").exists():
@@ -128,23 +131,22 @@ def serve(options: Options, on_ready: Callable[[Layout, Config], None]) -> None:
             slots,
             sockets,
             root_secret=HeldRootSecret(options.root_secret or bytearray()),
-            on_ready=lambda _: on_ready(layout, config),
+            on_ready=lambda started: on_ready(layout, config, started.withheld),
         )
         supervisor.run(metrics)
         if supervisor.failure:
             raise InvalidInputError(public_text=supervisor.failure, code="start_failed")
 
 
-def ready_line(layout: Layout, config: Config) -> bytes:
-    """Return the one line that outside programs wait for."""
+def ready_line(layout: Layout, config: Config, withheld: str = "") -> bytes:
+    """Return the one line that outside programs wait for; with `withheld` where no keys are given."""
     served = ports(config)
-    return msgspec.json.encode(
-        {
-            "event": "ready",
-            "ports": {name: served.get(name) for name in PORT_NAMES},
-            "ca": str(layout.ca_file),
-        }
-    )
+    line: dict[str, object] = {
+        "event": "ready",
+        "ports": {name: served.get(name) for name in PORT_NAMES},
+        "ca": str(layout.ca_file),
+    }
+    return msgspec.json.encode(line | {"withheld": withheld} if withheld else line)
 
 
 def _mark_complete(layout: Layout) -> None:

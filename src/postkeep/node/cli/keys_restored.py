@@ -15,8 +15,6 @@ from postkeep.node.cli.output import CommandError, Exit
 from postkeep.node.cli.scene import Scene, scene_of
 from postkeep.node.cli.texts import text
 from postkeep.node.running import running
-from postkeep.services.kms.root_kinds import write_file
-from postkeep.services.kms.witness import ACCEPTED_NAME
 from postkeep.services.steward.restored_api import KeyAcceptRestored, StoreAccepted
 
 
@@ -38,6 +36,9 @@ def add(key: typer.Typer) -> None:
 
 def _ask(scene: Scene, directory: Path, state: int) -> None:
     """Leave word for the next start of kms, as the owner of its directory."""
+    from postkeep.services.kms.root_kinds import write_file
+    from postkeep.services.kms.witness import ACCEPTED_NAME
+
     if not state:
         raise CommandError(text("error.accept_state"), Exit.USAGE, "state")
     if not directory.is_dir():

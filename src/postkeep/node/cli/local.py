@@ -78,9 +78,11 @@ def _add_serve(app: typer.Typer) -> None:
         if kind is RootKind.FILE and sys.stderr.isatty():
             sys.stderr.write(text("serve.development") + "\n")
 
-        def announce(layout: Layout, loaded: Config) -> None:
-            sys.stdout.buffer.write(start.ready_line(layout, loaded) + b"\n")
+        def announce(layout: Layout, loaded: Config, withheld: str) -> None:
+            sys.stdout.buffer.write(start.ready_line(layout, loaded, withheld) + b"\n")
             sys.stdout.flush()
+            if withheld and sys.stderr.isatty():
+                sys.stderr.write(text(f"serve.withheld.{withheld}") + "\n")
             if guide:
                 lines = [text("guide.ready", address=loaded.listen.address)]
                 lines += [f"  {name:12} {port}" for name, port in ports(loaded).items()]

@@ -64,6 +64,11 @@ class Output:
             return
         self._table(columns, cells)
 
+    def remark(self, sentence: str) -> None:
+        """Say something more below a table; in JSON it is in the values."""
+        if not self.as_json:
+            print(sentence)
+
     def row(self, value: Any, columns: Sequence[str], cells: Sequence[str]) -> None:
         """Answer with a table of one row, or `value` as a JSON object."""
         if self.as_json:

@@ -135,6 +135,9 @@ def _add_status(witness: typer.Typer) -> None:
             for item in told
         ]
         scene.out.rows(told, ("witness", "state", "signed", "since"), cells)
+        for item in told:
+            if item.state == "conflict":
+                scene.out.remark(text("witness.conflict", name=item.name, size=item.size))
         if any(item.state != "ok" for item in told):
             raise typer.Exit(Exit.PROBLEMS)
 

@@ -15,6 +15,7 @@ CHECKS: Final[dict[str, str]] = {
     "dual control": "双人控制",
     "entropy": "随机数",
     "erasing": "就地擦除",
+    "keys": "密钥发放",
     "ledger": "账本",
     "witnesses": "见证方",
     "module state": "模块状态目录",
@@ -334,6 +335,31 @@ TEXTS: Final[dict[str, tuple[Said, Said]]] = {
         (
             "{names} 见过本账本的另一段历史",
             "账本被回退或分叉。请保留副本、不要改动：docs/runbooks/witness.md。",
+        ),
+    ),
+    "withheld.ok": (("kms gives keys", ""), ("kms 正常发放密钥", "")),
+    "withheld.unknown": (
+        ("whether kms gives keys can't be asked: {problem}", "See the node's log."),
+        ("无法查询 kms 是否发放密钥：{problem}", "请查看节点日志。"),
+    ),
+    "withheld.restored": (
+        (
+            "NO KEY IS GIVEN: the key store was put back at change {was}, and counts on from {told}",
+            "Make sure that it is the right one, then: postkeep key accept-restored (docs/runbooks/restore.md).",
+        ),
+        (
+            "暂不发放任何密钥：密钥库被恢复到变更号 {was}，并从 {told} 继续计数",
+            "确认无误后执行：postkeep key accept-restored（docs/runbooks/restore.md）。",
+        ),
+    ),
+    "withheld.ledger": (
+        (
+            "NO KEY IS GIVEN: {lost} entries of the ledger were signed, and it shows another history of {shown}",
+            "Find out why, keep copies, then: postkeep ledger accept-restored (docs/runbooks/restore.md).",
+        ),
+        (
+            "暂不发放任何密钥：账本已签名 {lost} 个条目，现在却显示另一段 {shown} 个条目的历史",
+            "请查明原因并保留副本，然后执行：postkeep ledger accept-restored（docs/runbooks/restore.md）。",
         ),
     ),
     "governance.off": (

@@ -167,6 +167,7 @@ class _Life:
             search=self._search,
             credentials=self._credentials,
             root_secrets=self._root_secrets,
+            withhold=lambda reason: self._send(frames.Withheld(reason)),
             hold_root_secret=lambda step, value: self._send(frames.HoldRootSecret(step, value)),
         )
 

@@ -73,6 +73,12 @@ class DatabaseRefusal(msgspec.Struct, frozen=True, tag=True):
     name: str
 
 
+class Withheld(msgspec.Struct, frozen=True, tag=True):
+    """From kms, before it is ready: why it gives no keys until somebody has decided."""
+
+    reason: Literal["restored", "ledger"]
+
+
 class CopyDatabase(msgspec.Struct, frozen=True, tag=True):
     """From the backup worker: copy the database, up to a restore point of this name."""
 
@@ -156,7 +162,7 @@ ToChild = (
     | Credentials
     | Scanned
 )
-FromChild = Anchor | Retire | Metrics | Ready | Failed | HoldRootSecret | CopyDatabase | AskScan
+FromChild = Anchor | Retire | Metrics | Ready | Failed | HoldRootSecret | Withheld | CopyDatabase | AskScan
 
 _to_child: msgspec.msgpack.Decoder[ToChild] = msgspec.msgpack.Decoder(ToChild)
 _from_child: msgspec.msgpack.Decoder[FromChild] = msgspec.msgpack.Decoder(FromChild)

@@ -80,6 +80,8 @@ class Supervisor:
         self.config = config
         self.failure = ""
         """Why the node gave up; empty after an orderly stop."""
+        self.withheld = ""
+        """Why kms came up without giving keys; empty where it gives them."""
         self._slots = slots
         self._sockets = sockets
         self._root_secret = root_secret
@@ -265,17 +267,19 @@ class Supervisor:
                 process.failure = f"{code}: {text}"
                 process.failure_is_final = code in _FINAL
                 process.failed_for_now = temporary
-            case frames.HoldRootSecret(step, value):
-                self._hold_root_secret(process, step, value)
+            case frames.HoldRootSecret() | frames.Withheld():
+                self._hear_kms(process, frame)
             case frames.Metrics(number, page):
                 if self._metrics is not None:
                     self._metrics.answer(number, process.slot.name, page)
 
-    def _hold_root_secret(self, process: Process, step: str, value: bytes) -> None:
+    def _hear_kms(self, process: Process, frame: frames.HoldRootSecret | frames.Withheld) -> None:
         if process.slot.module.name != "kms":
-            self._log.error("root_secret_refused", instance_said=process.instance)
-            return
-        self._root_secret.take(step, value)
+            self._log.error("kms_frame_refused", instance_said=process.instance)
+        elif isinstance(frame, frames.Withheld):
+            self.withheld = frame.reason
+        else:
+            self._root_secret.take(frame.step, frame.value)
 
     def _became_ready(self, process: Process) -> None:
         process.ready = True

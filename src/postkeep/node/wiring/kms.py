@@ -7,7 +7,10 @@ from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
 from typing import Any, Final
 
+import structlog
+
 from postkeep.base.clock import SystemClock
+from postkeep.base.errors import PostkeepError
 from postkeep.model.categories import Category
 from postkeep.node.context import ModuleContext
 from postkeep.node.supervisor.plan import needs_custody
@@ -29,6 +32,8 @@ from postkeep.tickets.revocations import RevocationView
 
 POLICY_WAIT_SECONDS_MAX: Final = 30.0
 """How long a held key store keeps the module from being ready: as long as the authority waits for kms."""
+
+_log = structlog.get_logger(__name__)
 
 
 def slots_directory(context: ModuleContext) -> Path:
@@ -58,6 +63,7 @@ async def run(context: ModuleContext) -> None:
         stack.push_async_callback(authority_link.close)
         feed = follow_feed(AuthorityClient(authority_link), view)
         await stack.enter_async_context(_background(feed, context.stop))
+        await _look_at_the_ledger(kms)
         await stack.enter_async_context(_background(kms.checkpointer.run(), context.stop))
         await stack.enter_async_context(_background(_rotate(kms), context.stop))
         await stack.enter_async_context(_background(kms.custody_desk.run(), context.stop))
@@ -76,6 +82,10 @@ async def run(context: ModuleContext) -> None:
         passing = asyncio.create_task(_pass_by_policy(kms, AuthorityClient(authority_link)))
         stack.push_async_callback(_end, passing)
         await _first_of(passing, context.stop)
+        if kms.restoration.store is not None:
+            context.withhold("restored")
+        elif kms.checkpointer.alarm:
+            context.withhold("ledger")
         context.ready()
         await context.stop.wait()
 
@@ -85,6 +95,14 @@ async def _compare_with_ledger(kms: OpenKms, ledger: LedgerClient) -> None:
     then it is held."""
     known = await patiently(ledger.last_key_state)
     await patiently(lambda: kms.restoration.begin(known))
+
+
+async def _look_at_the_ledger(kms: OpenKms) -> None:
+    """Compare the ledger with what was signed of it before any key is given."""
+    try:
+        await kms.checkpointer.step()
+    except PostkeepError as error:
+        _log.info("checkpoint_delayed", code=error.code, detail=error.detail)
 
 
 async def _pass_by_policy(kms: OpenKms, authority: AuthorityClient) -> None:

@@ -135,7 +135,9 @@ class Witnesses:
             return
         head = parse_checkpoint(peek_note(note))
         state = self._states[peer.name]
-        if state.state == "ok" and state.size == head.size:
+        if state.origin not in {"", head.origin}:  # another log, of which the witness has signed nothing
+            self._sizes[peer.name] = 0
+        elif state.state == "ok" and state.size == head.size:
             return
         try:
             lines = await self._submit(peer, note, head)
@@ -151,7 +153,7 @@ class Witnesses:
         await self._ledger.add_cosignatures(
             AddCosignatures(head.size, lines), ticket=await self._tickets.get()
         )
-        self._change(peer, "ok", size=head.size)
+        self._change(peer, "ok", head=head)
 
     async def _submit(self, peer: WitnessPeer, note: bytes, head: Checkpoint) -> list[str]:
         """Return the lines that a witness has put under a head.
@@ -184,12 +186,15 @@ class Witnesses:
         if state.state != "conflict" and self._clock.now_ms() - since > SILENT_SECONDS * 1000:
             self._change(peer, "silent", detail)
 
-    def _change(self, peer: WitnessPeer, word: str, detail: str = "", *, size: int = 0) -> None:
+    def _change(
+        self, peer: WitnessPeer, word: str, detail: str = "", *, head: Checkpoint | None = None
+    ) -> None:
         """Remember what a witness said; tell of it where that is news."""
         before = self._states[peer.name]
-        if word == "ok":
-            self._sizes[peer.name] = size
-            now = WitnessState(peer.name, peer.url, word, size, self._clock.now_ms())
+        if head is not None:
+            self._sizes[peer.name] = head.size
+            now_ms = self._clock.now_ms()
+            now = WitnessState(peer.name, peer.url, word, head.size, now_ms, origin=head.origin)
         else:
             now = msgspec.structs.replace(before, url=peer.url, state=word, detail=detail)
         self._states[peer.name] = now

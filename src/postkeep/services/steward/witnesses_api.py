@@ -21,6 +21,8 @@ class WitnessState(msgspec.Struct, frozen=True):
     signed_ms: int = 0
     """When it did; 0: not since the steward's first start."""
     detail: str = ""
+    origin: str = ""
+    """The log's name then: a ledger that was begun anew has another."""
 
 
 class WitnessStates(msgspec.Struct, frozen=True):

@@ -57,6 +57,14 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
         "Witnesses know only the lost head and refuse this history: see docs/runbooks/restore.md.",
         "见证方只认得已丢失的头部，将拒绝当前历史：见 docs/runbooks/restore.md。",
     ),
+    "serve.withheld.restored": (
+        "NO KEY IS GIVEN: the key store was restored. Accept it: postkeep key accept-restored",
+        "暂不发放任何密钥：密钥库是恢复而来的。接受请执行：postkeep key accept-restored",
+    ),
+    "serve.withheld.ledger": (
+        "NO KEY IS GIVEN: the ledger has lost what was signed of it. See docs/runbooks/restore.md",
+        "暂不发放任何密钥：账本丢失了已签名的内容。见 docs/runbooks/restore.md",
+    ),
     "code.unavailable.restored": (
         "A restored key store waits: no key is given before it is accepted (postkeep key accept-restored).",
         "有恢复的密钥库等待接受：在此之前不发放任何密钥（postkeep key accept-restored）。",

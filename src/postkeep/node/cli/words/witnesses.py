@@ -46,6 +46,19 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
         "No witness is configured. Add [[ledger.witnesses]] with url and keys to postkeep.toml.",
         "未配置见证方。请在 postkeep.toml 中添加 [[ledger.witnesses]]，给出 url 和 keys。",
     ),
+    "witness.conflict": (
+        (
+            "{name} has signed {size} entries of a history that this ledger does not have, and never signs "
+            "for it again. Was the ledger restored, and accepted (postkeep ledger accept-restored)? Then ask "
+            "its people for a new witness: docs/runbooks/restore.md. Otherwise treat it as a break-in: "
+            "docs/runbooks/witness.md."
+        ),
+        (
+            "{name} 已为一段本账本所没有的历史签名至 {size} 个条目，不会再为本账本签名。"
+            "如果账本是恢复而来并已被接受（postkeep ledger accept-restored），请其运营方新建见证方："
+            "docs/runbooks/restore.md。否则请按入侵处理：docs/runbooks/witness.md。"
+        ),
+    ),
     "error.listen": (
         "Give an address and a port, as 127.0.0.1:2600.",
         "请给出地址和端口，例如 127.0.0.1:2600。",
