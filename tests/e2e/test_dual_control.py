@@ -1,17 +1,23 @@
 """G1, TM-16: dual control as its users see it, on a whole node, by the command line alone."""
 
+import asyncio
 import imaplib
 import json
 import os
 import re
+import shutil
 import smtplib
 import ssl
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.e2e.test_key_rotation import alter
 from tests.node_process import Node, new_node
+
+from postkeep.stores.slots import ErasableSlots
 
 APPROVAL_NEEDED, PROBLEMS, REFUSED, USAGE = 6, 5, 1, 2
 
@@ -260,6 +266,103 @@ def test_staff_are_listed_with_the_owner_of_the_machine(node: Node) -> None:
     listed = node.json("staff", "list")
     assert listed[0]["uid"] == os.getuid()
     assert {"ann", "bob", "cleo"} <= {one["name"] for one in listed}
+
+
+def readable(node: Node, address: str) -> str:
+    """Sign in and fetch; what the server says of it: OK, or its refusal."""
+    with imaplib.IMAP4_SSL("localhost", node.ports["imaps"], ssl_context=tls(node)) as client:
+        client.login(address, "correct horse battery")
+        client.select("INBOX")
+        answer, found = client.fetch("1:*", "(BODY.PEEK[TEXT])")
+        return "OK" if answer == "OK" else repr(found)
+
+
+def deliver(node: Node, to: str, text: str) -> None:
+    with smtplib.SMTP("127.0.0.1", node.ports["smtp"], timeout=20) as client:
+        client.sendmail("s@other.example", [to], f"Subject: s\r\n\r\n{text}\r\n".encode())
+
+
+def keys_finding(node: Node) -> tuple[str, str]:
+    found = json.loads(node.cli("doctor", "--json", check=False).stdout)
+    return next((one["verdict"], one["finding"]) for one in found if one["check"] == "keys")
+
+
+def told(node: Node, name: str) -> list[dict[str, Any]]:
+    return [event for event in node.json("ledger", "show", "--count", "10000") if event["event"] == name]
+
+
+def roll_the_key_store_back(node: Node) -> int:
+    """Put back database, slots and the count of kms as they were one change ago, with the node stopped."""
+    asyncio.run(alter(node, "kms", "UPDATE store_states SET state = state - 1"))
+    node.stop()
+    (witness,) = node.data.rglob("key-store.state")
+    (slots_file,) = node.data.rglob("keys.slots")
+    state = int(witness.read_text().split()[1])
+    witness.write_text(f"done {state - 1}\n")
+    with ErasableSlots(slots_file, 32) as slots:
+        slots.set_state(state - 1)
+    return state
+
+
+def test_a_restored_key_store_gives_no_key_before_two_have_approved_and_then_a_restored_ledger_signs_none(
+    node: Node, ann: Staff, bob: Staff
+) -> None:
+    """K6, A3: the operator's word alone only asks. Reads fail for now, mail arrives, the way out is shown."""
+    reader = "restored@example.com"
+    node.user(reader, "correct horse battery")
+    deliver(node, reader, "before")
+    assert readable(node, reader) == "OK"
+    state = roll_the_key_store_back(node)
+    shutil.copytree(node.data / "state/ledger", node.directory / "older-ledger", symlinks=True)
+    assert "holds it" in operator_says(node, "key", "accept-restored", str(state))
+    node.start()
+    assert node.withheld == "restored"
+    assert keys_finding(node)[0] == "bad"
+    assert "UNAVAILABLE" in readable(node, reader)
+    deliver(node, reader, "while held")
+    refused = operator_says(node, "key", "rotate", "tenant", "example.com", code=4, lang="zh-CN")
+    assert "key accept-restored" in refused
+    accept = ("key", "accept-restored")
+    request = request_in(operator_says(node, *accept, code=APPROVAL_NEEDED))
+    assert f"at change {state - 1}" in ann.says("request", "show", request)
+    assert "恢复的密钥库" in ann.says("request", "show", request, lang="zh-CN")
+    ann.says("approve", request)
+    assert request_in(operator_says(node, *accept, code=APPROVAL_NEEDED)) == request
+    bob.says("approve", request)
+    assert "given again" in operator_says(node, *accept)
+    assert readable(node, reader) == "OK"
+    assert "keys are given" in operator_says(node, *accept, code=REFUSED)
+    held, accepted = told(node, "key.accept_restored")
+    assert (held["code"], held["state"]) == ("held", state)
+    assert request in accepted["note"]
+
+    node.stop()
+    ledger = node.data / "state/ledger"
+    owner = ledger.stat()
+    shutil.rmtree(ledger)
+    subprocess.run(["cp", "--archive", node.directory / "older-ledger", ledger], check=True)
+    subprocess.run(["chown", "-R", f"{owner.st_uid}:{owner.st_gid}", ledger], check=True)
+    node.start()
+    assert node.withheld == "ledger"
+    assert keys_finding(node)[0] == "bad"
+    assert "UNAVAILABLE" in readable(node, reader)
+    deliver(node, reader, "while broken")
+    accept = ("ledger", "accept-restored")
+    request = request_in(operator_says(node, *accept, code=APPROVAL_NEEDED))
+    assert "Give up the signed ledger head" in bob.says("request", "show", request)
+    ann.says("approve", request)
+    bob.says("approve", request)
+    assert "继续" in operator_says(node, *accept, lang="zh-CN")
+    assert readable(node, reader) == "OK"
+    (given_up,) = told(node, "ledger.accept_restored")
+    assert given_up["note"].startswith("goes on from ")
+    assert request in given_up["note"]
+    assert keys_finding(node) == ("ok", "kms gives keys")
+    (lost,) = node.data.rglob("lost-checkpoint-*")
+    assert lost.name == f"lost-checkpoint-{given_up['count']}"
+    assert json.loads(node.cli("ledger", "verify", "--json").stdout)["ok"]
+    shown = node.cli("ledger", "verify", "--known", str(lost), check=False)
+    assert shown.returncode == PROBLEMS  # who kept the lost head sees it
 
 
 def test_a_disabled_approver_counts_no_more_and_can_not_sign_in(node: Node, ann: Staff, bob: Staff) -> None:
