@@ -18,7 +18,9 @@ from postkeep.services.authority import governance_api as api
 from postkeep.services.authority.api import Done
 from postkeep.services.kms import api as kms_api
 from postkeep.services.kms.api import PersonKey, ReleasedKey
+from postkeep.services.kms.service import _check_reader
 from postkeep.tickets import token as tokens
+from postkeep.tickets.clear import Grant
 
 SUMMARY = "Read out all mailboxes, for who asks, who chooses a passphrase. Reason: legal matter 7"
 
@@ -136,6 +138,15 @@ def test_what_the_owner_reads_is_sealed_for_the_owner(dsn: str, tmp_path: Path) 
     in_hall(dsn, tmp_path, scenario)
 
 
+def cleared(tenant: bytes, principal: bytes) -> Grant:
+    """A cleared grant for an export, as a handler gets it."""
+    return Grant(
+        peer_module="export", peer_instance="export-1", connection=None, kind=TicketKind.GRANT,  # type: ignore[arg-type]
+        tenant=tenant, principal=principal, session=b"", ticket_id="", categories=frozenset(),
+        method="kms.open_epochs", purpose="export",
+    )  # fmt: skip
+
+
 def test_kms_opens_for_an_export_the_epochs_of_its_person_only_and_counts_them(
     dsn: str, tmp_path: Path
 ) -> None:
@@ -172,6 +183,17 @@ def test_kms_opens_for_an_export_the_epochs_of_its_person_only_and_counts_them(
             for who, ticket, request in attempts:
                 with pytest.raises(PostkeepError):
                     await node.client(who).open_epochs(request, ticket=ticket)
+            keys = await node.kms.service._hierarchy.principal(alice)
+            for change in (
+                {"purpose": "destroy"},
+                {"principal": bob},
+                {"tenant": new_id()},
+                {"kind": "staff"},
+            ):
+                forged = msgspec.structs.replace(cleared(tenant, alice), **change)  # past every other check
+                with pytest.raises(RefusedError):
+                    _check_reader(forged, alice, keys)
+            _check_reader(cleared(tenant, alice), alice, keys)
             (release,) = await node.events(EventName.KEY_RELEASE, wait_for=1)
             assert (release.module, release.principal, release.count) == ("export", alice.hex(), 3)
             buckets = node.kms.service._ceilings._buckets

@@ -4,6 +4,7 @@ it goes unnoticed."""
 import io
 import itertools
 import os
+import tarfile
 from collections.abc import Callable
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from postkeep.base.errors import IntegrityError
 from postkeep.crypto import chunked, export_file, hpke
+from postkeep.services.export.members import MEMBER_BYTES_MAX, TIME_S_MAX, MemberReader
 from postkeep.services.export.sealed_file import SealedReader, SealedWriter
 
 KEY, CTX = bytes(range(32)), b"context"
@@ -109,6 +111,35 @@ def test_what_follows_the_end_or_is_of_another_file_is_refused() -> None:
         read_all(SEALED, len(DATA) - 1)
     with pytest.raises(IntegrityError):
         read_all(SEALED, len(DATA) + 1)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 511), st.integers(0, 255)), max_size=6), st.binary(max_size=600))
+def test_a_member_reader_takes_any_octets_for_members_or_refuses_them(
+    changes: list[tuple[int, int]], after: bytes
+) -> None:
+    info = tarfile.TarInfo("mail/00001-inbox/0000000001.eml")
+    info.size, info.mtime = 5, 7
+    block = bytearray(info.tobuf(tarfile.USTAR_FORMAT))
+    for at, value in changes:
+        block[at] = value
+    total = sum(block[:148]) + 8 * 32 + sum(block[156:])
+    block[148:156] = b"%06o\x00 " % total  # so that what follows the checksum is tried too
+    source = io.BytesIO(bytes(block) + after)
+
+    def read(count: int) -> bytes:
+        octets = source.read(count)
+        if len(octets) < count:
+            raise IntegrityError("cut short")
+        return octets
+
+    try:
+        member = MemberReader(read).next()
+    except IntegrityError:
+        return
+    assert member is not None
+    assert 0 <= member.size <= MEMBER_BYTES_MAX
+    assert 0 <= member.time_s <= TIME_S_MAX
 
 
 def test_another_recipient_opens_nothing() -> None:

@@ -4,13 +4,16 @@ Run it only for a new version of a format, and add to the file: samples of relea
 data in those versions stays.
 """
 
+import io
 import json
 from pathlib import Path
 
-from postkeep.crypto import directory_key, hpke, message, passphrase
+from postkeep.crypto import directory_key, export_file, hpke, message, passphrase
 from postkeep.crypto.context import context
 from postkeep.crypto.epoch import EpochReader, EpochRewrapper, EpochStep, chain_starts, seal_seed
 from postkeep.crypto.wrap import Wrapper, subkey
+from postkeep.services.export.members import MemberWriter
+from postkeep.services.export.sealed_file import SealedWriter
 
 IDS = {
     name: bytes([n]) * 16 for n, name in enumerate(("tenant", "principal", "body", "epoch", "item", "box"))
@@ -42,9 +45,21 @@ def make() -> dict[str, str]:
         "wrapped": Wrapper(b"k" * 32).wrap(b"secret", b"path"),
         "subkey": subkey(b"k" * 32, b"path", b"s" * 32),
         "passphrase": passphrase.seal(b"word", b"secret", b"path", passphrase.Cost(1, 64, 1)),
+        "export_by_passphrase": _export(export_file.seal_with_passphrase(b"word")),
+        "export_by_key": _export(export_file.seal_to(public)),
         "statement": directory_key.public_key_statement(TENANT, PRINCIPAL, 1, b"key"),
     }
     return {name: value.hex() for name, value in samples.items()}
+
+
+def _export(sealed: export_file.Sealed) -> bytes:
+    file = io.BytesIO()
+    writer = SealedWriter(file, sealed)
+    members = MemberWriter(writer.write)
+    members.add("export.json", b"{}")
+    members.end()
+    writer.finish()
+    return file.getvalue()
 
 
 if __name__ == "__main__":

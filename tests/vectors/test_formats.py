@@ -1,14 +1,19 @@
 """Our own formats, frozen: what an earlier build wrote must open, derived values must not move."""
 
+import io
 import json
+from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
-from postkeep.crypto import directory_key, hpke, message, passphrase
+from postkeep.crypto import directory_key, export_file, hpke, message, passphrase
 from postkeep.crypto.context import context
 from postkeep.crypto.epoch import EpochReader, EpochRewrapper, chain_starts, open_seed
 from postkeep.crypto.wrap import Wrapper, subkey
+from postkeep.services.export.members import MemberReader
+from postkeep.services.export.sealed_file import SealedReader
 
 TENANT, PRINCIPAL, BODY, EPOCH, ITEM, BOX = (bytes([n]) * 16 for n in range(6))
 SEED = bytes(range(32))
@@ -61,3 +66,22 @@ def test_wrapped_keys_and_passphrases_open(sample: dict[str, bytes]) -> None:
     assert Wrapper(b"k" * 32).unwrap(sample["wrapped"], b"path") == b"secret"
     assert subkey(b"k" * 32, b"path", b"s" * 32) == sample["subkey"]
     assert passphrase.unseal(b"word", sample["passphrase"], b"path") == b"secret"
+
+
+@pytest.mark.parametrize("name", ["export_by_passphrase", "export_by_key"])
+def test_an_export_opens(sample: dict[str, bytes], name: str) -> None:
+    def opens(kind: int) -> Callable[[bytes], bytes]:
+        if kind == export_file.PASSPHRASE:
+            return export_file.by_passphrase(b"word")
+        key = hpke.PrivateKey(sample["private_seeds"])
+        return lambda sealed: key.open(sealed, context("export file key", sha256(key.public_bytes).digest()))
+
+    reader = SealedReader(io.BytesIO(sample[name]), opens)
+    members = MemberReader(reader.read)
+    member = members.next()
+    assert member is not None
+    octets = bytearray()
+    members.octets(member, octets.extend)
+    assert (member.name, bytes(octets)) == ("export.json", b"{}")
+    assert members.next() is None
+    reader.finish()

@@ -15,6 +15,8 @@ MEMBER_BYTES_MAX: Final = 512 * 1024 * 1024
 """Octets of one member: more than the vault takes as a message."""
 PIECE_BYTES: Final = 1024 * 1024
 """Octets read at once."""
+TIME_S_MAX: Final = 2**33 - 1
+"""Seconds: what eleven octal digits hold, the year 2242."""
 _END: Final = bytes(2 * BLOCK_BYTES)
 
 
@@ -40,7 +42,7 @@ class MemberWriter:
         if member.size > MEMBER_BYTES_MAX:
             raise LimitError(f"a member of {member.size} octets")
         info = tarfile.TarInfo(member.name)
-        info.size, info.mtime, info.mode = member.size, member.time_s, 0o600
+        info.size, info.mtime, info.mode = member.size, min(max(0, member.time_s), TIME_S_MAX), 0o600
         self._write(info.tobuf(tarfile.USTAR_FORMAT, "ascii", "strict"))
         self._left, self._padding = member.size, -member.size % BLOCK_BYTES
 
@@ -82,6 +84,8 @@ class MemberReader:
             raise IntegrityError("not a member of an export") from exc
         if info.type != tarfile.REGTYPE or not 0 <= info.size <= MEMBER_BYTES_MAX:
             raise IntegrityError("an export holds plain files only, and none so large")
+        if not 0 <= info.mtime <= TIME_S_MAX:
+            raise IntegrityError("a member of an export is of no possible time")
         return Member(info.name, info.size, int(info.mtime))
 
     def octets(self, member: Member, take: Callable[[bytes], object]) -> None:
