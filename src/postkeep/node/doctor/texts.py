@@ -364,10 +364,13 @@ TEXTS: Final[dict[str, tuple[Said, Said]]] = {
     ),
     "governance.off": (
         (
-            "off: one operator alone can destroy people and companies",
+            "off: one operator alone can destroy people and companies, and export anybody's mail",
             "Create approvers and turn it on: docs/runbooks/dual-control.md.",
         ),
-        ("未开启：一名运维人员即可单独销毁用户和公司", "请创建审批人并开启：docs/runbooks/dual-control.md。"),
+        (
+            "未开启：一名运维人员即可单独销毁用户和公司，并导出任何人的邮件",
+            "请创建审批人并开启：docs/runbooks/dual-control.md。",
+        ),
     ),
     "governance.few": (
         (
