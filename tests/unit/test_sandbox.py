@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from postkeep.node.config import Config, LedgerConfig, WitnessConfig
 from postkeep.node.sandbox import landlock, namespace, seccomp
 from postkeep.node.sandbox.libc import PR_SET_NO_NEW_PRIVS, prctl
 from postkeep.node.sandbox.process import (
@@ -20,6 +21,8 @@ from postkeep.node.sandbox.process import (
     interpreter_directories,
     open_descriptors,
 )
+from postkeep.node.supervisor.plan import MODULES
+from postkeep.node.supervisor.spawn import connects
 
 
 def _in_child(work: Callable[[], bool]) -> bool:
@@ -55,7 +58,7 @@ def test_landlock_leaves_only_the_paths_that_are_named(tmp_path: Path) -> None:
 
     def work() -> bool:
         prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-        landlock.restrict([(mine, landlock.READ_WRITE)], may_connect=True)
+        landlock.restrict([(mine, landlock.READ_WRITE)], connects=None)
         (mine / "file").write_text("x")
         (mine / "file").rename(mine / "renamed")
         return _refused((other / "secret").read_text) and _refused((other / "new").touch)
@@ -71,14 +74,47 @@ def test_a_keeper_can_neither_connect_nor_bind() -> None:
 
     def work() -> bool:
         prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-        landlock.restrict([], may_connect=False)
+        landlock.restrict([], connects=())
         fresh = socket.socket()
-        return _refused(lambda: socket.create_connection(address)) and _refused(
+        return _refused(lambda: socket.socket().connect(address)) and _refused(
             lambda: fresh.bind(("127.0.0.1", 45_678))
         )
 
     assert _in_child(work)
     listener.close()
+
+
+@needs_landlock
+@pytest.mark.skipif(landlock.version() < 4, reason="Landlock limits TCP from version 4 on")
+def test_who_may_connect_to_some_ports_connects_to_no_other() -> None:
+    """A3: the steward, which talks to witnesses on the network, reaches nothing else there."""
+    witness, other = (socket.create_server(("127.0.0.1", 0)) for _ in range(2))
+
+    def work() -> bool:
+        prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+        landlock.restrict([], connects=(witness.getsockname()[1],))
+        socket.socket().connect(witness.getsockname())
+        return _refused(lambda: socket.socket().connect(other.getsockname()))
+
+    assert _in_child(work)
+    witness.close()
+    other.close()
+
+
+def test_the_steward_may_connect_to_the_ports_of_its_witnesses_and_without_any_to_none() -> None:
+    steward = next(module for module in MODULES if module.name == "steward")
+    urls = (
+        "https://w.example/w1/",
+        "http://10.0.0.1:2600",
+        "http://10.0.0.2:2600/",
+        "no url",
+        "http://x:99999",
+    )
+    witnesses = tuple(WitnessConfig(url, ()) for url in urls)
+    assert connects(steward, Config()) == ()
+    assert connects(steward, Config(ledger=LedgerConfig(witnesses=witnesses))) == (443, 2600)
+    for module in MODULES:
+        assert connects(module, Config()) == (None if module.name == "relay" else ())
 
 
 @pytest.mark.skipif(seccomp.program(platform.machine()) is None, reason="no table for this machine")
@@ -112,7 +148,7 @@ def test_a_confined_process_is_nobody_and_can_not_go_back(tmp_path: Path) -> Non
     parent = os.getpid()
 
     def work() -> bool:
-        wanted = Confinement(64_699, 64_699, (), (state,), (), None, may_connect=False)
+        wanted = Confinement(64_699, 64_699, (), (state,), (), None, connects=())
         confine(wanted, parent)
         return (
             os.getresuid() == (64_699, 64_699, 64_699)

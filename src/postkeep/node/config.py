@@ -1,6 +1,7 @@
 """The configuration: one TOML file in the data directory, every field with a default that works."""
 
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -142,6 +143,15 @@ class WitnessConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The prefix of its `add-checkpoint`: `http://` or `https://`."""
     keys: tuple[str, ...]
     """Its verifier keys, all of one name; each must have signed."""
+
+    @property
+    def port(self) -> int:
+        """Its TCP port; 0 where the URL is none, which the steward says when it starts."""
+        try:
+            parts = urlsplit(self.url)
+            return parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)
+        except ValueError:
+            return 0
 
 
 class LedgerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

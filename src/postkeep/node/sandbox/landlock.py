@@ -7,7 +7,7 @@ import ctypes
 import os
 import stat
 import struct
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +18,7 @@ _ADD_RULE: Final = 445
 _RESTRICT_SELF: Final = 446
 _ASK_VERSION: Final = 1
 _RULE_PATH_BENEATH: Final = 1
+_RULE_NET_PORT: Final = 2
 
 _WRITE_FILE: Final = 1 << 1
 _READ_FILE: Final = 1 << 2
@@ -51,16 +52,17 @@ def version() -> int:
     return max(0, syscall(_CREATE_RULESET, None, 0, _ASK_VERSION, check=False))
 
 
-def restrict(paths: Iterable[tuple[Path, int]], *, may_connect: bool) -> bool:
+def restrict(paths: Iterable[tuple[Path, int]], *, connects: Collection[int] | None) -> bool:
     """Keep only `paths` (with the rights given) and no TCP port; False where there is no Landlock.
 
-    A path that does not exist is left out. Already open files and sockets stay usable.
+    `connects`: the ports that it may still connect to, on any host; None: all. A path that does not exist is
+    left out. Already open files and sockets stay usable.
     """
     abi = version()
     if abi == 0:
         return False
     handled = _FS_RIGHTS_OF_VERSION[min(abi, len(_FS_RIGHTS_OF_VERSION) - 1)]
-    network = 0 if abi < _NET_SINCE else _BIND_TCP | (0 if may_connect else _CONNECT_TCP)
+    network = 0 if abi < _NET_SINCE else _BIND_TCP | (0 if connects is None else _CONNECT_TCP)
     scopes = _SCOPE_ABSTRACT_SOCKETS_AND_SIGNALS if abi >= _SCOPES_SINCE else 0
     attributes = struct.pack("=QQQ", handled, network, scopes)
     if abi < _SCOPES_SINCE:
@@ -69,6 +71,9 @@ def restrict(paths: Iterable[tuple[Path, int]], *, may_connect: bool) -> bool:
     try:
         for path, rights in paths:
             _allow(ruleset, path, rights & handled)
+        for port in (connects or ()) if network else ():
+            rule = struct.pack("=QQ", _CONNECT_TCP, port)
+            syscall(_ADD_RULE, ruleset, _RULE_NET_PORT, ctypes.c_char_p(rule), 0)
         syscall(_RESTRICT_SELF, ruleset, 0)
     finally:
         os.close(ruleset)

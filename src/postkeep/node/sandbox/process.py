@@ -43,8 +43,8 @@ class Confinement:
     read_only: tuple[Path, ...]
     sockets: Path | None
     """The directory in which it may make sockets."""
-    may_connect: bool
-    """Whether it may open TCP connections."""
+    connects: tuple[int, ...] | None
+    """The ports that it may open TCP connections to; None: all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ def confine(wanted: Confinement, parent: int) -> Confined:
     paths += [(path, landlock.READ_WRITE) for path in wanted.read_write]
     if wanted.sockets is not None:
         paths.append((wanted.sockets, landlock.SOCKETS))
-    return Confined(landlock.restrict(paths, may_connect=wanted.may_connect), seccomp.install())
+    return Confined(landlock.restrict(paths, connects=wanted.connects), seccomp.install())
 
 
 @functools.cache

@@ -36,7 +36,7 @@ class Module:
     categories: tuple[str, ...] = ()
     """The categories whose configured directories it writes."""
     may_connect: bool = False
-    """Whether it opens TCP connections."""
+    """Whether it opens TCP connections to wherever others say."""
 
     @property
     def keeper(self) -> bool:

@@ -51,7 +51,7 @@ def _search(roots: Iterable[Path], asker: Process, asked: frames.AskScan, parent
     try:
         request = msgspec.msgpack.decode(asked.request, type=ScanRequest)
         prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-        landlock.restrict([(path, landlock.READ) for path in roots], may_connect=False)
+        landlock.restrict([(path, landlock.READ) for path in roots], connects=())
         seccomp.install()
         report = msgspec.msgpack.encode(scan(roots, request))
     except Exception:  # noqa: BLE001 - an empty answer says that the search failed

@@ -17,7 +17,7 @@ from postkeep.node.sandbox.process import Confinement, close_inherited, open_des
 from postkeep.node.supervisor import frames
 from postkeep.node.supervisor.child import Birth, become
 from postkeep.node.supervisor.layout import Layout, category_directories
-from postkeep.node.supervisor.plan import Slot
+from postkeep.node.supervisor.plan import Module, Slot
 
 
 @dataclass(slots=True)
@@ -56,7 +56,6 @@ def spawn(
     instance = f"{slot.name}.{secrets.token_hex(2)}"
     state = layout.state(slot.module)
     token = config.keys.pkcs11 if slot.module.name == "kms" else TokenConfig()
-    external = any(entry.dsn for entry in config.categories.values())
     backup = slot.module.name == "backup" and bool(config.backup.target)
     custody = config.custody if slot.module.name == "custody" else CustodyConfig()
     confinement = Confinement(
@@ -71,13 +70,7 @@ def spawn(
         ),
         read_only=tuple(Path(module) for module in (token.module, *custody.modules) if module),
         sockets=layout.run if slot.module.keeper else None,
-        may_connect=slot.module.may_connect
-        or token.connects
-        or custody.connects
-        or bool(custody.transit)
-        or (external and bool(slot.module.database))
-        or (backup and config.backup.remote)
-        or (slot.module.name == "steward" and bool(config.ledger.witnesses)),
+        connects=connects(slot.module, config),
     )
     birth = Birth(
         slot=slot,
@@ -97,6 +90,21 @@ def spawn(
     theirs.close()
     uid = os.geteuid() if confinement.uid is None else confinement.uid
     return Process(slot, instance, pid, ours, now, uid)
+
+
+def connects(module: Module, config: Config) -> tuple[int, ...] | None:
+    """Return the TCP ports that a module may connect to; None: all, for those whom others give addresses."""
+    anywhere = {
+        "kms": config.keys.pkcs11.connects,
+        "custody": config.custody.connects or bool(config.custody.transit),
+        "backup": bool(config.backup.target) and config.backup.remote,
+    }
+    external = any(entry.dsn for entry in config.categories.values())
+    if module.may_connect or anywhere.get(module.name) or (external and module.database):
+        return None
+    if module.name == "steward":
+        return tuple(sorted({witness.port for witness in config.ledger.witnesses} - {0}))
+    return ()
 
 
 def fork(work: Callable[[], int], kept: Iterable[int]) -> int:
