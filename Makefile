@@ -42,7 +42,7 @@ check: setup  ## lint, types, imports
 	$(BIN)/lint-imports
 
 fuzz: setup  ## run the generated tests with many more cases (FACTOR=50)
-	POSTKEEP_FUZZ_FACTOR=$(or $(FACTOR),50) $(BIN)/python -m pytest -n auto tests/fuzz tests/property
+	POSTKEEP_FUZZ_FACTOR=$(or $(FACTOR),50) $(BIN)/python -m pytest -n auto --dist load tests/fuzz tests/property
 
 bench: setup  ## measure, side by side with Postfix and Dovecot where they are installed
 	bench/run

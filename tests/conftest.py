@@ -14,8 +14,13 @@ _FACTOR = int(os.environ.get("POSTKEEP_FUZZ_FACTOR", "1"))
 """`make fuzz` multiplies the number of generated cases by it."""
 
 
+_LONGEST_FIRST = ("tests/e2e/", "tests/integration/")
+"""Short files come last, so that the test processes end together."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give every generated test more cases, where more were asked for."""
+    """Put the long files first; give every generated test more cases, where more were asked for."""
+    items.sort(key=lambda item: [not item.nodeid.startswith(place) for place in _LONGEST_FIRST])
     if _FACTOR == 1:
         return
     for item in items:
