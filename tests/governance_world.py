@@ -77,11 +77,11 @@ class Hall:
         self.ann, self.bob, self.cleo = (Desk(office, name) for name in ("ann", "bob", "cleo"))
         self.approvals = Approvals(office.admin)
 
-    async def open(self) -> None:
+    async def open(self, *, on: bool = True) -> None:
         for name in ("ann", "bob", "cleo"):
             await self.root.create(name, "approver")
             await Desk(self.office, name).governed()
-        assert (await self.root.switch(on=True)).on
+        assert (await self.root.switch(on=on)).on is on
 
     def operator(self, staff: bytes = NOBODY) -> Operator:
         """The steward's view of a command: a staff ticket narrowed to it, here minted for it."""
@@ -92,10 +92,11 @@ class Hall:
         )[1]
         return Operator(ticket, b"", "", staff=staff)
 
-    async def ask(self, staff: bytes = NOBODY, digest: bytes = DIGEST, principal: bytes = NOBODY) -> Any:
-        return await self.approvals.grant_for(
-            self.operator(staff), "destroy", self.office.tenant, principal, digest, "delete a person"
-        )
+    async def ask(
+        self, staff: bytes = NOBODY, digest: bytes = DIGEST, principal: bytes = NOBODY, approvals: int = 0
+    ) -> Any:
+        what = ("destroy", self.office.tenant, principal, digest, "delete a person", approvals)
+        return await self.approvals.grant_for(self.operator(staff), *what)
 
     async def needed(self, **kwargs: Any) -> bytes:
         """Ask, be told to get approvals, and return the request."""

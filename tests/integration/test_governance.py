@@ -12,6 +12,7 @@ from tests.governance_world import DIGEST, Hall, in_hall
 from postkeep.base.errors import (
     ApprovalNeededError,
     IntegrityError,
+    InvalidInputError,
     RefusedError,
     UnavailableError,
 )
@@ -86,6 +87,27 @@ def test_under_dual_control_two_others_approve_and_the_same_command_then_goes_th
         assert not any("ann" in str(fields) for _, fields in hall.office.events.seen)
 
     in_hall(dsn, tmp_path, scenario)
+
+
+def test_who_does_the_act_may_ask_for_approvals_that_the_policy_does_not(dsn: str, tmp_path: Path) -> None:
+    """G1, K6: kms asks for two where the ledger says so, and the grant says how many there were."""
+
+    async def scenario(office: Office) -> None:
+        hall = Hall(office)
+        await hall.open(on=False)
+        with pytest.raises(InvalidInputError):
+            await hall.ask(approvals=3)
+        request = await hall.needed(approvals=2)
+        await hall.ann.vote(request)
+        assert await hall.needed(approvals=2) == request
+        await hall.bob.vote(request)
+        grant = await hall.ask(approvals=2)
+        assert grant.request == request
+        assert tokens.read(grant.token)[0].ticket.approvals == 2
+        other = await hall.ask(digest=b"o" * 32)
+        assert tokens.read(other.token)[0].ticket.approvals == 0
+
+    run(dsn, tmp_path, scenario)
 
 
 def test_nobody_approves_twice_their_own_or_without_the_role(dsn: str, tmp_path: Path) -> None:

@@ -6,11 +6,20 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from tests.witness_log import ORIGIN, SmallLog, cosigner, make_directory, make_witness
+from tests.witness_log import (
+    ORIGIN,
+    POST_QUANTUM_PUBLIC,
+    PUBLIC,
+    SmallLog,
+    cosigner,
+    make_directory,
+    make_witness,
+)
 
 from postkeep.base.clock import FixedClock
 from postkeep.base.errors import InvalidInputError, UnavailableError
 from postkeep.crypto import merkle
+from postkeep.crypto.cosignature import MLDSA44
 from postkeep.crypto.note import verifier_key
 from postkeep.faces.witness.replies import reply_to
 from postkeep.protocols.http.head import RequestHead
@@ -18,6 +27,7 @@ from postkeep.services.ledger import api
 from postkeep.services.steward import witnesses as subject
 from postkeep.services.steward.witness_http import Answer, parse_url
 from postkeep.services.steward.witnesses import Witnesses, peer_of
+from postkeep.stores.witness_logs import KnownLog, WitnessDirectory
 
 LOG = SmallLog()
 PEER = peer_of("http://witness.example/", cosigner().verifier_keys())
@@ -139,6 +149,33 @@ def test_a_conflict_is_not_covered_by_silence_and_ends_when_it_signs_again(world
     assert world.show() == "conflict"
     world.change = lambda answer: answer
     assert world.show() == "ok"
+
+
+def test_a_ledger_that_was_begun_anew_is_another_log_that_the_witness_can_be_told_of(world: World) -> None:
+    """A log of another name has no size that the witness has seen, so it is no conflict."""
+    world.show()
+    begun_anew = "mail.example/ledger/2"
+    world.ledger = Ledger(NamedLog("after the loss", begun_anew), 30)
+    world.start()
+    assert world.show() == "refused"  # 404: it is not asked with the size of the other log
+    keys = (verifier_key(begun_anew, PUBLIC), verifier_key(begun_anew, POST_QUANTUM_PUBLIC, MLDSA44))
+    WitnessDirectory(world.directory / "w").add_log(KnownLog(begun_anew, keys))
+    assert world.show() == "ok"
+    world.ledger.size = 60
+    world.start()
+    assert world.show() == "ok"
+    assert world.events.codes == ["", "witness.refused", ""]
+
+
+class NamedLog(SmallLog):
+    """A small log of another name."""
+
+    def __init__(self, word: str, origin: str) -> None:
+        super().__init__(word)
+        self.origin = origin
+
+    def note(self, size: int, origin: str = "") -> bytes:
+        return super().note(size, origin or self.origin)
 
 
 def _away(_answer: Answer) -> Answer:
