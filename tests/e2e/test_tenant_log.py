@@ -1,10 +1,14 @@
 """A tenant's own log from a running node, exported and verified alone, in both languages (A2)."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.node_process import Node, new_node
@@ -57,6 +61,58 @@ def test_a_tenant_is_given_its_log_and_can_verify_it_alone(node: Node, tmp_path:
     again = node.cli("ledger", "export", "--tenant", "one.example", str(copy), check=False)
     assert again.returncode != 0
     assert "does not exist yet" in again.stderr
+
+
+def stranger(node: Node, directory: Path) -> tuple[int, list[str]]:
+    """Verify with the auditors' program, which shares no code with the node; return the kinds of faults."""
+    given = [part for key in node.cli("ledger", "key").stdout.split() for part in ("--key", key)]
+    done = subprocess.run(
+        [sys.executable, "-m", "postkeep_verifier", str(directory), *given, "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(Path("verifier/src").resolve())},
+    )
+    answer = json.loads(done.stdout)
+    return done.returncode, [fault["kind"] for fault in answer.get("findings", ())]
+
+
+def test_a_stranger_with_the_auditors_program_verifies_the_tenants_log_and_finds_what_was_altered(
+    node: Node, tmp_path: Path
+) -> None:
+    """A2: each file of a real export altered, one after the other; the node's code is not asked."""
+    good = tmp_path / "good"
+    exported(node, good)
+    assert stranger(node, good) == (0, [])
+
+    def altered(name: str, change: Callable[[Path], object]) -> tuple[int, list[str]]:
+        copy = tmp_path / name
+        shutil.copytree(good, copy)
+        change(copy)
+        return stranger(node, copy)
+
+    def flip(path: Path) -> None:
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 1
+        path.write_bytes(data)
+
+    def told(copy: Path, change: Callable[[dict[str, Any]], object]) -> None:
+        value = json.loads((copy / "anchors.json").read_text())
+        change(value)
+        (copy / "anchors.json").write_text(json.dumps(value))
+
+    (bundle,) = [path for path in (good / "log/tile/entries").rglob("*") if path.is_file()]
+    (tile,) = [path for path in (good / "log/tile/0").rglob("*") if path.is_file()]
+    assert altered("entry", lambda copy: flip(copy / bundle.relative_to(good)))[0] == 1
+    assert altered("tile", lambda copy: flip(copy / tile.relative_to(good))) == (1, ["tile_altered"])
+    assert altered("gone", lambda copy: (copy / bundle.relative_to(good)).unlink()) == (1, ["file_missing"])
+    assert altered("head", lambda copy: flip(copy / "log/checkpoint"))[0] == 2
+    assert altered("installation", lambda copy: flip(copy / "installation-checkpoint"))[0] == 2
+    code, kinds = altered("anchor", lambda copy: told(copy, lambda told: told["anchors"][-1]["proof"].pop()))
+    assert (code, kinds[0]) == (1, "anchor_unproved")
+    code, kinds = altered("unanchored", lambda copy: told(copy, lambda told: told["anchors"].clear()))
+    assert (code, kinds) == (1, ["anchor_missing"])
+    assert altered("foreign", lambda copy: told(copy, lambda told: told.update(tenant="00" * 16)))[0] == 2
 
 
 def test_the_public_keys_are_shown_as_verifiers_take_them(node: Node) -> None:

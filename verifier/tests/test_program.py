@@ -167,13 +167,12 @@ def export(directory: Path, entries: list[bytes], own: list[bytes]) -> Path:
         {
             "index": index,
             "entry": base64.b64encode(entry).decode(),
-            "size": len(entries),
             "proof": [base64.b64encode(step).decode() for step in proof_of(index, leaves)],
         }
         for index, entry in enumerate(entries)
         if b'"ledger.anchor"' in entry
     ]
-    told = {"origin": made.ORIGIN, "tenant": TENANT, "anchors": anchors}
+    told = {"origin": made.ORIGIN, "tenant": TENANT, "size": len(entries), "anchors": anchors}
     (place / "anchors.json").write_text(json.dumps(told))
     return place
 
@@ -188,6 +187,11 @@ def test_a_company_checks_what_it_was_given_by_itself(tmp_path: Path, verify: Ve
     code, answer = verify(place)
     assert code == 1
     assert kinds(answer)[0][0] == "anchor_unproved"
+    told["anchors"][0]["index"] -= 1
+    del told["anchors"][-1]  # the one that proves the newest entries
+    (place / "anchors.json").write_text(json.dumps(told))
+    code, answer = verify(place)
+    assert (code, kinds(answer)[0][0]) == (1, "anchor_missing")
     (place / "anchors.json").write_text("{}")
     assert verify(place)[0] == 2
 
