@@ -83,8 +83,6 @@ class Checkpointer:
         self._published: SignedHead | None = None
         self._file = file
         self._recalled: BrokenHistory | None = None
-        self._sound = asyncio.Event()
-        self._sound.set()
         self.alarm = ""
         """Why nothing is signed any more; empty while all is well."""
         self.broken: BrokenHistory | None = None
@@ -111,12 +109,12 @@ class Checkpointer:
     async def run(self) -> None:
         """Step every second until cancelled; once the ledger is caught, not before that is accepted."""
         while True:
-            await self._sound.wait()
-            try:
-                await self.step()
-                await self.sign_tenants()
-            except PostkeepError as error:
-                _log.info("checkpoint_delayed", code=error.code, detail=error.detail)
+            if not self.alarm:
+                try:
+                    await self.step()
+                    await self.sign_tenants()
+                except PostkeepError as error:
+                    _log.info("checkpoint_delayed", code=error.code, detail=error.detail)
             await asyncio.sleep(INTERVAL_SECONDS)
 
     async def step(self) -> None:
@@ -175,7 +173,6 @@ class Checkpointer:
         self._recalled = history
         await self._forget()
         self.alarm, self.broken = "", None
-        self._sound.set()
         _log.warning("ledger_history_accepted", lost_size=history.lost.size, goes_on_from=head.size)
 
     async def _follow(self, head: TreeHead) -> None:
@@ -204,7 +201,6 @@ class Checkpointer:
             verify_consistency(shown.size, shown.root, head.size, head.root, proof)
 
     async def _raise_alarm(self, error: IntegrityError, head: TreeHead) -> None:
-        self._sound.clear()
         self.alarm = error.detail
         last = self._last or SignedHead(head.origin, 0, b"")
         self.broken = await self._heads(Head(*last), Head(head.origin, head.size, head.root))
