@@ -115,6 +115,24 @@ def test_what_was_destroyed_since_a_backup_does_not_come_back_with_it() -> None:
             assert contains_once(found, kept)
             assert not any(part.endswith(gone) for part in found)
             assert inbox(copy, BOB) == []
+        nothing_is_put_where_nothing_is_destroyed(node, bucket)
+
+
+def nothing_is_put_where_nothing_is_destroyed(node: Node, bucket: Bucket) -> None:
+    """D3: a bucket that keeps versions keeps weekly keys too, so that it is refused; suspended, it is not."""
+    bucket.set_versioning("Enabled")
+    before = bucket.versions("node/weeks/")
+    for command in ("create", "rekey"):
+        refused = node.cli("backup", command, "--json", check=False)
+        assert json.loads(refused.stderr)["error"]["code"] == "backup_versions"
+    assert "保留旧版本" in node.cli("doctor", "--lang", "zh-CN", check=False).stdout
+    assert "WARNING: the target keeps versions" in node.cli("backup", "verify", check=False).stdout
+    assert bucket.versions("node/weeks/") == before
+
+    bucket.set_versioning("Suspended")
+    assert node.json("backup", "rekey")["removed"] == 1
+    keys = [name for name, _ in bucket.versions("node/weeks/") if name.endswith("/key")]
+    assert len(keys) == 1
 
 
 async def delete(target: BackupTarget, name: str) -> AsyncIterator[str]:

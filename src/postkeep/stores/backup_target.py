@@ -27,7 +27,7 @@ NAME_CHARS_MAX: Final = 200
 OBJECT_BYTES_MAX: Final = 256 * 1024 * 1024
 """The largest object that is read: the manifest of a very large installation."""
 _S3: Final = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/([A-Za-z0-9._/-]{0,200}))?\Z", re.ASCII)
-VERSIONS_SECONDS: Final = 60.0
+VERSIONS_SECONDS: Final = 3.0
 """How long it is believed that a bucket keeps versions: each look leaves two of them behind."""
 _UNFINISHED: Final = ".new"
 _S3_TIMEOUT: Final = "60s"

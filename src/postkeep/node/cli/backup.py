@@ -14,7 +14,7 @@ import typer
 
 from postkeep.node.cli.output import CommandError, Exit, moment, size
 from postkeep.node.cli.scene import Scene, group, scene_of
-from postkeep.node.cli.texts import text
+from postkeep.node.cli.texts import error_text, text
 
 if TYPE_CHECKING:
     from postkeep.node.backups.opening import AskRoot
@@ -110,7 +110,9 @@ def _follow(scene: Scene, act: str, request: msgspec.Struct) -> "api.Job":
     if watched:
         sys.stderr.write("\r\x1b[K")
     if job.state != "done":
-        raise CommandError(text("backup.failed", why=job.text), code=job.code or "backup")
+        raise CommandError(
+            text("backup.failed", why=error_text(job.code, job.text)), code=job.code or "backup"
+        )
     return job
 
 

@@ -27,6 +27,8 @@ TICK_SECONDS: Final = 2.0
 """How often the log's directory is looked at: the server closes a segment every few minutes."""
 WEEKS_SECONDS: Final = 600.0
 """How often weekly keys are looked through for those that are over."""
+FAILED_SECONDS: Final = 10.0
+"""After something that the worker does by itself has failed: a target may be away for hours."""
 RETRY_SECONDS: Final = 300.0
 """After a scheduled backup that failed."""
 
@@ -133,6 +135,7 @@ class BackupService:
         except ValueError as exc:
             raise NotFoundError(code="not_found.backup", public_text="There is no such backup.") from exc
         async with self._turn:
+            await check_destroys(place.target)
             opened = await self._open()
             there = {listed.id: listed.week for listed in await list_backups(place.target)}
             week = there.pop(backup, "")
@@ -253,7 +256,7 @@ class BackupService:
                     due["create"] = time.monotonic() + await self._scheduled()
             except PostkeepError as error:
                 _log.warning("backup_upkeep_failed", code=error.code, detail=error.detail)
-                await asyncio.sleep(TICK_SECONDS)
+                await asyncio.sleep(FAILED_SECONDS)
             except OSError as error:
                 _log.warning("backup_upkeep_failed", code=type(error).__name__, errno=error.errno)
 

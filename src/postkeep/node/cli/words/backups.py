@@ -136,9 +136,9 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     "verify.versions": (
         (
             "WARNING: the target keeps versions of overwritten objects: weekly keys can't be destroyed "
-            "there. Turn versioning off for this bucket, and delete the old versions."
+            "there. Suspend versioning for this bucket, and delete the old versions."
         ),
-        "警告：该目标保留旧版本，周密钥无法真正销毁。请关闭此存储桶的版本控制并删除旧版本。",
+        "警告：该目标保留旧版本，周密钥无法真正销毁。请暂停此存储桶的版本控制并删除旧版本。",
     ),
     "verify.good": ("The backup is good.", "备份完好。"),
     "verify.bad": ("The backup is NOT good:", "备份有问题："),
@@ -185,5 +185,72 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
             "请检查 {data}/postkeep.toml（数据位置、TLS 和备份设置未沿用），"
             "然后运行：postkeep serve --data {data}"
         ),
+    ),
+    # --- errors, by their codes: in English the error's own words are shown ---
+    "code.not_empty": (
+        "The directory is not empty: a backup is restored into a new one.",
+        "目录非空：备份只能恢复到新目录。",
+    ),
+    "code.no_backups": ("There are no backups at this place.", "此处没有备份。"),
+    "code.no_such_backup": (
+        "There is no such backup here that can be read.",
+        "此处没有该备份，或无法读取。",
+    ),
+    "code.no_point": (
+        "The backups do not reach this moment: one must be before it, and one after.",
+        "备份未覆盖该时间点：其前后须各有一份备份。",
+    ),
+    "code.no_keys": (
+        "No key stream that fits this backup can be opened any more: it can't be restored.",
+        "适用于此备份的密钥流均已到期：无法恢复。",
+    ),
+    "code.backup_root": (
+        "These backups are not of this root key, or it was rotated since and their key stream has ended.",
+        "这些备份不属于此根密钥，或此后根密钥已轮换且其密钥流已到期。请改用较新的备份。",
+    ),
+    "code.backup_signature": (
+        "Not signed by this installation, so it has been changed.",
+        "签名不属于本系统，内容已被更改。",
+    ),
+    "code.tombstones": (
+        "The list of what has been destroyed is not whole (to go on: --accept-missing-tombstones).",
+        "销毁记录不完整，已销毁的内容可能重现。如仍要恢复：--accept-missing-tombstones。",
+    ),
+    "code.backup_wal": (
+        "The database's log is not whole, or is not handed over; look at the node's log.",
+        "数据库日志不完整或未能取得，请查看节点日志。",
+    ),
+    "code.backup_database": (
+        "The database can't be copied, or the copy does not start; look at the node's log.",
+        "无法复制数据库，或其副本无法启动，请查看节点日志。",
+    ),
+    "code.backup_object": (
+        "The backup is not whole or damaged: an object is missing or does not open.",
+        "备份不完整或已损坏：有对象缺失或无法打开。请运行 postkeep backup verify。",
+    ),
+    "code.backup_target": (
+        "The target can't be used, or is none: a directory, or s3://bucket/prefix.",
+        "备份目标无法使用或格式有误：应为目录或 s3://bucket/prefix。",
+    ),
+    "code.backup_credentials": (
+        "The target refuses these credentials, or their file is none.",
+        "备份目标拒绝此凭据，或凭据文件有误。",
+    ),
+    "code.backup_versions": (
+        "The bucket keeps versions, so weekly keys can't be destroyed in it.",
+        "该存储桶保留旧版本，周密钥无法真正销毁。请暂停版本控制、删除旧版本后重试，或更换备份目标。",
+    ),
+    "code.backup_busy": (
+        "A backup or its like is under way; look at its status.",
+        "已有备份任务在进行，请查看其状态：postkeep backup status。",
+    ),
+    "code.backup_keep": ("Say how many backups are to stay: --keep 14.", "请指定保留数量：--keep 14。"),
+    "code.no_backup_target": (
+        "No target is configured: set target in the section [backup] of postkeep.toml, and restart.",
+        "未配置备份目标：请在 postkeep.toml 的 [backup] 中设置 target，然后重启。",
+    ),
+    "code.root_key_needed": (
+        "The root key of this node lay in a file, in no backup: give your copy of it with --root-key.",
+        "该节点的根密钥保存在文件中，不在备份内：请用 --root-key FILE 提供其副本。",
     ),
 }
