@@ -66,6 +66,8 @@ def _add_create(export: typer.Typer) -> None:
         times = instant(since), instant(until)
         if os.path.lexists(into):
             raise CommandError(text("error.export_there", path=into), Exit.USAGE, "export_there")
+        if not into.parent.is_dir():
+            raise CommandError(text("error.export_nowhere", path=into.parent), Exit.USAGE, "export_nowhere")
         public = b""
         if recipient is not None:
             if passphrase_file or passphrase_stdin:
@@ -132,6 +134,8 @@ async def _export(
         try:
             with _new_file(into) as file:
                 end, digest = await _write(session, asked, file, sealed)
+        except CommandError:
+            raise  # the file can't be written, and says so
         except PostkeepError as error:
             why = error_text(error.code, error.public_text)
             code = Exit.UNAVAILABLE if error.temporary else Exit.FAILED

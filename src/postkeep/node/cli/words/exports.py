@@ -81,6 +81,7 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
         "{path} is there already: name a new file.",
         "{path} 已存在：请指定一个新文件。",
     ),
+    "error.export_nowhere": ("There is no directory {path}.", "没有目录 {path}。"),
     "error.export_unwritable": ("{path} can't be written: {why}.", "无法写入 {path}：{why}。"),
     "error.export_broken": (
         "The export was broken off and deleted; nothing is left of it. Give the command again. Cause: {why}",
