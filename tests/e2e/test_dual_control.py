@@ -307,7 +307,7 @@ def roll_the_key_store_back(node: Node) -> int:
 def test_a_restored_key_store_gives_no_key_before_two_have_approved_and_then_a_restored_ledger_signs_none(
     node: Node, ann: Staff, bob: Staff
 ) -> None:
-    """K6, A3: the operator's word alone only asks. Reads fail for now, mail arrives, the way out is shown."""
+    """K6, A3, TM-37, TM-38: one person's word only asks. Reads fail for now, and mail arrives."""
     reader = "restored@example.com"
     node.user(reader, "correct horse battery")
     deliver(node, reader, "before")
