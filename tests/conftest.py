@@ -18,6 +18,11 @@ _LONGEST_FIRST = ("tests/e2e/", "tests/integration/")
 """Short files come last, so that the test processes end together."""
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are processors: end-to-end tests wait for nodes, timeouts and peers."""
+    return len(os.sched_getaffinity(0)) + 1
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the long files first; give every generated test more cases, where more were asked for."""
     items.sort(key=lambda item: [not item.nodeid.startswith(place) for place in _LONGEST_FIRST])
