@@ -1,11 +1,13 @@
 """Keys of backups over time (D3): a weekly key is used for a week, and gone after thirty days everywhere."""
 
 import asyncio
+import contextlib
 import hashlib
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import pytest
@@ -22,8 +24,14 @@ from postkeep.crypto.wrap import KEY_BYTES
 from postkeep.model.audit import AuditEvent, EventName
 from postkeep.model.backup import Keyring, WeekKey, decode, kms_path, week_path
 from postkeep.model.ticket import TicketKind
+from postkeep.services.authority.api import OperationTicket
 from postkeep.services.backup.catalogue import open_keyring, read_week
+from postkeep.services.backup.creating import Place, write_parents
+from postkeep.services.backup.keepers import Keepers
 from postkeep.services.backup.pruning import end_weeks, list_weeks
+from postkeep.services.backup.service import BackupService, Schedule
+from postkeep.services.backup.tombstones import Tombstones
+from postkeep.services.backup.wal import WalSpool
 from postkeep.services.kms import backing_api as api
 from postkeep.services.kms.backing import BackupKeys, Terms
 from postkeep.services.kms.backup_records import SLOTS_NAME
@@ -167,3 +175,101 @@ def test_the_keyring_opens_with_its_root_key_alone_and_names_who_signs(dsn: str,
             assert scene.book.events[0].event is EventName.KEY_RELEASE
 
     asyncio.run(scenario())
+
+
+class Straight:
+    """Links that end in the weekly keys themselves, and in an authority that says yes."""
+
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
+
+    async def call(
+        self,
+        method: str,
+        request: msgspec.Struct,
+        reply: type[T],
+        *,
+        ticket: bytes = b"",
+        timeout_seconds: float = 30.0,
+    ) -> T:
+        if method == "authority.issue_operation":
+            return msgspec.convert(OperationTicket(b"a ticket", self._scene.clock.now_seconds() + 600), reply)
+        answer = await self._scene.keys.handlers()[method][1](WORKER, request)
+        assert isinstance(answer, reply)
+        return answer
+
+
+def worker(scene: Scene, target: DirectoryTarget, spool: Path) -> tuple[BackupService, Keepers]:
+    """The backup worker as it runs on a node, but for the copy of the database."""
+    links: Any = dict.fromkeys(("authority", "kms", "vault", "ledger"), Straight(scene))
+    keepers = Keepers(links, scene.clock)
+
+    async def nobody(_point: str) -> socket.socket:
+        raise AssertionError
+
+    place = Place(
+        keepers,
+        target,
+        WalSpool(spool, target),
+        Tombstones(keepers, target, scene.clock),
+        nobody,
+        config="",
+        program="",
+        clock=scene.clock,
+    )
+    return BackupService(
+        place, Schedule(), Trail("backup-0.1", scene.book, scene.clock), scene.clock
+    ), keepers
+
+
+def test_over_ten_weeks_of_daily_backups_no_key_stream_opens_for_longer_than_thirty_days(
+    dsn: str, tmp_path: Path
+) -> None:
+    """D3, day by day, with the worker's own upkeep: what opens is younger than thirty days; what is older has
+    no key in kms and none in the target, and its sealed slots are gone from there too."""
+
+    async def scenario() -> None:
+        target = DirectoryTarget(tmp_path / "target")
+        made: dict[str, tuple[int, bytes, bytes]] = {}
+        async with opened(dsn, tmp_path) as scene:
+            service, keepers = worker(scene, target, tmp_path)
+            for day in range(70):
+                given = await keepers.open()
+                await write_parents(target, given)
+                backup = f"{day:032x}"
+                part = await keepers.kms_slots(given.week, backup, 0)
+                await target.put(kms_path(given.week.hex(), backup, 0), part.sealed)
+                made[backup] = day, given.week, part.sealed
+                scene.clock.advance(DAY)
+                await service._end_weeks()
+                live = await still_open(scene, target, given.keyring, made)
+                assert min(live) > day + 1 - 30
+                assert max(live) == day
+            # A week is used for seven days and lives for thirty: a backup opens for 24 to 30 days.
+            assert len(live) in range(24, 31)
+            assert len(await list_weeks(target)) == len(await keepers.expire([])) <= 5
+            names = [name.split("/")[3] async for name, _ in target.list("weeks") if "/kms/" in name]
+            assert sorted(names) == [f"{day:032x}.0" for day in live]
+
+    asyncio.run(scenario())
+
+
+async def still_open(
+    scene: Scene, target: DirectoryTarget, ring: bytes, made: dict[str, tuple[int, bytes, bytes]]
+) -> list[int]:
+    """Return the days whose sealed slots open for a thief who has kept them all, with the keys left."""
+    parents = open_keyring(decode(ring, Keyring), [scene.root])
+    left = {}
+    for week in await list_weeks(target):
+        with contextlib.suppress(NotFoundError, IntegrityError):
+            left[week] = await read_week(target, week, parents.weeks)
+    known = {week for week, _, _ in (await scene.keys.expire(WORKER, api.BackupExpire())).weeks}
+    assert known == {bytes.fromhex(week) for week in left}
+    days = []
+    for backup, (day, _, sealed) in made.items():
+        for weekly in left.values():
+            with contextlib.suppress(IntegrityError):
+                plain = open_object(slots_parent(weekly), "kms slots", f"{backup}.0", sealed)
+                assert scene.secret in plain
+                days.append(day)
+    return days
