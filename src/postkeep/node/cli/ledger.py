@@ -9,7 +9,7 @@ import typer
 from postkeep.base.errors import NotFoundError
 from postkeep.base.ids import parse_id
 from postkeep.model.audit import AuditEvent
-from postkeep.node.cli import ledger_restored
+from postkeep.node.cli import ledger_restored, ledger_sources
 from postkeep.node.cli.output import CommandError, Exit, moment
 from postkeep.node.cli.scene import Scene, group, scene_of
 from postkeep.node.cli.texts import text
@@ -32,6 +32,7 @@ def add(app: typer.Typer) -> None:
     _add_key(ledger)
     _add_export(ledger)
     ledger_restored.add(ledger)
+    ledger_sources.add(ledger)
 
     @ledger.command("show", help=text("help.ledger.show"))
     def show(
@@ -102,6 +103,7 @@ def _report_value(report: "Report") -> dict[str, object]:
         "findings": [str(finding) for finding in report.findings],
         "lost": [str(finding) for finding in report.lost],
         "silent": [str(finding) for finding in report.silent],
+        "given_up": [str(finding) for finding in report.given_up],
         "torn_bytes": report.torn_bytes,
         "tenants": {
             tenant: {
@@ -124,7 +126,7 @@ def _report_lines(report: "Report") -> list[str]:
         lines += [text("ledger.tenant_bad", tenant=tenant, finding=finding) for finding in one.findings]
     if report.good and report.tenants:
         lines.append(text("ledger.tenants_good", count=len(report.tenants)))
-    lines += [str(finding) for finding in report.lost]
+    lines += [str(finding) for finding in (*report.given_up, *report.lost)]
     if report.torn_bytes:
         lines.append(text("ledger.torn", bytes=report.torn_bytes))
     lines += [

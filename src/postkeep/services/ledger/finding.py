@@ -27,6 +27,7 @@ class FindingCode(StrEnum):
     BAD_ANCHOR = "bad_anchor"
     NOT_ANCHORED = "not_anchored"
     SILENT = "silent"
+    GIVEN_UP = "given_up"
 
 
 TEXTS: Final = {
@@ -48,6 +49,7 @@ TEXTS: Final = {
     FindingCode.LOST_EVENTS: "Entry {index} records that events of {place} were lost before they got here.",
     FindingCode.BAD_ANCHOR: "Entry {index} anchors another history of {place} than the entries before it.",
     FindingCode.NOT_ANCHORED: "No anchor of the installation's log is over the {place} entries of this one.",
+    FindingCode.GIVEN_UP: "Entry {index} gives up a signed head of {place}: the ledger was restored without it.",
     FindingCode.SILENT: "{place} stopped without a farewell: entry {index} is the last that was heard of it.",
 }
 

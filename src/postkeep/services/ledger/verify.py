@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 from postkeep.base.errors import IntegrityError
 from postkeep.crypto.cosignature import open_both
 from postkeep.crypto.note import Checkpoint, open_checkpoint, parse_checkpoint, peek_note
+from postkeep.model.audit import EventName
 from postkeep.services.ledger.finding import Finding, FindingCode
 from postkeep.services.ledger.numbers import NumberCheck
 from postkeep.services.ledger.reading import read_entry
@@ -55,6 +56,9 @@ class Report:
     """Gaps in a source's numbers that the ledger itself has recorded: lost events, but no tampering."""
     silent: list[Finding] = field(default_factory=list)
     """Sources that stopped without a farewell: killed, or kept from speaking."""
+    given_up: list[Finding] = field(default_factory=list)
+    """Signed heads that were given up when the ledger was restored, as the log itself says: no fault of this
+    history, but another one was signed."""
     torn_bytes: int = 0
     """Octets of an unfinished last write, as a kill leaves it: never acknowledged, and no fault."""
     tenants: "dict[str, Report]" = field(default_factory=dict)
@@ -84,6 +88,7 @@ class _Checks:
         self.numbers = NumberCheck(report.findings.append, report.lost.append)
         self.anchors = AnchorCheck(report.findings.append)
         self._indexes = IndexCheck(tenant, report.findings.append) if tenant else None
+        self._given_up = report.given_up
 
     def take(self, start: int, entries: Sequence[bytes] | None) -> None:
         """Check entries from index `start` on; None: they could not be read."""
@@ -91,6 +96,11 @@ class _Checks:
             self._indexes.take(start, entries)
             return
         read = [read_entry(data) for data in entries or ()]
+        self._given_up += [
+            Finding(FindingCode.GIVEN_UP, index, f"{entry.count} entries, root {entry.digest}")
+            for index, entry in enumerate(read, start)
+            if entry is not None and entry.event == EventName.LEDGER_ACCEPT
+        ]
         self.numbers.take(start, None if entries is None else read)
         self.anchors.take(start, entries, read)
 
