@@ -6,6 +6,8 @@ import re
 import signal
 import socket
 import ssl
+import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Callable
@@ -13,7 +15,7 @@ from pathlib import Path
 
 import pytest
 import trustme
-from tests.node_process import Node, new_node, run_program
+from tests.node_process import PROGRAM, Node, new_node, run_program
 
 pytestmark = pytest.mark.e2e
 ROOT = os.geteuid() == 0
@@ -49,6 +51,14 @@ def test_every_port_answers_when_ready_is_said(node: Node) -> None:
     assert _greeting(node.ports["smtp"]).startswith(b"220 ")
     assert _greeting(node.ports["submission"]).startswith(b"220 ")
     assert _greeting(node.ports["imap"]).startswith(b"* OK")
+
+
+def test_a_start_tells_who_is_ready_and_of_nothing_that_passes(node: Node) -> None:
+    lines = [json.loads(line) for line in node.log.read_text().splitlines()]
+    start = lines[: max(at for at, line in enumerate(lines[:20]) if line["event"] == "process_ready")]
+    told = {(line["level"], line["event"]) for line in start}
+    assert told == {("info", "process_ready"), ("warning", "root_key_in_file")}
+    assert len({line["instance_started"] for line in start if line["level"] == "info"}) >= 10
 
 
 @pytest.mark.skipif(not ROOT, reason="only root gives modules users of their own")
@@ -143,6 +153,15 @@ def test_administrative_acts_stand_in_the_ledger_without_names(node: Node) -> No
     assert "user_create" in notes
     assert "nobodyknowsthisname" not in json.dumps(entries)
     assert node.cli("ledger", "verify").returncode == 0
+
+
+def test_a_command_asks_a_running_node_without_importing_what_nodes_are_made_of(node: Node) -> None:
+    arguments = [*PROGRAM[1:], "tenant", "list", "--data", str(node.data)]
+    command = [sys.executable, "-X", "importtime", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
+    assert {"postkeep", "cryptography"} <= imported
+    assert not imported & {"argon2", "asyncpg", "cedarpy", "dns", "obstore", "structlog", "uvloop"}
 
 
 def test_errors_say_what_to_do_in_both_languages(node: Node, tmp_path: Path) -> None:
