@@ -49,7 +49,7 @@ TEXTS: Final = {
     FindingCode.LOST_EVENTS: "Entry {index} records that events of {place} were lost before they got here.",
     FindingCode.BAD_ANCHOR: "Entry {index} anchors another history of {place} than the entries before it.",
     FindingCode.NOT_ANCHORED: "No anchor of the installation's log is over the {place} entries of this one.",
-    FindingCode.GIVEN_UP: "Entry {index} gives up a signed head of {place}: the ledger was restored without it.",
+    FindingCode.GIVEN_UP: "Entry {index} gives up a signed head of {place}: the ledger was restored.",
     FindingCode.SILENT: "{place} stopped without a farewell: entry {index} is the last that was heard of it.",
 }
 
