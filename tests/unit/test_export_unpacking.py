@@ -1,4 +1,4 @@
-"""TM-42: taking an export out of its file: whole or not at all, and never outside its directory, whoever made it.
+"""TM-42: taking an export out of its file: whole or not at all, never outside its directory, whoever made it.
 
 The files here are sealed with the right key: whoever gives one away can put into it what he likes.
 """
@@ -74,6 +74,15 @@ def test_an_export_is_taken_out_with_its_times_for_its_owner_only(tmp_path: Path
     assert message.stat().st_mtime == 1_700_000_000
     assert (message.stat().st_mode & 0o777, place.stat().st_mode & 0o777) == (0o600, 0o700)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
+
+
+def test_a_message_that_its_manifest_calls_damaged_is_not_taken_out(tmp_path: Path) -> None:
+    manifest = line(damaged=True)
+    last = end(manifest, messages=0, unreadable=1, octets=0)
+    parts = changed(3, ("manifest/000001.jsonl", manifest))[:4]
+    found = take(sealed([*parts, (contents.END, last)]), tmp_path / "out")
+    assert (found.messages, found.unreadable) == (0, 1)
+    assert list((tmp_path / "out").rglob("*.eml")) == []
 
 
 def changed(at: int, *parts: tuple[str, bytes]) -> list[tuple[str, bytes]]:

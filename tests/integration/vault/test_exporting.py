@@ -257,7 +257,9 @@ def test_what_can_not_be_opened_is_named_and_left_out_and_a_large_one_that_goes_
         broken = msgspec.structs.replace(
             broken, content=broken.content[:-1] + bytes([broken.content[-1] ^ 1])
         )
-        await owner.deliver(vault, owner.message(b"one"), broken, owner.message(b"two"))
+        late = owner.message(b"l" * 9_000_000)
+        late = msgspec.structs.replace(late, content=late.content[:-1] + bytes([late.content[-1] ^ 1]))
+        await owner.deliver(vault, owner.message(b"one"), broken, owner.message(b"two"), late)
         stranger = Owner()
         lost = stranger.message(b"lost")
         placed = msgspec.structs.replace(lost.placements[0], principal=owner.principal)
@@ -267,22 +269,23 @@ def test_what_can_not_be_opened_is_named_and_left_out_and_a_large_one_that_goes_
         chosen = export_api.Selection()
         wire = Wire(vault, owner, owner.grant(chosen))
         end = await export(wire, chosen, tmp_path / "out")
-        assert (end.messages, end.unreadable) == (2, 2)
+        assert (end.messages, end.unreadable) == (2, 3)
         assert messages_in(tmp_path / "out") == Counter([b"one", b"two"])
-        assert [line.uid for line in lines_in(tmp_path / "out") if not line.path] == [2, 4]
+        assert [line.uid for line in lines_in(tmp_path / "out") if not line.path] == [2, 5]
+        assert [line.uid for line in lines_in(tmp_path / "out") if line.damaged] == [4]
 
         owner.renew()
         await owner.deliver(vault, owner.message(b"L" * 20_000_000))
         user = grant(owner.tenant, owner.principal)
         inbox = (await vault.call("mailboxes", user, api.ListMailboxes(owner.principal))).mailboxes[0].id
-        flag = api.StoreFlags(owner.principal, inbox, [(5, 5)], "add", ("\\Deleted",))
+        flag = api.StoreFlags(owner.principal, inbox, [(6, 6)], "add", ("\\Deleted",))
         await vault.call("store_flags", user, flag)
         pages = 0
 
         async def keepers() -> Keepers:
             nonlocal pages
             pages += 1
-            if pages == 4:  # the list, a page of small ones, the first piece of the large one
+            if pages == 6:  # the list, small ones, two pieces of the damaged one, the first of the large one
                 await vault.call("expunge", user, api.Expunge(owner.principal, inbox))
             return Keepers(VaultClient(wire), KmsClient(wire), b"grant")
 
@@ -291,6 +294,6 @@ def test_what_can_not_be_opened_is_named_and_left_out_and_a_large_one_that_goes_
         with pytest.raises(ConflictError) as gone:
             await Exporter(subject, keepers, lambda _octets: None).run()
         assert gone.value.code == "conflict.export"
-        assert pages == 4
+        assert pages == 6
 
     run_vault(job)

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from postkeep.node.cli.export_session import ExportSession
     from postkeep.services.export.contents import End
 
+_CLEAR_LINE: Final = "\r\x1b[K"
+"""Go to the beginning of the line and empty it (ECMA-48)."""
 PROGRESS_SECONDS: Final = 0.5
 """Between two signs of life on a terminal."""
 
@@ -171,6 +173,8 @@ async def _write(
     writer = SealedWriter(file, sealed)
     subject = Subject(head, asked.tenant, asked.principal, chosen)
     end = await Exporter(subject, session.keepers, writer.write, _progress()).run()
+    if sys.stderr.isatty():
+        sys.stderr.write(_CLEAR_LINE)
     digest = writer.finish()
     file.flush()
     os.fsync(file.fileno())
@@ -220,7 +224,7 @@ def _progress() -> Callable[[int, int], None]:
         nonlocal shown
         if time.monotonic() - shown >= PROGRESS_SECONDS:
             shown = time.monotonic()
-            sys.stderr.write("\r" + text("export.progress", done=done, all=everything))
+            sys.stderr.write(_CLEAR_LINE + text("export.progress", done=done, all=everything))
             sys.stderr.flush()
 
     return show

@@ -56,6 +56,8 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True):
     """Empty: it could not be opened, and is not here."""
     size: int = 0
     sha256: str = ""
+    damaged: bool = False
+    """The end of it could not be opened: what stands at its path is no message, and is not taken out."""
 
 
 class End(msgspec.Struct, frozen=True):

@@ -146,7 +146,11 @@ class Exporter:
         ):
             raise _gone()
         else:
-            plain = self._plain(part)
+            try:
+                plain = self._plain(part)
+            except IntegrityError:
+                self._spoil(self._open)
+                return
         self._put(self._open, plain)
 
     def _put(self, opened: _Open, plain: bytes) -> None:
@@ -162,6 +166,19 @@ class Exporter:
         self._messages += 1
         self._octets += opened.line.size
         self._lines.append(msgspec.structs.replace(opened.line, sha256=opened.digest.hexdigest()))
+
+    def _spoil(self, opened: _Open) -> None:
+        """Fill up a message whose rest can't be opened, as its size has been written: nobody takes it out."""
+        left = opened.left
+        while left:
+            filling = bytes(min(left, chunked.CHUNK_BYTES))
+            opened.digest.update(filling)
+            self._members.data(filling)
+            left -= len(filling)
+        self._open = None
+        self._unreadable += 1
+        digest = opened.digest.hexdigest()
+        self._lines.append(msgspec.structs.replace(opened.line, sha256=digest, damaged=True))
 
     def _plain(self, part: SealedContent) -> bytes:
         subject = self._subject

@@ -129,6 +129,9 @@ class _Unpacking:
                 self._unreadable += 1
             elif self._unlisted.pop(line.path, None) != (line.size, line.sha256):
                 raise IntegrityError(f"{line.path} is not what its manifest says")
+            elif line.damaged:
+                (self._place / line.path).unlink()
+                self._unreadable += 1
             else:
                 self._messages += 1
                 self._octets += line.size
