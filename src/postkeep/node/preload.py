@@ -13,6 +13,7 @@ _LAZY_ELSEWHERE: Final = (
     *("encodings.idna", "encodings.punycode", "encodings.utf_8", "encodings.latin_1", "encodings.utf_7"),
     *("dns.rdtypes.ANY", "dns.rdtypes.IN", "asyncpg.protocol.protocol", "uvloop.loop"),
     *("cryptography.hazmat.primitives.serialization", "cryptography.x509"),
+    "cryptography.hazmat.backends.openssl.backend",  # at the first key that each process makes
 )
 
 
