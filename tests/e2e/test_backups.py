@@ -143,8 +143,11 @@ def test_a_node_under_load_is_backed_up_killed_on_the_way_and_restored_to_any_mo
             assert all(contains_once(found, message) for message in [*before, early, late])
             assert len(found) == len(set(found))
             assert json.loads(copy.cli("ledger", "verify", "--json").stdout)["ok"]
-            events = [event["event"] for event in copy.json("ledger", "show", "--count", "200")]
-            assert "backup.restore" in events
+            events = copy.json("ledger", "show", "--count", "400")
+            assert "backup.restore" in [event["event"] for event in events]
+            held, passed = [event for event in events if event["event"] == "key.accept_restored"]
+            assert held["code"] == "held"
+            assert passed["note"].endswith(", by-policy")  # K6: dual control is off, so nobody was asked
             after = send(copy, ALICE, "after")
             assert contains_once(inbox(copy, ALICE), after)
             assert said["missing"] == ""
