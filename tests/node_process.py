@@ -153,7 +153,7 @@ class Node:
     def processes(self) -> dict[str, int]:
         """Return the live instances by slot (`imap-0`), as the node's log tells them."""
         found: dict[str, int] = {}
-        for event in self.events("process_forked"):
+        for event in (*self.events("process_ready"), *self.events("process_forked")):
             if Path(f"/proc/{event['pid']}").exists():
                 found[event["instance_started"].split(".")[0]] = event["pid"]
         return found

@@ -124,7 +124,7 @@ def _go_round(node: Node) -> None:
     said_of_pin = refused(node, "--pin-fd", "999999")
     assert "PIN" in said_of_pin
     # A token locks itself after a few: a wrong PIN is tried once.
-    assert len(re.findall(r'"instance_started":"kms-0[^"]*".*"process_forked"', said_of_pin)) == 1
+    assert len(re.findall(r'"instance_ended":"kms-0[^"]*".*"process_ended"', said_of_pin)) == 1
     assert "--pin-fd" in refused(node, "--passphrase-fd", PASSPHRASE)
     node.opens, node.passphrase = "--pin-fd", PIN
     node.start()

@@ -84,6 +84,8 @@ def initialise(options: Options) -> Layout:
             layout.config_file.chmod(0o600)
         config = adopt(layout, config)
         Database(layout, config).create()
+        # Why it fails is said in words at the end; what else the keepers tell is for who serves.
+        config = msgspec.structs.replace(config, log=msgspec.structs.replace(config.log, level="error"))
         slots = plan(config, KEEPER_NAMES)
         preload(slots)
         supervisor = Supervisor(

@@ -7,6 +7,7 @@ from typing import Final, Protocol
 import structlog
 
 from postkeep.base.errors import PostkeepError, RefusedError
+from postkeep.base.trouble import QUIET_SECONDS, Trouble
 from postkeep.faces.relay.destinations import Destinations, Work
 from postkeep.faces.relay.finish import Finisher
 from postkeep.faces.relay.leases import Leases
@@ -77,13 +78,18 @@ class Worker:
             await _end(renewal)
 
     async def _loop(self) -> None:
+        trouble: Trouble | None = None
         while True:
             try:
                 await self._round()
+                trouble = None
             except PostkeepError as error:
                 if isinstance(error, RefusedError):
                     self._tickets.discard()
-                _log.warning("queue_trouble", code=error.code, detail=error.detail)
+                now = asyncio.get_running_loop().time()
+                trouble = trouble or Trouble(now, QUIET_SECONDS if error.temporary else 0.0)
+                log = _log.warning if trouble.is_due(now) else _log.debug
+                log("queue_trouble", code=error.code, detail=error.detail, seconds=trouble.seconds(now))
                 await asyncio.sleep(PAUSE_SECONDS)
 
     async def _round(self) -> None:

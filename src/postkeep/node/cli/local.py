@@ -79,8 +79,9 @@ def _add_serve(app: typer.Typer) -> None:
             sys.stderr.write(text("serve.development") + "\n")
 
         def announce(layout: Layout, loaded: Config, withheld: str) -> None:
-            sys.stdout.buffer.write(start.ready_line(layout, loaded, withheld) + b"\n")
-            sys.stdout.flush()
+            if not (guide and sys.stdout.isatty()):  # the guide says the same to who looks on
+                sys.stdout.buffer.write(start.ready_line(layout, loaded, withheld) + b"\n")
+                sys.stdout.flush()
             if withheld and sys.stderr.isatty():
                 sys.stderr.write(text(f"serve.withheld.{withheld}") + "\n")
             if guide:

@@ -130,6 +130,7 @@ class Supervisor:
                 self._on_signal(number)
             self._reap()
         self._selector.close()
+        self._log.info("stopped", milliseconds=round((time.monotonic() - self._stop_begun) * 1000))
 
     def stop(self) -> None:
         """Begin to stop; a second call ends everything at once."""
@@ -197,7 +198,8 @@ class Supervisor:
         self._processes[process.pid] = process
         self._selector.register(process.link, selectors.EVENT_READ, lambda _now: self._read(process))
         self._timers.at(process.started + START_SECONDS_MAX, lambda: self._give_up_waiting(process))
-        self._log.info("process_forked", instance_started=process.instance, pid=process.pid)
+        tell = self._log.info if self._announced else self._log.debug  # a start tells who is ready
+        tell("process_forked", instance_started=process.instance, pid=process.pid)
         return process
 
     def _introduce(self, process: Process) -> None:
@@ -289,6 +291,7 @@ class Supervisor:
         self._log.info(
             "process_ready",
             instance_started=process.instance,
+            pid=process.pid,
             milliseconds=round((time.monotonic() - process.started) * 1000),
         )
         ready = {p.slot.name for p in self._processes.values() if p.ready}

@@ -50,7 +50,6 @@ class FileSeal:
     def seal(self, root: Secret[bytes]) -> None:
         """Write the key."""
         write_file(self._path, root.reveal(), 0o600)
-        self._warn()
 
     def open(self) -> Secret[bytes]:
         """Read the key; IntegrityError if the file is damaged or others may read it."""
@@ -59,11 +58,8 @@ class FileSeal:
         key = read_small(self._path)
         if len(key) != KEY_BYTES:
             raise unreadable(f"{self._path} is not a root key")
-        self._warn()
-        return Secret(key)
-
-    def _warn(self) -> None:
         _log.warning("root_key_in_file", path=str(self._path), advice="postkeep key reseal --to passphrase")
+        return Secret(key)
 
 
 class PassphraseSeal:

@@ -15,6 +15,7 @@ import structlog
 
 from postkeep.base.clock import Clock
 from postkeep.base.errors import ConflictError, InvalidInputError, LimitError, PostkeepError, UnavailableError
+from postkeep.base.trouble import Trouble
 from postkeep.model.audit import AuditEvent, EventName
 from postkeep.services.ledger.api import Append
 from postkeep.services.ledger.client import Caller, LedgerClient
@@ -216,16 +217,20 @@ class Trail:
 
     async def _send_batch(self, batch: list[AuditEvent]) -> None:
         pause = RETRY_SECONDS_MIN
+        trouble: Trouble | None = None
         while True:
             try:
                 appended = await self._ledger.append(Append(batch), timeout_seconds=CALL_SECONDS_MAX)
-            except PostkeepError as trouble:
-                if isinstance(trouble, _FINAL) and not trouble.temporary:
-                    self._drop(len(batch), trouble.code)
+            except PostkeepError as error:
+                if isinstance(error, _FINAL) and not error.temporary:
+                    self._drop(len(batch), error.code)
                     self._settle(len(batch), UnavailableError("the ledger does not take the event"))
                     return
-                log = _log.info if pause < RETRY_SECONDS_MAX else _log.warning
-                log("ledger_append_retry", code=trouble.code, pending=len(self._spool))
+                now = asyncio.get_running_loop().time()
+                trouble = trouble or Trouble(now)
+                log = _log.warning if trouble.is_due(now) else _log.debug
+                pending, seconds = len(self._spool), trouble.seconds(now)
+                log("ledger_append_retry", code=error.code, pending=pending, seconds=seconds)
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, RETRY_SECONDS_MAX)
             else:
