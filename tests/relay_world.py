@@ -74,6 +74,9 @@ class RelayWorld:
         self.outages: dict[str, int] = {}
         """Calls that will fail, by name."""
         self.calls: set[asyncio.Task[Any]] = set()
+        self.leases: Leases
+        """Of the relay that runs, or ran last."""
+        self.renewals = 0
 
     # --- What the relay calls ---
 
@@ -97,6 +100,7 @@ class RelayWorld:
         assert ticket == b"ticket for relay"
         renewed = await self._call("queue_renew", request)
         assert isinstance(renewed, queue_api.Renewed)
+        self.renewals += 1
         return renewed
 
     async def queue_content(self, request: queue_api.QueueContent, *, ticket: bytes) -> queue_api.QueueBytes:
@@ -255,7 +259,7 @@ async def running_relay(
         clock=clock,
     )
     policy = LookupPolicy(port, HOST, own_endpoints, allow_private, smarthost)
-    leases = Leases(world, tickets, lease_seconds)
+    world.leases = leases = Leases(world, tickets, lease_seconds)
     destinations = Destinations(
         connector=Connector(Lookup(make_resolver(resolver), policy), HOST, make_contexts()),
         fetch=opener.content,

@@ -104,9 +104,10 @@ class Leases:
         while True:
             await asyncio.sleep(self.seconds / RENEWALS)
             if self._live:
-                await self._renew()
+                await self.renew()
 
-    async def _renew(self) -> None:
+    async def renew(self) -> None:
+        """Renew all once; end the work on those that are lost."""
         leases = {lease.claim: lease for lease in self._live}
         asked = asyncio.get_running_loop().time()
         try:
