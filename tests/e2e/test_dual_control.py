@@ -1,6 +1,7 @@
 """G1, TM-16: dual control as its users see it, on a whole node, by the command line alone."""
 
 import asyncio
+import hashlib
 import imaplib
 import json
 import os
@@ -211,7 +212,9 @@ def test_an_export_may_be_for_the_holder_of_a_key_whom_the_approvers_see(
     assert "inbox, until 2001-01-01" in shown
     approved(request, ann, bob)
     request_in(operator_says(node, *create, code=APPROVAL_NEEDED))
-    assert "0 messages" in operator_says(node, *past)
+    value = json.loads(operator_says(node, *past, "--json"))
+    assert (value["messages"], value["unreadable"], value["request"]) == (0, 0, request)
+    assert value["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
     opened = ("export", "open", str(file), "--into", str(out), "--passphrase-stdin")
     assert "--with" in operator_says(node, *opened, code=USAGE, stdin=PASSPHRASE)
     assert "取出" in operator_says(node, *opened, "--with", str(key), lang="zh-CN", stdin=PASSPHRASE)
