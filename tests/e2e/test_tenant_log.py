@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -144,3 +145,45 @@ def test_a_module_that_is_killed_shows_as_silent_and_one_that_stops_does_not(nod
     assert value["ok"]
     assert value["silent"] == []
     node.start()
+
+
+def told_silent(node: Node) -> dict[str, str]:
+    """Return the processes that the ledger has told of, each with the one that has taken its place."""
+    entries = json.loads(node.cli("ledger", "show", "--count", "400", "--json").stdout)
+    return {entry["actor"]: entry.get("note", "") for entry in entries if entry.get("code") == "silent"}
+
+
+def soon(true: Callable[[], object], seconds: float = 30.0) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "did not come to pass"
+        time.sleep(0.5)
+
+
+def test_a_module_that_hangs_or_is_killed_is_told_of_after_three_heartbeats_and_shown(node: Node) -> None:
+    """A6, the first thing that an auditor asks: who has stopped reporting, and how would one know?"""
+    processes = node.processes()
+
+    def states() -> dict[str, str]:
+        found = json.loads(node.cli("ledger", "sources", "--json", check=False).stdout)
+        return {one["source"].partition(".")[0]: one["state"] for one in found if not one["successor"]}
+
+    soon(lambda: states().get("relay-0") == "lives")
+    os.kill(processes["relay-0"], signal.SIGSTOP)
+    try:
+        soon(lambda: any(source.startswith("relay-0.") for source in told_silent(node)))
+        shown = node.cli("ledger", "sources", check=False)
+        assert shown.returncode == 5
+        assert "SILENT" in shown.stdout
+        assert "静默" in node.cli("--lang", "zh", "ledger", "sources", check=False).stdout
+        findings = json.loads(node.cli("doctor", "--json", check=False).stdout)
+        (found,) = [finding for finding in findings if finding["check"] == "signs of life"]
+        assert found["verdict"] == "bad"
+        assert "relay-0." in found["finding"]
+    finally:
+        os.kill(processes["relay-0"], signal.SIGCONT)
+    os.kill(processes["submission-0"], signal.SIGKILL)
+    soon(lambda: any(new.startswith("submission-0.") for new in told_silent(node).values()))
+    soon(lambda: states().get("relay-0") == "lives")
+    shown = node.cli("ledger", "sources")
+    assert "ended without a farewell; submission-0." in shown.stdout

@@ -9,7 +9,7 @@ import typer
 from postkeep.base.errors import NotFoundError
 from postkeep.base.ids import parse_id
 from postkeep.model.audit import AuditEvent
-from postkeep.node.cli import ledger_restored
+from postkeep.node.cli import ledger_restored, ledger_sources
 from postkeep.node.cli.output import CommandError, Exit, moment
 from postkeep.node.cli.scene import Scene, group, scene_of
 from postkeep.node.cli.texts import text
@@ -32,6 +32,7 @@ def add(app: typer.Typer) -> None:
     _add_key(ledger)
     _add_export(ledger)
     ledger_restored.add(ledger)
+    ledger_sources.add(ledger)
 
     @ledger.command("show", help=text("help.ledger.show"))
     def show(

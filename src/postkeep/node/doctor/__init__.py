@@ -13,6 +13,7 @@ from postkeep.node.doctor.governing import check_governance
 from postkeep.node.doctor.living import check_node
 from postkeep.node.doctor.machine import check_machine
 from postkeep.node.doctor.memory import check_memory
+from postkeep.node.doctor.silence import check_silence
 from postkeep.node.doctor.withholding import check_withheld
 from postkeep.node.doctor.witnessing import check_witnesses
 from postkeep.node.supervisor.layout import open_layout
@@ -41,6 +42,7 @@ def _examine(data: Path, base_port: int | None) -> Iterator[Finding]:
         return
     yield from check_directory(layout, config)
     yield from check_node(layout, config)
+    yield from check_silence(layout, config)
     yield from check_backups(layout, config)
     yield from check_governance(layout)
     yield from check_withheld(layout)

@@ -26,6 +26,7 @@ CHECKS: Final[dict[str, str]] = {
     "postgres": "PostgreSQL",
     "python": "Python",
     "root key": "根密钥",
+    "signs of life": "进程存活",
     "sandbox": "沙箱",
     "swap": "交换空间",
     "users": "系统用户",
@@ -228,6 +229,27 @@ TEXTS: Final[dict[str, tuple[Said, Said]]] = {
     ),
     "ports.free": (("all free: {ports}", ""), ("全部空闲：{ports}", "")),
     "ports.ours": (("served by this node: {ports}", ""), ("由本节点提供服务：{ports}", "")),
+    "life.ok": (
+        ("{count} processes have spoken to the ledger in the last day; none fell silent", ""),
+        ("最近一天内有 {count} 个进程向账本报告，无静默", ""),
+    ),
+    "life.ended": (
+        (
+            "{count} processes ended without a farewell in the last day and were replaced, as {sources}",
+            "They crashed or were killed. See when: postkeep ledger sources",
+        ),
+        (
+            "最近一天内有 {count} 个进程未告别即结束，已被接替，如 {sources}",
+            "它们崩溃或被终止。查看时间：postkeep ledger sources",
+        ),
+    ),
+    "life.silent": (
+        (
+            "silent, without having said farewell: {sources}",
+            "They were killed, hang, or are kept from speaking to the ledger: look at the log, then restart the node.",
+        ),
+        ("静默且未告别：{sources}", "进程已被终止、挂起，或被阻止向账本报告：请查看日志，然后重启节点。"),
+    ),
     "ports.silent": (
         ("the node does not answer on: {ports}", "Look at the node's log."),
         ("节点在这些端口没有应答：{ports}", "请查看节点日志。"),

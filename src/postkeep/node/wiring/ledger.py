@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 import structlog
+from prometheus_client import Gauge
 
 from postkeep.base.clock import SystemClock
 from postkeep.base.errors import PostkeepError
@@ -20,6 +21,7 @@ from postkeep.services.ledger.journal import Journal
 from postkeep.services.ledger.service import LedgerService
 from postkeep.services.ledger.tenants import TenantBook
 from postkeep.services.ledger.trail import FAREWELL, refusal_fields
+from postkeep.services.ledger.watch import LifeWatch
 from postkeep.stores.ledger_log import LedgerLog
 from postkeep.tickets.channel import Refusal, Server
 from postkeep.tickets.revocations import RevocationView
@@ -27,6 +29,9 @@ from postkeep.tickets.revocations import RevocationView
 REFUSALS_PENDING_MAX: Final = 1_024  # own events being written; a flood of refusals is counted beyond it
 
 _UNFIT = re.compile(r"[^A-Za-z0-9.-]")
+_silent_modules = Gauge(
+    "postkeep_ledger_silent_modules", "Processes that stopped speaking to the ledger and were not replaced"
+)
 _log = structlog.get_logger(__name__)
 
 
@@ -77,7 +82,9 @@ async def run(context: ModuleContext) -> None:
     """Serve the ledger until told to stop."""
     clock = SystemClock()
     log = LedgerLog(log_directory(context))
-    journal = Journal(log, context.instance, clock)
+    heartbeat_seconds = context.config.ledger.heartbeat_seconds
+    watch = LifeWatch(heartbeat_seconds)
+    journal = Journal(log, context.instance, clock, watch)
     await journal.open()
     origin = await journal.run(log.origin, new_origin(context.config.node.hostname))
     tenants = TenantBook(log_directory(context), log, journal, context.config.ledger.anchor_seconds)
@@ -87,7 +94,7 @@ async def run(context: ModuleContext) -> None:
     server = Server(
         context.identity, context.anchors, "ledger", service.handlers(), RevocationView(), refusals, clock
     )
-    beating = asyncio.create_task(_beat(journal, context.config.ledger.heartbeat_seconds))
+    beating = asyncio.create_task(_beat(journal, watch, heartbeat_seconds))
     following = asyncio.create_task(tenants.run(), name="ledger tenants")
     following.add_done_callback(lambda done: None if done.cancelled() else context.stop.set())
     try:
@@ -102,20 +109,24 @@ async def run(context: ModuleContext) -> None:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
         await tenants.close()
-        if context.config.ledger.heartbeat_seconds > 0:
-            await _tell(journal, FAREWELL)
+        if heartbeat_seconds > 0:
+            await _tell(journal, AuditEvent(EventName.HEARTBEAT, 0, "", 0, code=FAREWELL))
         await journal.close()
 
 
-async def _beat(journal: Journal, seconds: float) -> None:
-    """Have the ledger show that it lives, as the modules do."""
+async def _beat(journal: Journal, watch: LifeWatch, seconds: float) -> None:
+    """Have the ledger show that it lives, as the modules do, and tell of those that do so no more."""
     while seconds > 0:
-        await _tell(journal, "")
+        await _tell(journal, AuditEvent(EventName.HEARTBEAT, 0, "", 0))
+        for event in watch.news():
+            _log.error("module_silent", source=event.actor, replaced_by=event.note)
+            await _tell(journal, event)
+        _silent_modules.set(watch.silent_count)
         await asyncio.sleep(seconds)
 
 
-async def _tell(journal: Journal, code: str) -> None:
+async def _tell(journal: Journal, event: AuditEvent) -> None:
     try:
-        await journal.append_own(AuditEvent(EventName.HEARTBEAT, 0, "", 0, code=code))
+        await journal.append_own(event)
     except PostkeepError as error:
-        _log.warning("ledger_heartbeat_not_recorded", code=error.code)
+        _log.warning("ledger_own_event_not_recorded", event_name=event.event, code=error.code)

@@ -18,6 +18,7 @@ from postkeep.base.errors import PostkeepError, UnavailableError
 from postkeep.model.audit import AuditEvent, EventName
 from postkeep.services.ledger.sources import Sources
 from postkeep.services.ledger.standing import Standing
+from postkeep.services.ledger.watch import LifeWatch
 from postkeep.stores.ledger_log import BACKLOG_MAX, LedgerLog
 from postkeep.stores.ledger_tree import READ_ENTRIES_MAX
 
@@ -40,8 +41,9 @@ class _Waiting:
 class Journal:
     """Appends to a log on behalf of many sources. Use it from one event loop."""
 
-    def __init__(self, log: LedgerLog, own_source: str, clock: Clock) -> None:
+    def __init__(self, log: LedgerLog, own_source: str, clock: Clock, watch: LifeWatch | None = None) -> None:
         self._log = log
+        self._watch = watch
         self._clock = clock
         self._sources = Sources(own_source)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger-log")
@@ -65,7 +67,10 @@ class Journal:
         self._waiting_events += len(events)
         if self._writer is None:
             self._writer = asyncio.create_task(self._write_all(), name="ledger writer")
-        return await waiting.future
+        first = await waiting.future
+        if source and self._watch is not None:
+            self._watch.hear(source, events)
+        return first
 
     async def append_own(self, event: AuditEvent) -> int:
         """Append an event of the ledger's own; it is given source, number and time here."""

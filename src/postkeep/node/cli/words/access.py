@@ -33,6 +33,24 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
         "… and {count} more that stopped without a farewell.",
         "……另有 {count} 个未告别即停止。",
     ),
+    "help.ledger.sources": (
+        "Show which processes have spoken to the ledger in the last day: alive, stopped in order, or silent.",
+        "显示最近一天内向账本报告过的进程：运行中、已正常停止或静默。",
+    ),
+    "ledger.source.lives": ("lives", "运行中"),
+    "ledger.source.left": ("stopped in order", "已正常停止"),
+    "ledger.source.silent": ("SILENT", "静默"),
+    "ledger.source.replaced": (
+        "ended without a farewell; {successor} follows",
+        "未告别即结束；由 {successor} 接替",
+    ),
+    "ledger.source.silent_why": (
+        (
+            "Silent: not stopped in order, and nothing has taken its place. It was killed, hangs, or is kept "
+            "from speaking: look at its log, then restart the node."
+        ),
+        "静默：非正常停止，且无进程接替。它可能已被终止、挂起或被阻止报告：请查看其日志，然后重启节点。",
+    ),
     "error.no_tenant_log": (
         "There is no signed log of {tenant} yet: it is signed within a minute of the first entry.",
         "{tenant} 还没有已签名的账本：首条记录后一分钟内会签名。",
