@@ -9,20 +9,20 @@ from types import SimpleNamespace
 import pytest
 
 from postkeep.node.cli import asking
-from postkeep.node.cli.export import _new_file
+from postkeep.node.cli.export_writing import new_file
 from postkeep.node.cli.output import CommandError
 
 
 def broken_off(path: Path, error: BaseException) -> None:
     """Begin to write a file, and fail."""
-    with _new_file(path) as file:
+    with new_file(path) as file:
         file.write(b"sealed")
         raise error
 
 
 def test_a_file_has_its_name_when_it_is_whole_and_is_its_owners_alone(tmp_path: Path) -> None:
     path = tmp_path / "alice.export"
-    with _new_file(path) as file:
+    with new_file(path) as file:
         file.write(b"sealed")
         assert not path.exists()
     assert path.read_bytes() == b"sealed"
@@ -50,7 +50,7 @@ def test_what_a_killed_command_has_left_goes_and_is_never_written_through(tmp_pa
     place = tmp_path / "out"
     place.mkdir()
     (place / ".alice.export.part").symlink_to(elsewhere)
-    with _new_file(place / "alice.export") as file:
+    with new_file(place / "alice.export") as file:
         file.write(b"sealed")
     assert elsewhere.read_bytes() == b"mine"
     assert os.listdir(place) == ["alice.export"]  # noqa: PTH208 - names

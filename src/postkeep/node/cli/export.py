@@ -6,32 +6,23 @@ and no other right. What it reads is in its memory only; on the disk it is seale
 
 import asyncio
 import os
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from postkeep.base.errors import IntegrityError, NotFoundError, PostkeepError
+from postkeep.base.errors import IntegrityError, NotFoundError
 from postkeep.node.cli import asking
+from postkeep.node.cli.export_writing import export_mail, new_file, unwritable
 from postkeep.node.cli.output import CommandError, Exit, instant, size
 from postkeep.node.cli.scene import Scene, group, scene_of
-from postkeep.node.cli.texts import error_text, text
-from postkeep.node.running import running
+from postkeep.node.cli.texts import text
 from postkeep.services.steward.exports_api import ExportAsk, ExportAsked
 
 if TYPE_CHECKING:
     from postkeep.crypto.export_file import Sealed
-    from postkeep.node.cli.export_session import ExportSession
     from postkeep.services.export.contents import End
-
-_CLEAR_LINE: Final = "\r\x1b[K"
-"""Go to the beginning of the line and empty it (ECMA-48)."""
-PROGRESS_SECONDS: Final = 0.5
-"""Between two signs of life on a terminal."""
 
 PassphraseFile = Annotated[str, typer.Option("--passphrase-file", help=text("help.export.passphrase_file"))]
 PassphraseStdin = Annotated[
@@ -92,7 +83,7 @@ def _add_create(export: typer.Typer) -> None:
             secret = asking.export_passphrase(passphrase_file, from_stdin=passphrase_stdin, new=True)
             return export_file.seal_with_passphrase(secret.reveal())
 
-        end, digest, why = asyncio.run(_export(scene, asked, into, seal))
+        end, digest, why = asyncio.run(export_mail(scene, asked, into, seal))
         _say_created(scene, asked, into, end, digest, why)
 
 
@@ -118,116 +109,6 @@ def _say_created(  # noqa: PLR0917 - an export, and what came of it
     scene.out.lines(value, lines)
     if end.unreadable or why:
         raise typer.Exit(Exit.PROBLEMS)
-
-
-async def _export(
-    scene: Scene, asked: ExportAsked, into: Path, seal: Callable[[], "Sealed"]
-) -> tuple["End", bytes, str]:
-    """Read and write; return the last member, the file's SHA-256, and why the request was not closed."""
-    from postkeep.node.cli.export_session import ExportSession, keep_memory_private
-
-    state = running(scene.data)
-    if state is None:
-        raise CommandError(text("error.not_running", data=scene.data), Exit.NOT_RUNNING, "not_running")
-    keep_memory_private()
-    async with ExportSession(scene.data, Path(state.run), asked.request, scene.login()) as session:
-        await session.keepers()  # refused here, before a passphrase is asked for or a file is made
-        sealed = seal()
-        try:
-            with _new_file(into) as file:
-                end, digest = await _write(session, asked, file, sealed)
-        except CommandError:
-            raise  # the file can't be written, and says so
-        except PostkeepError as error:
-            why = error_text(error.code, error.public_text)
-            code = Exit.UNAVAILABLE if error.temporary else Exit.FAILED
-            raise CommandError(text("error.export_broken", why=why), code, "export_broken") from error
-        try:
-            await session.close_request()
-        except PostkeepError as error:
-            return end, digest, error_text(error.code, error.public_text)
-        return end, digest, ""
-
-
-async def _write(
-    session: "ExportSession", asked: ExportAsked, file: BinaryIO, sealed: "Sealed"
-) -> tuple["End", bytes]:
-    from postkeep.services.export import contents
-    from postkeep.services.export.reading import Exporter, Subject
-    from postkeep.services.export.sealed_file import SealedWriter
-    from postkeep.services.vault.export_api import ExportEnd
-
-    chosen = asked.selection
-    head = contents.Head(
-        format=contents.FORMAT,
-        address=asked.address,
-        tenant=asked.tenant.hex(),
-        principal=asked.principal.hex(),
-        mailbox=chosen.mailbox.hex(),
-        since_ms=chosen.since_ms,
-        until_ms=chosen.until_ms,
-        request=asked.request.hex(),
-        approved=asked.reason,
-        made_ms=time.time_ns() // 1_000_000,
-    )
-    writer = SealedWriter(file, sealed)
-    subject = Subject(head, asked.tenant, asked.principal, chosen)
-    end = await Exporter(subject, session.keepers, writer.write, _progress()).run()
-    if sys.stderr.isatty():
-        sys.stderr.write(_CLEAR_LINE)
-    digest = writer.finish()
-    file.flush()
-    os.fsync(file.fileno())
-    keepers = await session.keepers()
-    told = ExportEnd(asked.principal, chosen, end.messages, digest)
-    await keepers.vault.export_end(told, ticket=keepers.ticket)
-    return end, digest
-
-
-@contextmanager
-def _new_file(path: Path) -> Iterator[BinaryIO]:
-    """Give a file that takes its name when it is whole, and is deleted when it does not come to that."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.unlink(missing_ok=True)  # what a command that was killed has left: sealed, and of no use
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    except OSError as exc:
-        raise _unwritable(path, exc) from exc
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            yield file
-        part.rename(path)
-        _sync_directory(path.parent)
-    except OSError as exc:
-        part.unlink(missing_ok=True)
-        raise _unwritable(path, exc) from exc
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _progress() -> Callable[[int, int], None]:
-    """Show on a terminal how far it is."""
-    if not sys.stderr.isatty():
-        return lambda _done, _all: None
-    shown = 0.0
-
-    def show(done: int, everything: int) -> None:
-        nonlocal shown
-        if time.monotonic() - shown >= PROGRESS_SECONDS:
-            shown = time.monotonic()
-            sys.stderr.write(_CLEAR_LINE + text("export.progress", done=done, all=everything))
-            sys.stderr.flush()
-
-    return show
 
 
 def _add_open(export: typer.Typer) -> None:
@@ -260,7 +141,7 @@ def _add_open(export: typer.Typer) -> None:
             with file.open("rb") as source:
                 head, end = unpack(SealedReader(source, opens), into)
         except OSError as exc:
-            raise _unwritable(Path(exc.filename or file), exc) from exc
+            raise unwritable(Path(exc.filename or file), exc) from exc
         except IntegrityError as exc:
             if exc.code != IntegrityError.code:
                 raise
@@ -303,7 +184,7 @@ def _add_key(export: typer.Typer) -> None:
         secret = asking.export_passphrase(passphrase_file, from_stdin=passphrase_stdin, new=True)
         public, private = export_file.new_key_pair(secret.reveal())
         for path, octets in ((file, private), (public_file, public)):
-            with _new_file(path) as written:
+            with new_file(path) as written:
                 written.write(octets)
                 written.flush()
                 os.fsync(written.fileno())
@@ -320,8 +201,3 @@ def _read(path: Path, octets_max: int) -> bytes:
             return file.read(octets_max + 1)
     except OSError as exc:
         raise NotFoundError(code="unreadable", public_text=text("error.unreadable", path=path)) from exc
-
-
-def _unwritable(path: Path, error: OSError) -> CommandError:
-    why = error.strerror or type(error).__name__
-    return CommandError(text("error.export_unwritable", path=path, why=why), code="export_unwritable")

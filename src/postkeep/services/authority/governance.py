@@ -188,7 +188,7 @@ class Governance:
         await self.record(grant, EventName.REQUEST_OPEN, opened, word, opened.needed)
         return opened
 
-    async def record_grant(  # noqa: PLR0917 - a grant, and what the ledger is to say of it
+    async def record_grant(
         self,
         grant: Grant,
         request: Request,

@@ -183,8 +183,8 @@ class GrantTicket(msgspec.Struct, frozen=True):
 
 
 class IssueExport(msgspec.Struct, frozen=True):
-    """`authority.issue_export`: the tickets for an approved export of a person's mail, for the requester's own
-    command line; its handshake's key holds them. Answers `ExportTickets`."""
+    """`authority.issue_export`: the tickets for an approved export of a person's mail, for the requester's
+    own command line; its handshake's key holds them. Answers `ExportTickets`."""
 
     id: bytes
 
