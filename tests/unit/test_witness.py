@@ -209,7 +209,7 @@ def test_a_head_that_can_not_be_stored_is_not_signed(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("postkeep.stores.witness_logs.write_durably", full)
+    monkeypatch.setattr("postkeep.stores.witness_logs.write_file", full)
     with pytest.raises(UnavailableError):
         make_witness(directory).add_checkpoint(LOG.submission(0, 100))
 

@@ -1,7 +1,6 @@
 """`postkeep init` and `postkeep serve`, without their texts: from a directory to a running node."""
 
 import gc
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Final
 import msgspec
 
 from postkeep.base.errors import InvalidInputError, NotFoundError
+from postkeep.base.files import sync_directory
 from postkeep.node import config as configuration
 from postkeep.node import logs
 from postkeep.node.config import Config
@@ -154,8 +154,4 @@ def ready_line(layout: Layout, config: Config, withheld: str = "") -> bytes:
 def _mark_complete(layout: Layout) -> None:
     marker = layout.data / "initialised"
     marker.touch(mode=0o600)
-    descriptor = os.open(layout.data, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_directory(layout.data)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from postkeep.base.errors import IntegrityError
+from postkeep.base.files import write_file
 from postkeep.crypto.note import Checkpoint, parse_checkpoint, peek_note
 from postkeep.stores.ledger_segments import Segments
 from postkeep.stores.ledger_tiles import (
@@ -18,8 +19,6 @@ from postkeep.stores.ledger_tiles import (
     ENTRY_BYTES_MAX,
     TILE_WIDTH,
     TileFiles,
-    sync_directory,
-    write_durably,
 )
 from postkeep.stores.ledger_tree import TiledTree
 
@@ -80,8 +79,7 @@ class LedgerLog:
         """Return the log's name, which is given once: the one stored, or from now on the one proposed."""
         path = self._directory / ORIGIN
         if not path.exists():
-            write_durably(path, proposed.encode())
-            sync_directory(self._directory)
+            write_file(path, proposed.encode())
         return path.read_text("utf-8")
 
     def append(self, entries: list[bytes]) -> int:
@@ -104,8 +102,7 @@ class LedgerLog:
         """Remove segments that are wholly in bundles, after storing what the service knows of them."""
         if self._segments.can_retire(self._tree.derived):
             self._tiles.sync_names()
-            write_durably(self._directory / SNAPSHOT, snapshot())
-            sync_directory(self._directory)
+            write_file(self._directory / SNAPSHOT, snapshot())
             self._segments.retire(self._tree.derived)
 
     def snapshot(self) -> bytes:
@@ -147,8 +144,7 @@ class LedgerLog:
         """Store a checkpoint that fits the log, with everything that its readers need before it."""
         self._tree.write_partials(checkpoint.size)
         self._tiles.sync_names()
-        write_durably(self._tiles.directory / CHECKPOINT, note)
-        sync_directory(self._tiles.directory)
+        write_file(self._tiles.directory / CHECKPOINT, note)
         self.checkpoint = checkpoint
 
     def checkpoint_note(self) -> bytes:
@@ -163,8 +159,7 @@ class LedgerLog:
         """Store a checkpoint with its cosignatures, unless a newer one is kept already."""
         kept = self.witnessed_note()
         if not kept or parse_checkpoint(peek_note(note)).size >= parse_checkpoint(peek_note(kept)).size:
-            write_durably(self._tiles.directory / WITNESSED, note)
-            sync_directory(self._tiles.directory)
+            write_file(self._tiles.directory / WITNESSED, note)
 
     def _note(self, name: str) -> bytes:
         path = self._tiles.directory / name

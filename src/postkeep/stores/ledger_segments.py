@@ -16,13 +16,12 @@ from typing import Final, NamedTuple
 import structlog
 
 from postkeep.base.errors import IntegrityError
+from postkeep.base.files import sync_directory, write_content
 from postkeep.stores.ledger_tiles import (
     DIRECTORY_MODE,
     FILE_MODE,
     encode_entries,
     parse_entries,
-    sync_directory,
-    write_durably,
 )
 
 SEGMENT_BYTES_MAX: Final = (
@@ -191,7 +190,7 @@ class Segments:
         if start != self._starts[-1]:
             raise IntegrityError(f"the ledger is damaged at entry {expected}")
         self.torn_bytes = len(data) - self._length
-        write_durably(self._path(start).with_suffix(".torn"), data[self._length :])
+        write_content(self._path(start).with_suffix(".torn"), data[self._length :])
         _log.warning("ledger_torn_end_cut", index=expected, bytes=self.torn_bytes)
 
     def _repair(self) -> None:

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from postkeep.base.errors import IntegrityError
+from postkeep.base.files import sync_directory, write_file
 from postkeep.crypto.note import parse_checkpoint, peek_note
 from postkeep.stores.ledger_tiles import (
     DIRECTORY_MODE,
@@ -25,9 +26,7 @@ from postkeep.stores.ledger_tiles import (
     TILE_WIDTH,
     TileFiles,
     partial_width,
-    sync_directory,
     tile_name,
-    write_durably,
 )
 from postkeep.stores.ledger_tree import TiledTree
 
@@ -124,15 +123,13 @@ class TenantLog:
             sync_directory(self.directory.parent)
         self._tree.write_partials(size)
         self._tiles.sync_names()
-        write_durably(self.directory / HEAD, msgspec.json.encode(Head(size, self._last)))
-        sync_directory(self.directory)
+        write_file(self.directory / HEAD, msgspec.json.encode(Head(size, self._last)))
         self._drop_partials({size, signed_size(self.directory)})
         return self._tree.root(size)
 
     def publish(self, note: bytes) -> None:
         """Store a signed checkpoint of the settled size."""
-        write_durably(self.directory / LOG / CHECKPOINT, note)
-        sync_directory(self.directory / LOG)
+        write_file(self.directory / LOG / CHECKPOINT, note)
 
     def _drop_partials(self, sizes: set[int]) -> None:
         """Remove incomplete tiles that no present head needs: thousands of quiet tenants have many."""

@@ -5,7 +5,6 @@ of up to 256 hashes, and entry bundles `tile/entries/<index>[.p/<width>]` of up 
 after its length in two octets. A full tile or bundle never changes.
 """
 
-import os
 import re
 import shutil
 from collections import OrderedDict
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from postkeep.base.errors import IntegrityError
+from postkeep.base.files import sync_directory, write_content
 from postkeep.crypto.merkle import HASH_BYTES, leaf_hashes, perfect_root
 
 TILE_WIDTH: Final = 256  # hashes or entries; fixed by the layout
@@ -72,29 +72,6 @@ def split_entries(data: bytes) -> tuple[list[bytes], bool]:
     return entries, True
 
 
-def write_durably(path: Path, data: bytes) -> None:
-    """Replace a file in one step, durable when this returns (its directory is the caller's to sync)."""
-    temporary = path.with_name(path.name + ".new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, FILE_MODE)
-    try:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(descriptor, view) :]
-        os.fdatasync(descriptor)
-    finally:
-        os.close(descriptor)
-    temporary.replace(path)
-
-
-def sync_directory(path: Path) -> None:
-    """Make names created in a directory durable."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 class TileFiles:
     """Tiles and bundles in a directory. Not for several threads at once."""
 
@@ -111,7 +88,7 @@ class TileFiles:
         """Write a tile or bundle, its data durable; a full one takes the place of its partial ones."""
         path = self.directory / tile_name(level, index, width)
         self._make_directory(path.parent)
-        write_durably(path, data)
+        write_content(path, data)
         self._unsynced.add(path.parent)
         if width == TILE_WIDTH:
             shutil.rmtree(path.with_name(path.name + ".p"), ignore_errors=True)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from postkeep.base.errors import IntegrityError, UnavailableError
+from postkeep.base.files import sync_directory
 
 PACK_BYTES_MAX: Final = 256 * 1024 * 1024  # a pack this large is rolled: what one compaction copies at most
 PACKS_OPEN_MAX: Final = 64  # descriptors kept for reading
@@ -205,7 +206,7 @@ class Packs:
         with self._cache_lock:
             self._cache.pop(pack, None)
         self._path(pack).unlink(missing_ok=True)
-        _sync_directory(self._directory)
+        sync_directory(self._directory)
 
     def close(self) -> None:
         """Let go of all files."""
@@ -221,7 +222,7 @@ class Packs:
             self._writer = _Descriptor(self._path(self._next + 1), os.O_RDWR | os.O_CREAT | os.O_EXCL)
             self._next += 1
             self._end = 0
-            _sync_directory(self._directory)
+            sync_directory(self._directory)
         return self._writer
 
     def _reader(self, pack: int) -> _Descriptor:
@@ -244,15 +245,7 @@ def _make_directory(directory: Path) -> None:
         directory = directory.parent
     for path in reversed(missing):
         path.mkdir(mode=0o700)
-        _sync_directory(path.parent)
-
-
-def _sync_directory(directory: Path) -> None:
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+        sync_directory(path.parent)
 
 
 def _write_all(fd: int, buffers: list[bytes], offset: int) -> None:

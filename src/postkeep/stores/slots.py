@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from postkeep.base.errors import ConflictError, IntegrityError, InvalidInputError, NotFoundError
+from postkeep.base.files import sync_directory
 from postkeep.stores.holes import punch_zeros
 
 MAGIC: Final = b"pk-slots\x01"
@@ -89,7 +90,7 @@ class ErasableSlots:
             raise IntegrityError(f"{self.path} is not a file of {self.record_bytes}-byte slots")
         _write(self._fd, expected, 0)
         os.fsync(self._fd)
-        _sync_directory(self.path.parent)
+        sync_directory(self.path.parent)
 
     def __enter__(self) -> Self:
         return self
@@ -239,12 +240,3 @@ def _write(fd: int, data: bytes, offset: int) -> None:
         written = os.pwrite(fd, view, offset)
         view = view[written:]
         offset += written
-
-
-def _sync_directory(path: Path) -> None:
-    """Make a new file's name durable."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

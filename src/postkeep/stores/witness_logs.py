@@ -15,7 +15,8 @@ from typing import Final
 import msgspec
 
 from postkeep.base.errors import ConflictError, InvalidInputError, NotFoundError, UnavailableError
-from postkeep.stores.ledger_tiles import DIRECTORY_MODE, FILE_MODE, sync_directory, write_durably
+from postkeep.base.files import sync_directory, write_file
+from postkeep.stores.ledger_tiles import DIRECTORY_MODE, FILE_MODE
 
 FORKS_MAX: Final = (
     64  # heads kept as evidence for one log: one is enough, and a sender must not fill the disk
@@ -91,8 +92,7 @@ class WitnessDirectory:
             raise ConflictError(public_text=f"A witness knows at most {LOGS_MAX} logs.")
         place = self._place(log.origin)
         place.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
-        write_durably(place / "log.json", msgspec.json.encode(log))
-        sync_directory(place)
+        write_file(place / "log.json", msgspec.json.encode(log))
         sync_directory(place.parent)
 
     def logs(self) -> list[KnownLog]:
@@ -114,8 +114,7 @@ class WitnessDirectory:
         """Replace the note last cosigned; durable when this returns. UnavailableError where it can't be."""
         place = self._place(origin)
         try:
-            write_durably(place / "checkpoint", note)
-            sync_directory(place)
+            write_file(place / "checkpoint", note)
         except OSError as error:
             raise UnavailableError(f"the head can not be stored: errno {error.errno}") from error
 
@@ -125,8 +124,7 @@ class WitnessDirectory:
         place.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
         name = hashlib.sha256(note.partition(b"\n\n")[0]).hexdigest()
         if len(os.listdir(place)) < FORKS_MAX or (place / name).exists():  # noqa: PTH208 - only their number
-            write_durably(place / name, note)
-            sync_directory(place)
+            write_file(place / name, note)
 
     def forks(self, origin: str) -> int:
         """Count the heads that contradict what was signed."""

@@ -36,7 +36,7 @@ def add(key: typer.Typer) -> None:
 
 def _ask(scene: Scene, directory: Path, state: int) -> None:
     """Leave word for the next start of kms, as the owner of its directory."""
-    from postkeep.services.kms.root_kinds import write_file
+    from postkeep.base.files import write_file
     from postkeep.services.kms.witness import ACCEPTED_NAME
 
     if not state:

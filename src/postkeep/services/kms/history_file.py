@@ -10,8 +10,8 @@ from typing import Final
 import msgspec
 import structlog
 
+from postkeep.base.files import sync_directory, write_file
 from postkeep.services.kms.restored_api import BrokenHistory, Head
-from postkeep.services.kms.root_kinds import sync_directory, write_file
 from postkeep.stores.kept_checkpoint import set_aside_checkpoint
 
 FILE_NAME: Final = "ledger.broken"

@@ -19,11 +19,11 @@ import msgspec
 import structlog
 
 from postkeep.base.errors import IntegrityError, NotFoundError, RefusedError, UnavailableError
+from postkeep.base.files import sync_directory, write_file
 from postkeep.base.ids import ID_BYTES, new_id
 from postkeep.model.audit import EventName
 from postkeep.services.kms import metrics
 from postkeep.services.kms.restored_api import RestoredBy, RestoredStore, restored_subject
-from postkeep.services.kms.root_kinds import sync_directory, write_file
 from postkeep.services.kms.telling import caller_fields
 from postkeep.services.kms.witness import StoreWitness
 from postkeep.services.ledger.api import KeyState

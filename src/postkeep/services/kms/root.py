@@ -12,11 +12,12 @@ from typing import Final, Protocol
 import structlog
 
 from postkeep.base.errors import IntegrityError, InvalidInputError
+from postkeep.base.files import write_file
 from postkeep.base.secret import Secret
 from postkeep.crypto import passphrase
 from postkeep.crypto.context import context
 from postkeep.crypto.wrap import KEY_BYTES, Wrapper, subkey
-from postkeep.services.kms.root_kinds import FILE_NAMES, RootKind, read_small, write_file
+from postkeep.services.kms.root_kinds import FILE_NAMES, RootKind, read_small
 from postkeep.stores.kms_installation import KmsInstallationRows
 
 _PATH: Final = context("root key")

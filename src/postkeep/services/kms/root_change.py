@@ -16,6 +16,7 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 
 from postkeep.base.errors import ConflictError, IntegrityError, InvalidInputError, PostkeepError
+from postkeep.base.files import sync_directory, write_file
 from postkeep.base.secret import Secret
 from postkeep.crypto.shares import Roster
 from postkeep.services.kms.pkcs11 import TokenPlace
@@ -31,8 +32,6 @@ from postkeep.services.kms.root_kinds import (
     next_path,
     read_change,
     read_shares,
-    sync_directory,
-    write_file,
 )
 from postkeep.services.kms.root_shares import SharesSeal
 from postkeep.services.kms.root_token import TokenSeal

@@ -19,6 +19,7 @@ from typing import Final, Literal
 import msgspec
 
 from postkeep.base.errors import IntegrityError, InvalidInputError
+from postkeep.base.files import sync_directory
 from postkeep.crypto.shares import Holder, Roster
 
 MARKER_NAME: Final = "root.change"
@@ -189,19 +190,6 @@ def damaged(path: Path) -> IntegrityError:
     return IntegrityError(text, code="root_key", public_text=f"{text}.")
 
 
-def write_file(path: Path, data: bytes, mode: int) -> None:
-    """Write a whole file durably and at once: a crash leaves the old one or the new one."""
-    temporary = path.with_name(path.name + ".new")
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
-    with os.fdopen(fd, "wb") as file:
-        os.fchmod(fd, mode)
-        file.write(data)
-        file.flush()
-        os.fsync(fd)
-    temporary.replace(path)
-    sync_directory(path.parent)
-
-
 def destroy_file(path: Path) -> None:
     """Overwrite a file where it lies, make that durable, then remove it; harmless if it is gone.
 
@@ -220,12 +208,3 @@ def destroy_file(path: Path) -> None:
         os.close(fd)
     path.unlink()
     sync_directory(path.parent)
-
-
-def sync_directory(path: Path) -> None:
-    """Make names in a directory durable."""
-    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

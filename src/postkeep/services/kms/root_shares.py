@@ -6,18 +6,12 @@ import msgspec
 
 from postkeep.base.clock import Clock, SystemClock
 from postkeep.base.errors import IntegrityError, InvalidInputError, RefusedError
+from postkeep.base.files import write_file
 from postkeep.base.secret import Secret
 from postkeep.crypto.context import context
 from postkeep.crypto.shares import SECRET_BYTES, Roster
 from postkeep.crypto.wrap import Wrapper, subkey
-from postkeep.services.kms.root_kinds import (
-    FILE_NAMES,
-    HolderLine,
-    RootKind,
-    SharesFile,
-    read_shares,
-    write_file,
-)
+from postkeep.services.kms.root_kinds import FILE_NAMES, HolderLine, RootKind, SharesFile, read_shares
 
 
 class SharesSeal:

@@ -6,10 +6,11 @@ import msgspec
 
 from postkeep.base.clock import Clock, SystemClock
 from postkeep.base.errors import IntegrityError, InvalidInputError
+from postkeep.base.files import write_file
 from postkeep.base.secret import Secret
 from postkeep.crypto.context import context
 from postkeep.services.kms.pkcs11 import Token, TokenPlace
-from postkeep.services.kms.root_kinds import FILE_NAMES, RootKind, TokenFile, read_token, write_file
+from postkeep.services.kms.root_kinds import FILE_NAMES, RootKind, TokenFile, read_token
 
 
 class TokenSeal:

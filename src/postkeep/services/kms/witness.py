@@ -21,7 +21,7 @@ from typing import Final
 import structlog
 
 from postkeep.base.errors import IntegrityError
-from postkeep.services.kms.root_kinds import write_file
+from postkeep.base.files import write_file
 from postkeep.stores.kms_keys import KmsKeyRows
 from postkeep.stores.slots import ErasableSlots
 

@@ -17,6 +17,7 @@ import msgspec
 import structlog
 
 from postkeep.base.errors import IntegrityError, PostkeepError
+from postkeep.base.files import write_file
 from postkeep.model.audit import AuditEvent, EventName
 from postkeep.services.ledger.journal import Journal
 from postkeep.stores.ledger_index import PeopleIndex, Posting
@@ -30,7 +31,7 @@ from postkeep.stores.ledger_tenants import (
     read_head,
     signed_size,
 )
-from postkeep.stores.ledger_tiles import DIRECTORY_MODE, sync_directory, write_durably
+from postkeep.stores.ledger_tiles import DIRECTORY_MODE
 
 PULL_ENTRIES_MAX: Final = 256  # entries taken in one piece: 1 ms of work, which whoever appends may wait for
 AHEAD_ENTRIES: Final = 1_024  # entries of one tenant whose full bundles are written before its log is settled
@@ -297,6 +298,5 @@ class TenantBook:
         return current
 
     def _save_cursor(self, reached: int) -> None:
-        write_durably(self._directory / CURSOR, str(reached).encode())
-        sync_directory(self._directory)
+        write_file(self._directory / CURSOR, str(reached).encode())
         self._copied = reached

@@ -4,11 +4,11 @@ One empty file per act, named by identifiers only: `delete-user.<tenant>.<princi
 before the first step and removed after the last; whatever is found later is finished or undone.
 """
 
-import os
 from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
+from postkeep.base.files import sync_directory
 from postkeep.base.ids import parse_id
 
 
@@ -67,8 +67,4 @@ class Pending:
         return found
 
     def _sync(self) -> None:
-        descriptor = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync_directory(self._directory)

@@ -16,6 +16,7 @@ import structlog
 
 from postkeep.base.clock import Clock
 from postkeep.base.errors import IntegrityError, InvalidInputError, PostkeepError, UnavailableError
+from postkeep.base.files import write_file
 from postkeep.crypto.note import ED25519, Checkpoint, add_lines, parse_checkpoint, peek_note
 from postkeep.crypto.verifier_key import VerifierKey, parse_verifier_key
 from postkeep.model.audit import EventName
@@ -28,7 +29,6 @@ from postkeep.services.steward.desk import Methods
 from postkeep.services.steward.witness_http import Answer, parse_url
 from postkeep.services.steward.witnesses_api import WitnessState, WitnessStates, WitnessStatus
 from postkeep.services.witness.submission import format_submission
-from postkeep.stores.ledger_tiles import sync_directory, write_durably
 
 STATE_FILE: Final = "witnesses.json"
 """Below the steward's own directory; `doctor` reads it."""
@@ -256,5 +256,4 @@ def _load(path: Path) -> list[WitnessState]:
 
 
 def _save(path: Path, states: list[WitnessState]) -> None:
-    write_durably(path, msgspec.json.encode(states))
-    sync_directory(path.parent)
+    write_file(path, msgspec.json.encode(states))
