@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.authority_world import Office, run
 from tests.governance_world import Desk, Hall, in_hall
 from tests.integration.test_kms_service import running, sealed, write_epochs
 
@@ -83,12 +84,30 @@ def test_two_others_approve_and_only_the_requesters_own_command_gets_the_grant(
         (granted,) = office.events.named(EventName.REQUEST_GRANT)
         assert (granted["note"], granted["count"]) == (f"{request.hex()} export", 2)
         assert (granted["principal"], granted["ticket"]) == (alice.hex(), ticket.id)
+        await hall.root.ask("staff_status", api.StaffStatus("ann", False), api.StaffInfo)
+        with pytest.raises(ApprovalNeededError):
+            await take(hall.root, request)  # an export under way asks again every few minutes
         await hall.root.ask("close_request", api.CloseRequest(request), Done)
         with pytest.raises(RefusedError) as ended:
             await take(hall.root, request)
         assert ended.value.code == "refused.request_ended"
 
     in_hall(dsn, tmp_path, scenario)
+
+
+def test_without_dual_control_an_export_is_granted_by_policy_and_said_to_be(dsn: str, tmp_path: Path) -> None:
+    async def scenario(office: Office) -> None:
+        hall = Hall(office)
+        office.state.persons.use(PersonKeyAtKms())
+        request = await ask(hall, await office.person("alice"))
+        answer = await take(hall.root, request)
+        assert tokens.read(answer.grant)[0].ticket.approvals == 0
+        (opened,) = office.events.named(EventName.REQUEST_OPEN)
+        assert opened["note"] == f"{request.hex()} export by-policy"
+        (granted,) = office.events.named(EventName.REQUEST_GRANT)
+        assert (granted["count"], granted["actor"]) == (0, "operator")
+
+    run(dsn, tmp_path, scenario)
 
 
 def test_nobody_takes_or_closes_another_requesters_export_nor_any_other_act(dsn: str, tmp_path: Path) -> None:

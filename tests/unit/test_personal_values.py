@@ -2,6 +2,7 @@
 
 import asyncio
 
+import msgspec
 import pytest
 
 from postkeep.base.errors import IntegrityError, UnavailableError
@@ -29,6 +30,19 @@ def test_values_open_for_their_event_and_for_no_other() -> None:
     ):
         with pytest.raises(IntegrityError):
             other.open(sealed, source, number)
+
+
+def test_the_longest_reason_that_can_be_given_for_an_export_is_sealed_and_read_back() -> None:
+    async def scenario() -> None:
+        kms, keys = Kms(), PersonKeys()
+        keys.use(kms)
+        reason = "\N{OLD PERSIAN SIGN AURAMAZDAA}" * 500
+        sealer = await keys.sealer(TENANT, PERSON, PersonalValues(reason=reason + "more"))
+        assert sealer is not None
+        octets = PersonalSeal(KEY, TENANT, PERSON).open(sealer("authority-0.aa", 7), "authority-0.aa", 7)
+        assert msgspec.json.decode(octets, type=PersonalValues) == PersonalValues(reason=reason)
+
+    asyncio.run(scenario())
 
 
 @pytest.mark.parametrize("bad", ["", "A", "!!!!", "AAAA", "A" * 2000])
