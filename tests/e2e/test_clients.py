@@ -6,13 +6,12 @@ import shutil
 import smtplib
 import ssl
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import imapclient
 import pytest
 from tests.corpus import messages
-from tests.node_process import Node, new_node
+from tests.node_process import Node
 
 pytestmark = [pytest.mark.e2e, pytest.mark.peer]
 
@@ -25,14 +24,13 @@ def needs(program: str) -> pytest.MarkDecorator:
 
 
 @pytest.fixture(scope="module")
-def node() -> Iterator[Node]:
-    with new_node() as running:
-        running.tenant("clients.example")
-        running.user(USER, PASSWORD)
-        with smtplib.SMTP("127.0.0.1", running.ports["smtp"], timeout=60) as client:
-            for sample in messages(MESSAGES, seed=21):
-                client.sendmail("s@elsewhere.example", [USER], sample.data)
-        yield running
+def node(node: Node) -> Node:
+    node.tenant("clients.example")
+    node.user(USER, PASSWORD)
+    with smtplib.SMTP("127.0.0.1", node.ports["smtp"], timeout=60) as client:
+        for sample in messages(MESSAGES, seed=21):
+            client.sendmail("s@elsewhere.example", [USER], sample.data)
+    return node
 
 
 def tls(node: Node) -> ssl.SSLContext:

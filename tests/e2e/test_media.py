@@ -2,23 +2,16 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from tests.node_process import Node, new_node
+from tests.node_process import Node
 
 from postkeep.crypto.context import context
 
 REFUSED = 1
 BY = ("--by", "Bob", "--witness", "Ann", "--witness", "Eve", "--tool", "nvme-cli 2.3")
-
-
-@pytest.fixture(scope="module")
-def node() -> Iterator[Node]:
-    with new_node() as node:
-        yield node
 
 
 def says(node: Node, *words: str, code: int = 0, lang: str = "en") -> str:
@@ -32,7 +25,7 @@ def says(node: Node, *words: str, code: int = 0, lang: str = "en") -> str:
     [
         (("add", "B-1", "--type", "floppy", "--serial", "1"), "The media are:", "没有该介质类型"),
         (("show", "B-9"), "postkeep media list", "没有该资产编号"),
-        (("sanitise", "A-0", "--method", "purge", "--technique", "x", "--tool", "t", "--by", "Bob",
+        (("sanitise", "A-0", "--method", "purge", "--technique", "degauss", "--tool", "t", "--by", "Bob",
           "--witness", "Ann"), "--witness NAME --witness NAME", "两名不同的见证人"),
     ],
 )  # fmt: skip
