@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from tests.authority_world import Office, run
 from tests.governance_world import Desk, Hall, in_hall
-from tests.integration.test_kms_service import running, sealed, write_epochs
+from tests.kms_world import running, sealed, write_epochs
 
 from postkeep.base.errors import ApprovalNeededError, PostkeepError, RefusedError, UnavailableError
 from postkeep.base.ids import NOBODY, new_id

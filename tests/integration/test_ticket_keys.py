@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.integration.test_kms_service import Node, running
+from tests.kms_world import Node, running
 
 from postkeep.base.clock import FixedClock
 from postkeep.base.errors import ConflictError, RefusedError, UnavailableError
