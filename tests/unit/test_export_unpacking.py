@@ -116,6 +116,9 @@ BAD = {
     "another format": changed(
         0, (contents.HEAD, msgspec.json.encode(HEAD).replace(b"export 1", b"export 9"))
     ),
+    "words that move the cursor": changed(
+        0, (contents.HEAD, msgspec.json.encode(msgspec.structs.replace(HEAD, approved="\x1b[2Jall is well")))
+    ),
     "nothing": [],
 }
 

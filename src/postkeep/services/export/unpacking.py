@@ -61,6 +61,8 @@ class _Unpacking:
         head = _decoded(self._json(members, self._named(members, contents.HEAD)), contents.Head)
         if head.format != contents.FORMAT:
             raise IntegrityError("an export of another format")
+        if not (head.address + head.approved).isprintable():  # they are shown on a terminal
+            raise IntegrityError("an export that would write on the terminal what it likes")
         _decoded(self._json(members, self._named(members, contents.MAILBOXES)), list[contents.Box])
         while True:
             member = _checked(members.next())
