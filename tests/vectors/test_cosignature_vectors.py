@@ -2,10 +2,12 @@
 
 The cosigned checkpoint is the one printed in C2SP tlog-cosignature; its keys are not printed there, so its
 octets pin the layout only. The message that ML-DSA-44 signs is put together here by hand from the format's
-text, and the signature is checked by the library directly.
+text, and the signature is checked by the library directly; two notes are signed by others' programs.
 """
 
 import base64
+import json
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -13,6 +15,9 @@ from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey, M
 
 from postkeep.base.errors import IntegrityError
 from postkeep.crypto import cosignature, note
+from postkeep.crypto.verifier_key import parse_verifier_key
+
+FOREIGN = Path("verifier/tests/mldsa44_notes.json")
 
 CHECKPOINT = note.Checkpoint("example.com/behind-the-sofa", 20852163, bytes(range(32)))
 KEY = Ed25519PrivateKey.from_private_bytes(b"ledger key for tests, 32 octets.")
@@ -40,6 +45,27 @@ def test_the_printed_cosigned_checkpoint_has_the_time_that_its_page_names() -> N
     assert len(signature) == 8 + 64
     assert int.from_bytes(signature[:8], "big") == TIME
     assert note.parse_checkpoint(note.peek_note(PRINTED.encode())).size == 20852163
+
+
+@pytest.mark.parametrize("which", ["published", "signed_by_go"])
+def test_foreign_mldsa44_signatures_are_believed_and_altered_ones_refused(which: str) -> None:
+    """A1, A3: a note of torchwood's and one that Go's own ML-DSA signed; the file says how they were made."""
+    vector = json.loads(FOREIGN.read_text("utf-8"))[which]
+    key, signed = parse_verifier_key(vector["vkey"]), vector["note"].encode()
+    checkpoint = note.parse_checkpoint(note.peek_note(signed))
+    time = cosignature.check_cosignature(signed, checkpoint, key.name, key.kind, key.public)
+    assert time == vector["time"]
+    text, _, line = vector["note"].rpartition("\n\n")
+    head, _, encoded = line.strip().rpartition(" ")
+    for place in (4, 11, 12, 1300, 2400, 2431):
+        octets = bytearray(base64.b64decode(encoded))
+        octets[place] ^= 1
+        altered = f"{text}\n\n{head} {base64.b64encode(octets).decode()}\n".encode()
+        with pytest.raises(IntegrityError, match="is not valid"):
+            cosignature.check_cosignature(altered, checkpoint, key.name, key.kind, key.public)
+    other = note.Checkpoint(checkpoint.origin, 2, checkpoint.root)
+    with pytest.raises(IntegrityError, match="is not valid"):
+        cosignature.check_cosignature(signed, other, key.name, key.kind, key.public)
 
 
 def test_a_checkpoint_carries_both_signatures_in_the_documented_octets() -> None:

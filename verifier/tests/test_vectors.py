@@ -119,6 +119,24 @@ def test_the_witness_signature_of_c2sp_is_taken_apart_as_specified() -> None:
     assert len(signature) == 8 + 64
 
 
+@pytest.mark.parametrize("which", ["published", "signed_by_go"])
+def test_foreign_mldsa44_signatures_are_believed_and_altered_ones_refused(which: str) -> None:
+    """Type 0x06 as others make it: `made_by` in the file says who, and how."""
+    vector = json.loads((Path(__file__).parent / "mldsa44_notes.json").read_text("utf-8"))[which]
+    key, note = parse_key(vector["vkey"]), vector["note"].encode()
+    assert verified_by(parse_note(note), key) == vector["time"]
+    text, _, line = vector["note"].rpartition("\n\n")
+    head, _, encoded = line.strip().rpartition(" ")
+    for place in (4, 11, 12, 1300, 2400, 2431):  # the time, then the signature; its last octets are hints
+        octets = bytearray(base64.b64decode(encoded))
+        octets[place] ^= 1
+        altered = f"{text}\n\n{head} {base64.b64encode(octets).decode()}\n"
+        with pytest.raises(NoteError, match="not valid"):
+            verified_by(parse_note(altered.encode()), key)
+    with pytest.raises(NoteError, match="not valid"):
+        verified_by(parse_note(note.replace(b"\n1\n", b"\n2\n", 1)), key)
+
+
 def test_every_signature_of_a_head_is_believed_only_as_it_was_made() -> None:
     """Ed25519, ML-DSA-44 and a witness's, each flipped in one place: refused, never passed over."""
     head = made.checkpoint(5, bytes(32), witnessed_at=1_800_000_002)
