@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -19,9 +20,12 @@ from postkeep.node.context import ModuleContext
 from postkeep.node.wiring import kms as kms_wiring
 from postkeep.node.wiring import ledger as ledger_wiring
 from postkeep.services.authority.api import Feed, FeedPage
+from postkeep.services.authority.governance_api import DualControl, DualControlInfo
 from postkeep.services.kms import api
 from postkeep.services.kms.client import KmsClient
-from postkeep.tickets.channel import Link, Server
+from postkeep.services.kms.restoration import leave_held
+from postkeep.services.kms.restored_api import RestoredBy, RestoredStore
+from postkeep.tickets.channel import Handler, Link, Server
 from postkeep.tickets.clear import Grant
 from postkeep.tickets.identity import Anchors, ModuleIdentity
 from postkeep.tickets.mint import Mint
@@ -50,6 +54,8 @@ class Realm:
         self.anchors = Anchors()
         self.anchors.trust("authority", key.public_key().public_bytes_raw())
         self.polls = 0
+        self.dual_control = False
+        self.withheld: list[str] = []
 
     def identity(self, module: str) -> ModuleIdentity:
         identity = ModuleIdentity(module, f"{module}-1.{new_id().hex()[-6:]}")
@@ -63,12 +69,19 @@ class Realm:
             await asyncio.sleep(min(0.05, request.wait_seconds))
             return FeedPage(request.since, [], 1)
 
-        rules = [rule for rule in RULES if rule.method == "authority.feed"]
+        async def governed(_grant: Grant, _request: DualControl) -> DualControlInfo:
+            return DualControlInfo(self.dual_control, None, 2, 2)
+
+        methods: dict[str, tuple[type[msgspec.Struct], Handler]] = {
+            "authority.feed": (Feed, answer),
+            "authority.dual_control": (DualControl, governed),
+        }
+        rules = [rule for rule in RULES if rule.method in methods]
         server = Server(
             self.identity("authority"),
             self.anchors,
             "authority",
-            {"authority.feed": (Feed, answer)},
+            methods,
             RevocationView(),
             lambda _refusal: None,
             rules=rules,
@@ -106,6 +119,7 @@ class Realm:
             publish=publish,
             dsn=Secret(self.dsn),
             root_secrets=(Secret(passphrase),),
+            withhold=self.withheld.append,
         )
         run = {"kms": kms_wiring.run, "ledger": ledger_wiring.run}[module]
         return Running(asyncio.create_task(run(context)), context, published), ready
@@ -214,6 +228,35 @@ def test_without_the_feed_no_key_is_given(dsn: str, tmp_path: Path) -> None:
                     api.OpenEpochs(NOBODY, [api.SealedEpoch(new_id(), b"x")]), ticket=ticket
                 )
             await link.close()
+
+    asyncio.run(scenario())
+
+
+def test_what_a_backup_brought_back_is_held_until_the_authority_says_that_dual_control_is_off(
+    dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """K6, TM-37: on: the module is ready, and says that it gives no keys. Off: policy lets it pass first."""
+    monkeypatch.setattr(kms_wiring, "POLICY_WAIT_SECONDS_MAX", 0.1)
+    realm = Realm(tmp_path, dsn, Config())
+    file = tmp_path / "kms" / "key-store.restored"
+    store = RestoredStore(new_id(), RestoredBy.BACKUP, told=9, was=3)
+
+    async def scenario() -> None:
+        async with realm.running("ledger"):
+            async with realm.feed(), realm.running("kms"):
+                assert realm.withheld == []
+            leave_held(file, store)
+            async with realm.running("kms"):  # without the authority it is ready all the same, and held
+                assert realm.withheld == ["restored"]
+            realm.dual_control = True
+            async with realm.feed(), realm.running("kms"):
+                assert realm.withheld == ["restored"] * 2
+            assert file.exists()
+            realm.dual_control = False
+            monkeypatch.setattr(kms_wiring, "POLICY_WAIT_SECONDS_MAX", 10.0)
+            async with realm.feed(), realm.running("kms"):
+                assert realm.withheld == ["restored"] * 2
+            assert not file.exists()
 
     asyncio.run(scenario())
 

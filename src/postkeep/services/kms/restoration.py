@@ -93,7 +93,7 @@ class Restoration:
             await self._trail.record(
                 EventName.KEY_ACCEPT,
                 code=HELD,
-                state=store.told,
+                state=self._witness.state,
                 actor="operator",
                 digest=store.id.hex(),
                 note=f"store was at {store.was}, by {store.by.value}",
