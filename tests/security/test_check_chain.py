@@ -1,7 +1,7 @@
 """The chain of checks before every handler: T3 over all operations, and each step shown to carry weight.
 
 `Judge.judge` is asked directly: what it decides is all that a keeper decides. The sockets, the frames and the
-handshake around it are tried in test_tickets.py.
+handshake around it are tried in test_mutated_tickets.py and test_stolen_tickets.py.
 """
 
 import ast
