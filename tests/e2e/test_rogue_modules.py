@@ -29,10 +29,12 @@ from postkeep.model.audit import AuditEvent, EventName
 from postkeep.model.categories import Category
 from postkeep.node.supervisor import believed
 from postkeep.services.authority import api as authority
+from postkeep.services.authority import governance_api
 from postkeep.services.kms import api as kms
 from postkeep.services.ledger.api import Append, Appended
 from postkeep.services.queue import api as queue
 from postkeep.services.vault import api as vault
+from postkeep.services.vault import export_api
 from postkeep.tickets.channel import Link
 from postkeep.tickets.identity import ModuleIdentity, thumbprint
 
@@ -224,12 +226,29 @@ def test_an_altered_ticket_is_refused_wherever_it_was_altered(node: Node) -> Non
     expect_refusals(node, before, len(list(places)))
 
 
-def test_the_operator_has_no_way_to_mail(node: Node) -> None:
+def test_the_operator_has_no_way_to_mail_but_an_export_that_no_module_can_make(
+    node: Node, tmp_path: Path
+) -> None:
+    """TM-8, TM-41: an export was asked for; a steward that was taken over gets nothing of it."""
     listed = node.cli("--help").stdout.partition("Commands:")[2]
     commands = set(re.findall(r"^  (\S+)", listed, re.MULTILINE))
     assert "user" in commands
-    assert not {"read", "mail", "message", "export"} & commands
+    assert not {"read", "mail", "message"} & commands
     steward = Rogue(node, "steward")
+    asked = ("export", "create", ALICE, "--into", str(tmp_path / "file"), "--passphrase-stdin")
+    assert node.cli(*asked, stdin="too short\n", check=False).returncode == 2
+    granted = [
+        one for one in node.json("ledger", "show", "--count", "10000") if one["event"] == "request.grant"
+    ]
+    request, _, kind = granted[-1]["note"].partition(" ")
+    assert kind == "export"
+    tenant, alice = (bytes.fromhex(granted[-1][name]) for name in ("tenant", "principal"))
+    page = export_api.ExportPage(alice, export_api.Selection(), tenant, length=1000)
+    for rogue in (steward, Rogue(node, "imap"), Rogue(node, "backup")):
+        assert rogue.refused("authority.issue_grant", governance_api.IssueGrant(bytes.fromhex(request)))
+        assert rogue.refused("authority.issue_export", governance_api.IssueExport(bytes.fromhex(request)))
+        assert rogue.refused("vault.export_begin", export_api.ExportBegin(alice, export_api.Selection()))
+        assert rogue.refused("vault.export_page", page)
     assert steward.refused("vault.content", vault.FetchContent(new_id(), new_id(), [vault.Range(1)]))
     assert steward.refused("kms.open_epochs", kms.OpenEpochs(new_id(), [kms.SealedEpoch(new_id(), b"x")]))
 
