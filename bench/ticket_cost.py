@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from postkeep.base.clock import SystemClock
 from postkeep.base.ids import new_id
+from postkeep.services.authority.api import Revocation
 from postkeep.services.vault.api import FetchContent, Range
 from postkeep.tickets.channel.frames import Call
 from postkeep.tickets.channel.judge import Case, Judge
@@ -26,6 +27,8 @@ from postkeep.tickets.rules import RULES
 
 WARM_ROUNDS = 50_000
 COLD_ROUNDS = 2_000
+REVOKED_SESSIONS = 500
+"""Of others: a busy installation's sign-outs of the last minutes."""
 METHOD = "vault.content"
 
 
@@ -55,6 +58,8 @@ def measure() -> dict[str, tuple[float, float]]:
     anchors.trust("authority", key.public_key().public_bytes_raw())
     mint, view = Mint(key.sign), RevocationView()
     view.heard(1)
+    for _ in range(REVOKED_SESSIONS):
+        view.learn(Revocation("session", new_id().hex(), 1))
     identity = ModuleIdentity("imap", "imap-1.aaaa")
     identity.ticket = mint.module("imap", identity.instance, identity.thumbprint)[1]
     rules = tuple(rule for rule in RULES if rule.method == METHOD)
