@@ -50,8 +50,11 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     "help.decline": ("Decline a request; one vote is enough.", "否决请求；一票即可。"),
     "help.reason": ("Why.", "理由。"),
     "help.dual_control": (
-        "Whether destruction, export of mail, custody of keys and changes of staff need two approvals.",
-        "销毁、邮件导出、密钥托管和员工变更是否需要两人批准。",
+        (
+            "Whether destruction, export of mail, custody and restoring of keys and changes of staff need two "
+            "approvals."
+        ),
+        "销毁、邮件导出、密钥托管与恢复以及员工变更是否需要两人批准。",
     ),
     "help.dual_control.on": ("Demand two approvals from now on.", "从现在起要求两人批准。"),
     "help.dual_control.off": (
