@@ -51,8 +51,8 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     "help.reason": ("Why.", "理由。"),
     "help.dual_control": (
         (
-            "Whether destruction, export of mail, custody and restoring of keys and changes of staff need two "
-            "approvals."
+            "Whether destruction, export of mail, custody and restoring of keys, and changes of staff need "
+            "two approvals."
         ),
         "销毁、邮件导出、密钥托管与恢复以及员工变更是否需要两人批准。",
     ),
