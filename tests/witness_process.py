@@ -19,6 +19,8 @@ class WitnessProcess:
 
     directory: Path
     name: str
+    passphrase: str = ""
+    """What its keys are sealed with; it lies in a file beside them."""
     keys: list[str] = field(default_factory=list)
     url: str = ""
     process: "subprocess.Popen[bytes] | None" = None
@@ -31,14 +33,21 @@ class WitnessProcess:
 
     def init(self) -> None:
         """Make its keys."""
-        self.keys = json.loads(self.command("init", self.name, "--json"))["keys"]
+        if self.passphrase:
+            credential = self.directory / "credential"
+            credential.touch(mode=0o600)
+            credential.write_text(self.passphrase)
+        self.keys = json.loads(self.command("init", self.name, *self._opens(), "--json"))["keys"]
+
+    def _opens(self) -> list[str]:
+        return ["--passphrase-file", str(self.directory / "credential")] if self.passphrase else []
 
     def start(self, port: int = 0) -> None:
         """Serve, and wait until it answers."""
         listen = ["--listen", f"127.0.0.1:{port}"]
         with (self.directory / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                [*PROGRAM, "--data", str(self.directory), "witness", "serve", *listen],
+                [*PROGRAM, "--data", str(self.directory), "witness", "serve", *listen, *self._opens()],
                 stdout=subprocess.PIPE,
                 stderr=log,
             )
@@ -67,9 +76,9 @@ class WitnessProcess:
 
 
 @contextlib.contextmanager
-def new_witness(name: str, *, start: bool = True) -> Iterator[WitnessProcess]:
+def new_witness(name: str, *, start: bool = True, passphrase: str = "") -> Iterator[WitnessProcess]:
     """Make a witness, and remove it with everything at the end."""
-    witness = WitnessProcess(Path(tempfile.mkdtemp(prefix="pkw-", dir="/tmp")), name)
+    witness = WitnessProcess(Path(tempfile.mkdtemp(prefix="pkw-", dir="/tmp")), name, passphrase)
     try:
         witness.init()
         if start:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.node_process import Node, new_node
+from tests.node_process import Node, new_node, run_program
 from tests.witness_process import WitnessProcess, new_witness
 
 pytestmark = pytest.mark.e2e
@@ -92,7 +92,7 @@ def stop_when_signed(node: Node, *witnesses: WitnessProcess) -> None:
 def test_witnesses_sign_the_honest_ledger_and_refuse_and_tell_of_a_forked_one() -> None:
     with (
         new_witness("witness.example/w1") as one,
-        new_witness("other.example/w2") as two,
+        new_witness("other.example/w2", passphrase="known to its people alone") as two,
         new_node(config="[ledger]\nheartbeat_seconds = 2.0\n" + one.config() + two.config()) as node,
     ):
         # They do not know this log yet, and say so.
@@ -103,6 +103,17 @@ def test_witnesses_sign_the_honest_ledger_and_refuse_and_tell_of_a_forked_one() 
         for witness in (one, two):
             assert "Signs for" in witness.command("log", "add", *log_keys(node))
         until(lambda: set(states(node).values()) == {"ok"})
+        # Sealed keys lie nowhere in the clear, and nothing but their passphrase opens them.
+        assert json.loads((two.directory / "witness.json").read_text())["mldsa44_seed"] == ""
+        assert json.loads(two.command("key", "--json"))["keys"] == two.keys
+        serve = ["--data", str(two.directory), "witness", "serve"]
+        assert "--passphrase-file" in run_program(serve).stderr
+        wrong = node.directory / "wrong"
+        wrong.touch(mode=0o600)
+        wrong.write_text("not what they know of")
+        refused = run_program([*serve, "--passphrase-file", str(wrong)])
+        assert refused.returncode == 1
+        assert "passphrase is wrong" in refused.stderr
         use(node)
         # A snapshot of the whole machine, from which it will be put back: checkpoints, kms and all.
         stop_when_signed(node, one, two)
@@ -128,7 +139,10 @@ def test_witnesses_sign_the_honest_ledger_and_refuse_and_tell_of_a_forked_one() 
         node.start()
         until(lambda: set(states(node).values()) == {"conflict"})
         assert time.monotonic() - begun < ALARM_SECONDS
-        assert "HAS SEEN ANOTHER HISTORY" in node.cli("witness", "status", check=False).stdout
+        status = node.cli("witness", "status", check=False).stdout
+        assert "HAS SEEN ANOTHER HISTORY" in status
+        assert "ask its people for a new witness: docs/runbooks/restore.md" in status
+        assert "请其运营方新建见证方" in node.cli("witness", "status", "--lang", "zh-CN", check=False).stdout
         shown = node.cli("doctor", "--json", check=False)
         (found,) = [item for item in json.loads(shown.stdout) if item["check"] == "witnesses"]
         assert found["verdict"] == "bad"

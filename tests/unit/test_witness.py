@@ -9,6 +9,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import msgspec
 import pytest
 from tests.witness_log import KEYS, ORIGIN, SmallLog, cosigner, make_directory, make_witness
 
@@ -21,8 +22,11 @@ from postkeep.base.errors import (
     RefusedError,
     UnavailableError,
 )
+from postkeep.base.secret import Secret
 from postkeep.crypto.note import add_lines, parse_checkpoint, peek_note
+from postkeep.crypto.passphrase import Cost
 from postkeep.crypto.verifier_key import parse_verifier_key
+from postkeep.services.witness.sealing import draw, open_cosigner
 from postkeep.services.witness.service import ForkError, StaleError, Witness
 from postkeep.services.witness.submission import format_submission, parse_submission
 from postkeep.stores.witness_logs import KeptWitness, KnownLog, WitnessDirectory
@@ -263,3 +267,37 @@ def test_a_log_that_is_added_again_keeps_its_head(witness: Witness, directory: W
     directory.add_log(KnownLog(ORIGIN, KEYS[:1]))
     assert size_of(directory) == 100
     assert [log.keys for log in directory.logs()] == [KEYS[:1]]
+
+
+CHEAP = Cost(passes=1, memory_kib=64, lanes=1)
+
+
+def test_seeds_that_are_sealed_open_with_their_passphrase_and_name_alone(tmp_path: Path) -> None:
+    """A3: whoever copies the witness's directory can't sign in its name."""
+    directory = WitnessDirectory(tmp_path / "w")
+    kept = draw("witness.example/w1", Secret(b"a passphrase of some length"), CHEAP)
+    directory.create(kept)
+    kept = directory.witness()
+    assert (kept.ed25519_seed, kept.mldsa44_seed) == ("", "")
+    opened = open_cosigner(kept, Secret(b"a passphrase of some length"))
+    assert opened.verifier_keys() == kept.keys
+    with pytest.raises(RefusedError, match="passphrase"):
+        open_cosigner(kept, Secret(b"another passphrase of a length"))
+    renamed = msgspec.structs.replace(kept, name="witness.example/w2")
+    with pytest.raises(RefusedError):
+        open_cosigner(renamed, Secret(b"a passphrase of some length"))
+    swapped = msgspec.structs.replace(kept, keys=("witness.example/w1+00000000+AAAA",))
+    with pytest.raises(IntegrityError, match="public keys"):
+        open_cosigner(swapped, Secret(b"a passphrase of some length"))
+    with pytest.raises(InvalidInputError, match="sealed"):
+        open_cosigner(kept, None)
+
+
+def test_seeds_without_a_passphrase_are_as_they_were(tmp_path: Path) -> None:
+    kept = draw("witness.example/w1", None)
+    assert open_cosigner(kept, None).verifier_keys() == open_cosigner(kept, None).verifier_keys()
+    (tmp_path / "witness.json").write_bytes(
+        b'{"name":"witness.example/w1","ed25519_seed":"%s","mldsa44_seed":"%s"}' % (b"11" * 32, b"22" * 32)
+    )
+    old = WitnessDirectory(tmp_path).witness()
+    assert open_cosigner(old, None).verifier_keys() == cosigner().verifier_keys()

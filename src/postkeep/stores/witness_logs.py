@@ -1,8 +1,9 @@
 """What a witness keeps on disk: its keys' seeds, the logs that it knows, the last head signed of each.
 
-`witness.json` (0600): name and seeds. `logs/<id>/log.json`: a log's origin and keys; `logs/<id>/checkpoint`:
-the signed note of the last head cosigned; `logs/<id>/forks/`: heads that contradict it, as evidence. A head
-is replaced in one step and durable before its cosignature is given: whatever happens, none is rolled back.
+`witness.json` (0600): name and seeds, sealed or not. `logs/<id>/log.json`: a log's origin and keys;
+`logs/<id>/checkpoint`: the signed note of the last head cosigned; `logs/<id>/forks/`: heads that contradict
+it, as evidence. A head is replaced in one step and durable before its cosignature is given: whatever happens,
+none is rolled back.
 """
 
 import fcntl
@@ -27,11 +28,15 @@ _NAME: Final = re.compile(r"[!-*,-~]{1,255}\Z")
 
 
 class KeptWitness(msgspec.Struct, frozen=True):
-    """The witness itself, as it lies in `witness.json`: seeds in hexadecimal."""
+    """The witness itself, as it lies in `witness.json`: seeds in hexadecimal, or sealed."""
 
     name: str
-    ed25519_seed: str
-    mldsa44_seed: str
+    ed25519_seed: str = ""
+    mldsa44_seed: str = ""
+    sealed: bytes = b""
+    """Both seeds, one after the other, sealed with a passphrase."""
+    keys: tuple[str, ...] = ()
+    """With sealed seeds the verifier keys, which can be shown without the passphrase."""
 
 
 class KnownLog(msgspec.Struct, frozen=True):

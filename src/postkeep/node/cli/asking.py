@@ -76,8 +76,13 @@ def private_line(path: str) -> bytes:
     raise CommandError(text("error.staff_password_file", path=path), Exit.USAGE, "staff_password_file")
 
 
-def export_passphrase(path: str, *, from_stdin: bool, new: bool) -> Secret[bytes]:
-    """Read the passphrase of an export, or of a recipient's key: from a file, a pipe, or the terminal."""
+def export_passphrase(
+    path: str, *, from_stdin: bool, new: bool, ask: str = "ask.export_passphrase"
+) -> Secret[bytes]:
+    """Read the passphrase of an export, a recipient's key or a witness: from a file, a pipe, a terminal.
+
+    `ask`: the text to ask for it on a terminal.
+    """
     if path:
         line = private_line(path)
     elif from_stdin:
@@ -85,7 +90,7 @@ def export_passphrase(path: str, *, from_stdin: bool, new: bool) -> Secret[bytes
     elif not sys.stdin.isatty():
         raise CommandError(text("error.no_export_passphrase"), Exit.USAGE, "no_terminal")
     else:
-        value = getpass.getpass(text("ask.export_passphrase"))
+        value = getpass.getpass(text(ask))
         if new and value != getpass.getpass(text("ask.again")):
             raise CommandError(text("error.passwords_differ"), Exit.USAGE, "passwords_differ")
         line = value.encode()

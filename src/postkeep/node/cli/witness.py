@@ -1,20 +1,28 @@
 """`postkeep witness`: the witness program itself, and what a node's witnesses say."""
 
 import asyncio
-import secrets
 import signal
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
 
+from postkeep.node.cli import asking
 from postkeep.node.cli.output import CommandError, Exit, moment
 from postkeep.node.cli.scene import Scene, group, scene_of
 from postkeep.node.cli.texts import text
 from postkeep.services.steward import witnesses_api as api
-from postkeep.services.witness.cosigner import SEED_BYTES, Cosigner, CosignerSeeds
 from postkeep.stores.witness_logs import KeptWitness, KnownLog, WitnessDirectory
+
+if TYPE_CHECKING:
+    from postkeep.base.secret import Secret
+    from postkeep.services.witness.cosigner import Cosigner
+
+PassphraseFile = Annotated[str, typer.Option("--passphrase-file", help=text("help.witness.passphrase_file"))]
+PassphraseStdin = Annotated[
+    bool, typer.Option("--passphrase-stdin", help=text("help.witness.passphrase_stdin"))
+]
 
 _PORT_MAX = 65_535
 
@@ -33,40 +41,57 @@ def _add_own(witness: typer.Typer) -> None:
     def init(
         context: typer.Context,
         name: Annotated[str, typer.Argument(help=text("help.witness.name"))],
+        *,
+        sealed: Annotated[bool, typer.Option("--sealed", help=text("help.witness.sealed"))] = False,
+        passphrase_file: PassphraseFile = "",
+        passphrase_stdin: PassphraseStdin = False,
     ) -> None:
+        from postkeep.services.witness.sealing import draw
+
         scene = scene_of(context)
-        kept = KeptWitness(name, secrets.token_hex(SEED_BYTES), secrets.token_hex(SEED_BYTES))
+        secret = None
+        if sealed or passphrase_file or passphrase_stdin:
+            secret = _passphrase(passphrase_file, from_stdin=passphrase_stdin, new=True)
+        kept = draw(name, secret)
         WitnessDirectory(scene.data).create(kept)
-        keys = _cosigner(scene).verifier_keys()
+        keys = _keys(kept)
         scene.out.lines({"name": name, "keys": keys}, [text("witness.made", name=name), *keys])
 
     @witness.command("key", help=text("help.witness.key"))
     def key(context: typer.Context) -> None:
         scene = scene_of(context)
-        cosigner = _cosigner(scene)
-        scene.out.lines({"name": cosigner.name, "keys": cosigner.verifier_keys()}, cosigner.verifier_keys())
+        kept = WitnessDirectory(scene.data).witness()
+        scene.out.lines({"name": kept.name, "keys": _keys(kept)}, _keys(kept))
 
 
 def _add_serve(witness: typer.Typer) -> None:
     @witness.command("serve", help=text("help.witness.serve"))
     def serve(
         context: typer.Context,
+        *,
         listen: Annotated[str, typer.Option("--listen", help=text("help.witness.listen"))] = "127.0.0.1:2600",
+        passphrase_file: PassphraseFile = "",
+        passphrase_stdin: PassphraseStdin = False,
     ) -> None:
         from postkeep.node import logs
         from postkeep.node.config import LogConfig
+        from postkeep.services.witness.sealing import open_cosigner
 
         scene = scene_of(context)
         address, _, port = listen.rpartition(":")
         if not address or not port.isascii() or not port.isdigit() or int(port) > _PORT_MAX:
             raise CommandError(text("error.listen"), Exit.USAGE, "listen")
-        cosigner = _cosigner(scene)
+        kept = WitnessDirectory(scene.data).witness()
+        secret = None
+        if kept.sealed:
+            secret = _passphrase(passphrase_file, from_stdin=passphrase_stdin, new=False)
+        cosigner = open_cosigner(kept, secret)
         WitnessDirectory(scene.data).hold()
         logs.configure(LogConfig(), "witness", "witness")
         asyncio.run(_serve(scene, cosigner, address.strip("[]"), int(port)))
 
 
-async def _serve(scene: Scene, cosigner: Cosigner, address: str, port: int) -> None:
+async def _serve(scene: Scene, cosigner: "Cosigner", address: str, port: int) -> None:
     from postkeep.base.clock import SystemClock
     from postkeep.faces.witness.server import WitnessServer
     from postkeep.services.witness.service import Witness
@@ -142,12 +167,15 @@ def _add_status(witness: typer.Typer) -> None:
             raise typer.Exit(Exit.PROBLEMS)
 
 
-def _cosigner(scene: Scene) -> Cosigner:
-    from postkeep.base.secret import Secret
+def _passphrase(path: str, *, from_stdin: bool, new: bool) -> "Secret[bytes]":
+    return asking.export_passphrase(path, from_stdin=from_stdin, new=new, ask="ask.witness_passphrase")
 
-    kept = WitnessDirectory(scene.data).witness()
-    seeds = (Secret(bytes.fromhex(seed)) for seed in (kept.ed25519_seed, kept.mldsa44_seed))
-    return Cosigner(CosignerSeeds(kept.name, *seeds))
+
+def _keys(kept: KeptWitness) -> tuple[str, ...]:
+    """Return a witness's public keys, for which nobody needs its passphrase."""
+    from postkeep.services.witness.sealing import open_cosigner
+
+    return kept.keys if kept.sealed else open_cosigner(kept, None).verifier_keys()
 
 
 def _signed_size(directory: WitnessDirectory, origin: str) -> int:

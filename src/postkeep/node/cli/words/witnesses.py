@@ -12,6 +12,19 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
         "Make a witness: its keys, in a directory of its own.",
         "创建见证方：在独立目录中生成密钥。",
     ),
+    "help.witness.sealed": (
+        "Seal the keys with a passphrase, which is asked for now and whenever the witness starts.",
+        "用口令密封密钥：现在及每次启动见证方时都会询问口令。",
+    ),
+    "help.witness.passphrase_file": (
+        "The passphrase is the first line of this file, which is yours and which nobody else can read.",
+        "口令取自该文件首行；文件须归当前用户所有，且他人不可读。",
+    ),
+    "help.witness.passphrase_stdin": (
+        "The passphrase is the first line of standard input, as a systemd credential.",
+        "口令取自标准输入首行，例如 systemd 凭据。",
+    ),
+    "ask.witness_passphrase": ("Passphrase of the witness: ", "见证方口令："),
     "help.witness.name": (
         "Its name, like a URL without https://, as witness.example/w1.",
         "见证方名称，形如不带 https:// 的网址，例如 witness.example/w1。",
