@@ -187,6 +187,7 @@ def _add_verify(backup: typer.Typer) -> None:
                 backup=backup_id,
                 samples=samples,
                 custody=custody,
+                tell=_teller(scene),
             )
             report = asyncio.run(check(inquiry))
         if not report.problems and report.samples.opened and (scene.data / "initialised").exists():
@@ -292,7 +293,7 @@ def _teller(scene: Scene) -> Callable[[str], None]:
 
     def tell(step: str) -> None:
         if not scene.out.as_json:
-            sys.stderr.write(text(f"restore.step.{step}") + "\n")
+            sys.stderr.write(text(f"reading.step.{step}") + "\n")
 
     return tell
 

@@ -83,9 +83,13 @@ def archive_command(archive: Path) -> str:
 
 
 def recovery_settings(log: Path, target: str, value: str) -> str:
-    """Return what `postgresql.conf` has besides while a copy is brought to a moment (`name` or `time`)."""
+    """Return what `postgresql.conf` has besides while a copy is brought to a moment (`name` or `time`).
+
+    Nothing is made durable on the way: who keeps the copy syncs its file system once, at the end.
+    """
     place = str(log).replace("%", "%%").replace("'", "'\\''")
     lines = {
+        "fsync": "off",
         "restore_command": _quoted(f"cp '{place}/%f' %p"),
         f"recovery_target_{target}": _quoted(value),
         "recovery_target_action": _quoted("promote"),

@@ -1,5 +1,6 @@
 """Checking a backup: that every object is there and opens, and that random messages open end to end."""
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -15,7 +16,7 @@ from postkeep.crypto.epoch import EpochReader
 from postkeep.crypto.message import WRAPS_BYTES, open_content, unwrap_key
 from postkeep.model.backup import Manifest, kms_path, piece_path, wal_path, wraps_path
 from postkeep.model.categories import Category
-from postkeep.services.backup.fetching import Fetcher
+from postkeep.services.backup.fetching import GETS_AT_ONCE, Fetcher
 from postkeep.services.backup.logs import segments
 from postkeep.services.backup.shipping import digest
 from postkeep.services.kms.api import SealedEpoch
@@ -56,7 +57,6 @@ async def check_objects(
 
     Without its weekly key the key stream is left out.
     """
-    checked, problems = 0, []
     pieces = {extent.piece.hex() for tree in manifest.trees for f in tree.files for extent in f.extents}
     wanted = [(piece_path(piece), _opening(data_key, piece)) for piece in sorted(pieces)]
     log = segments(manifest.database.start_segment, manifest.database.end_segment)
@@ -72,13 +72,17 @@ async def check_objects(
             wanted.append(
                 (kms_path(week, manifest.id, part), _slots_opening(slots_parent(weekly), name, expected))
             )
-    for path, check in wanted:
-        try:
-            check(await target.get(path))
-        except (IntegrityError, NotFoundError) as error:
-            problems.append(f"{path}: {error.detail or error.public_text}")
-        checked += 1
-    return checked, problems[:PROBLEMS_MAX]
+    left, problems = iter(wanted), []
+
+    async def look() -> None:
+        for path, opening in left:
+            try:
+                await asyncio.to_thread(opening.check, await target.get(path))
+            except (IntegrityError, NotFoundError) as error:
+                problems.append(f"{path}: {error.detail or error.public_text}")
+
+    await asyncio.gather(*(look() for _ in range(GETS_AT_ONCE)))
+    return len(wanted), sorted(problems)[:PROBLEMS_MAX]
 
 
 class SampleOpener:
@@ -175,7 +179,8 @@ class _Opening(NamedTuple):
     name: str
     digest: bytes = b""
 
-    def __call__(self, sealed: bytes) -> None:
+    def check(self, sealed: bytes) -> None:
+        """Raise IntegrityError unless it opens and is what it should be."""
         if self.kind == "piece":
             open_piece(self.parent, self.name, sealed)
             return

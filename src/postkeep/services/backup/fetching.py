@@ -9,8 +9,8 @@ from typing import Final
 
 from postkeep.base.errors import IntegrityError, NotFoundError
 from postkeep.crypto.backup import open_piece
-from postkeep.model.backup import Extent, File, Tree
-from postkeep.stores.backup_target import BackupTarget, sync_file_system
+from postkeep.model.backup import SMALL_BYTES, Extent, File, Tree
+from postkeep.stores.backup_target import BackupTarget
 
 GETS_AT_ONCE: Final = 6
 """Pieces under way from the target: hides an S3 server's latency."""
@@ -56,7 +56,7 @@ class Fetcher:
         return b"".join(found)
 
     async def write(self, tree: Tree, directory: Path, owner: int | None) -> None:
-        """Write a tree into a directory, every file durable and its owner's alone."""
+        """Write a tree into a directory, every file its owner's alone; durable is the caller's to make it."""
         _make(directory, owner)
         for name in tree.directories:
             _make(directory / _safe(name), owner)
@@ -66,7 +66,6 @@ class Fetcher:
                 if parent.is_relative_to(directory) and not parent.exists():
                     _make(parent, owner)
             await self._write_file(file, path, owner)
-        await asyncio.to_thread(sync_file_system, directory)
 
     async def _write_file(self, file: File, path: Path, owner: int | None) -> None:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
@@ -74,7 +73,10 @@ class Fetcher:
             if owner is not None:
                 os.fchown(descriptor, owner, owner)
             async for octets in self.parts(file):
-                await asyncio.to_thread(opened.write, octets)
+                if len(octets) < SMALL_BYTES:
+                    opened.write(octets)  # quicker than asking another thread to
+                else:
+                    await asyncio.to_thread(opened.write, octets)
             if opened.tell() != file.size:
                 raise IntegrityError(f"{file.path} has {opened.tell()} octets, not {file.size}")
 

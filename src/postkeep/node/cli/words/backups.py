@@ -142,16 +142,21 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     ),
     "verify.good": ("The backup is good.", "备份完好。"),
     "verify.bad": ("The backup is NOT good:", "备份有问题："),
-    "restore.step.keys": ("keys …", "密钥……"),
-    "restore.step.database": ("database …", "数据库……"),
-    "restore.step.packs": ("bodies …", "正文……"),
-    "restore.step.ledger": ("ledger …", "账本……"),
-    "restore.step.log": ("replaying the database's log …", "重放数据库日志……"),
-    "restore.step.replay": (
+    "reading.step.keys": ("keys …", "密钥……"),
+    "reading.step.database": ("database …", "数据库……"),
+    "reading.step.packs": ("bodies …", "正文……"),
+    "reading.step.ledger": ("ledger …", "账本……"),
+    "reading.step.log": ("replaying the database's log …", "重放数据库日志……"),
+    "reading.step.replay": (
         "destroying again what was destroyed since …",
         "再次销毁此后已销毁的内容……",
     ),
-    "restore.step.done": ("done", "完成"),
+    "reading.step.objects": ("opening every object …", "逐一打开对象……"),
+    "reading.step.samples": (
+        "restoring the database aside, and opening random messages …",
+        "在旁恢复数据库并抽样打开邮件……",
+    ),
+    "reading.step.done": ("done", "完成"),
     "restore.done": (
         "Backup {id} is restored to {data}; its rows are of {time} UTC.",
         "备份 {id} 已恢复到 {data}；数据时间点为 {time} UTC。",
