@@ -23,11 +23,13 @@ from postkeep.base.errors import (
     RefusedError,
     UnavailableError,
 )
+from postkeep.base.ids import NOBODY
 from postkeep.crypto.context import context
 from postkeep.crypto.cosignature import sign_checkpoint
 from postkeep.crypto.fingerprint import Search, fingerprint
 from postkeep.crypto.merkle import Frontier, inclusion_proof, leaf_hash, node_hash
 from postkeep.crypto.note import Checkpoint
+from postkeep.model.warrant import Unit, Warrant
 from postkeep.services.authority import api as directory
 from postkeep.services.authority import governance_api
 from postkeep.services.authority.client import AuthorityClient
@@ -196,7 +198,7 @@ class Keepers:
 
     async def certify(self, request: kms.Certify, *, ticket: bytes) -> kms.Certified:
         assert ticket == b"operation"
-        if (request.tenant, request.principal) not in self.shredded:
+        if request.tenant != NOBODY and (request.tenant, request.principal) not in self.shredded:
             raise ConflictError("the keys live")
         first, second = self.certificate_keys
         message = context("certificate", request.body)
@@ -233,6 +235,17 @@ class Keepers:
     async def issue_operation(self, _request: object) -> directory.OperationTicket:
         return directory.OperationTicket(b"operation", 2_000_000_000)
 
+    async def find_backup(self, backup: str) -> None:
+        await self.call(lambda: None)
+        if backup not in self.backups:
+            raise NotFoundError
+
+    async def destroy_backup(self, warrant: Warrant, *, ticket: bytes) -> None:
+        assert ticket == GRANT
+        await self.call(
+            lambda: self.backups.remove(warrant.backup) if warrant.backup in self.backups else None
+        )
+
     async def still_holding(self, _tenant: bytes, _principal: bytes, _before_ms: int) -> BackupsLeft:
         await self.call(lambda: None)
         return BackupsLeft(list(self.backups), 0)
@@ -242,10 +255,12 @@ class Keepers:
     async def save_order(self, order: bytes, _made_ms: int, body: bytes, *, is_open: bool) -> None:
         stands = msgspec.msgpack.decode(body, type=Order)
         assert is_open == stands.open
-        if stands.reached(Step.DESTROYED):
-            principal = b"" if stands.unit == "tenant" else stands.principal
+        if stands.unit is Unit.BACKUP:
+            assert stands.backup not in self.backups or not stands.reached(Step.DELETED)
+        elif stands.reached(Step.DESTROYED):
+            principal = b"" if stands.unit is Unit.TENANT else stands.principal
             assert not self.secrets(stands.tenant, principal), "it says destroyed, and a key lives"
-        if stands.reached(Step.VERIFIED):
+        if stands.unit is not Unit.BACKUP and stands.reached(Step.VERIFIED):
             assert stands.scan is not None
             assert stands.scan.clean, "it says verified, and no search has said so"
             assert self.searched_at >= 0, "it says verified, and nobody has searched"
@@ -411,7 +426,7 @@ def steward_orders(keepers: Keepers, state: Path) -> Orders:
         cast("KmsClient", KmsSide(keepers)),
         cast("VaultClient", VaultSide(keepers)),
         cast("LedgerClient", keepers),
-        keepers,  # type: ignore[arg-type]
+        keepers,
     )
     state = state.with_name(state.name + "-orders")
     state.mkdir(exist_ok=True)

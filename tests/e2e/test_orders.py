@@ -10,12 +10,24 @@ import ssl
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tests.e2e.test_backups import directory
 from tests.node_process import Node, new_node
 
 pytestmark = pytest.mark.e2e
 
+CONFIG = """
+[node]
+workers = 1
+[relay]
+smarthost = "127.0.0.1:9"
+allow_private_addresses = true
+retry_seconds = [3600]
+[backup]
+target = "{target}"
+"""
 PASSWORD = "ordered to be gone 1"
 DOMAIN = "ordered.example"
 KEY_FILES = ("certificate.pub", "ledger.pub", "ledger-mldsa44.pub")
@@ -24,14 +36,14 @@ REFUSED, PROBLEMS = 1, 5
 
 @pytest.fixture(scope="module")
 def node() -> Iterator[Node]:
-    with new_node() as running:
+    with directory() as target, new_node(config=CONFIG.format(target=target)) as running:
         running.tenant(DOMAIN)
         yield running
 
 
-def person(node: Node, local: str, count: int) -> str:
+def person(node: Node, local: str, count: int, domain: str = DOMAIN) -> str:
     """Make a person with mail."""
-    address = f"{local}@{DOMAIN}"
+    address = f"{local}@{domain}"
     node.user(address, PASSWORD)
     with smtplib.SMTP("127.0.0.1", node.ports["smtp"], timeout=30) as client:
         for number in range(count):
@@ -77,6 +89,120 @@ def test_a_message_is_destroyed_by_its_number_and_certified(node: Node, tmp_path
     forged = node.cli("certificate", "verify", str(file), "--key", str(keys), check=False)
     assert forged.returncode == PROBLEMS
     assert "does not hold" in forged.stderr
+
+
+def submit(node: Node, sender: str) -> None:
+    """Have something wait to go out."""
+    tls = ssl.create_default_context(cafile=node.ca)
+    with smtplib.SMTP_SSL("localhost", node.ports["submissions"], context=tls, timeout=30) as client:
+        client.login(sender, PASSWORD)
+        text = f"From: {sender}\r\nSubject: out\r\n\r\nnot yet on its way\r\n"
+        client.sendmail(sender, ["someone@far.example"], text.encode())
+
+
+def until_certified(node: Node, orders: list[str]) -> dict[str, Any]:
+    """Wait for certificates; none may ever stand at verified without a search."""
+    end = time.monotonic() + 120
+    while True:
+        shown = {one["id"]: one for one in node.json("order", "list") if one["id"] in orders}
+        for one in shown.values():
+            searched = one["files"] > 0 or one["unit"] == "backup"
+            assert one["step"] not in {"verified", "certified"} or searched
+        if all(one["step"] == "certified" for one in shown.values()):
+            return shown
+        assert time.monotonic() < end, shown
+        time.sleep(0.5)
+
+
+def test_a_hold_beats_each_unit_and_all_of_them_come_to_their_certificates(
+    node: Node, tmp_path: Path
+) -> None:
+    """D4, D5: one company under a hold; every order names it, and all go on when it is released."""
+    domain = "whole.example"
+    node.tenant(domain)
+    ida, jon = (person(node, local, 3, domain) for local in ("ida", "jon"))
+    submit(node, jon)
+    made = node.json("backup", "create")
+    hold = node.json("hold", "place", "--tenant", domain, "--reason", "a lawsuit")["id"]
+    canary = ("--canary-stdin",)
+    commands = {
+        "message": ("message", ida, "inbox", "2"),
+        "mailbox": ("mailbox", ida, "inbox", *canary),
+        "operations": ("category", domain, "operations"),
+        "content": ("category", domain, "content"),
+        "person": ("person", ida, *canary),
+        "tenant": ("tenant", domain, *canary),
+        "backup": ("backup", made["backup"]),
+    }
+    for words in commands.values():
+        known = "a sentence of ida\r\n" * (canary[0] in words)
+        for language, said in (("en", "release of legal hold"), ("zh-CN", "等待法律保留解除")):
+            held = node.cli("destroy", *words, "--yes", "--lang", language, stdin=known, check=False)
+            assert held.returncode == REFUSED
+            assert said in held.stdout
+            assert hold in held.stdout
+    orders = {one["category"] or one["unit"]: one["id"] for one in reversed(node.json("order", "list"))}
+    orders = {name: orders[name] for name in commands}
+    assert all(node.json("order", "show", order)["waiting_for"] == [hold] for order in orders.values())
+    assert "法律保留" in node.cli("order", "list", "--lang", "zh-CN").stdout
+    assert len(node.json("queue", "list")) == 1
+    node.cli("hold", "release", hold)
+    assert node.json("queue", "list") == []
+    done = until_certified(node, list(orders.values()))
+    counts = {name: done[order]["messages"] for name, order in orders.items()}
+    # The last of ida's mail went with her mailbox; jon's inbox was left, and what of his waited to go out.
+    assert counts == {
+        "message": 1,
+        "mailbox": 2,
+        "operations": 1,
+        "content": 3,
+        "person": 0,
+        "tenant": 3,
+        "backup": 0,
+    }
+    assert node.json("backup", "list") == []
+    assert (
+        "没有该备份"
+        in node.cli("destroy", "backup", made["backup"], "--yes", "--lang", "zh-CN", check=False).stderr
+    )
+    file, paper = tmp_path / "certificate.json", tmp_path / "certificate.pdf"
+    for name, order in orders.items():
+        node.cli("certificate", "show", order, "--output", str(file), "--pdf", str(paper))
+        body = node.json("certificate", "verify", str(file))
+        assert name in {body["unit"], body["category"]}
+        assert paper.read_bytes().startswith(b"%PDF-")
+        sought = body["search"]["secrets_sought"] if body["search"] else 0
+        assert sought > 0 or name == "backup"
+
+
+def test_what_a_company_wrote_is_destroyed_and_its_list_stays(node: Node) -> None:
+    """The category `content`, and a mailbox of it that is emptied; what comes later is another matter."""
+    domain = "silent.example"
+    node.tenant(domain)
+    kim = person(node, "kim", 2, domain)
+    shown = node.cli("destroy", "category", domain, "content", "--reason", "case 9", "--yes")
+    assert "category   content" in shown.stdout
+    assert "reason     case 9" in shown.stdout
+    with signed_in(node, kim) as client:
+        assert '"1"' in str(client.fetch("2", "(ENVELOPE)"))
+        kind, answer = client.fetch("2", "(BODY[TEXT])")
+        assert kind == "NO" or b"a sentence" not in repr(answer).encode()
+
+
+def test_a_known_text_that_lies_about_keeps_an_order_from_its_certificate(node: Node) -> None:
+    """D6, and D1 as an operator can try it: the file is named, and the order waits for somebody."""
+    lou = person(node, "lou", 1)
+    left = node.data / "state" / "left-behind.txt"
+    left.write_text("before, a sentence that somebody copied, after")
+    canary = "a sentence that somebody copied\n"
+    found = node.cli("destroy", "person", lou, "--canary-stdin", "--wait", "--yes", stdin=canary, check=False)
+    assert found.returncode == REFUSED
+    assert "A destroyed key was FOUND in" in found.stdout
+    assert "left-behind.txt" in found.stdout
+    order = node.json("order", "list")[0]["id"]
+    assert "还没有证明" in node.cli("certificate", "show", order, "--lang", "zh-CN", check=False).stderr
+    left.unlink()
+    assert node.json("order", "resume", order, "--wait")["step"] == "certified"
 
 
 def test_a_hold_beats_every_way_of_destroying_and_what_waited_goes_on(node: Node) -> None:
@@ -129,8 +255,13 @@ def test_an_order_is_finished_by_a_steward_that_was_killed(node: Node) -> None:
 
 def test_what_can_not_be_destroyed_is_refused_with_a_reason(node: Node) -> None:
     for words, said in (
-        (("destroy", "category", DOMAIN, "metadata"), "Without metadata"),
+        (("destroy", "category", DOMAIN, "metadata"), "Headers are part of the content"),
         (("destroy", "category", DOMAIN, "audit"), "forgets nothing"),
+        (("destroy", "category", DOMAIN, "secret"), "with what they open"),
+        (("destroy", "category", DOMAIN, "account"), "belong to persons"),
+        (("destroy", "category", DOMAIN, "everything"), "content, operations"),
+        (("destroy", "tenant", "nowhere.example"), "no such"),
+        (("destroy", "backup", "0" * 32), "no such backup"),
         (("destroy", "mailbox", "nobody@ordered.example", "inbox"), "no such"),
         (("hold", "show", "0" * 32), "no such hold"),
         (("order", "show", "0" * 32), "no such order"),

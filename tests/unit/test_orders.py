@@ -305,6 +305,39 @@ def test_an_order_says_so_when_the_hold_that_it_waits_for_has_run_out(tmp_path: 
     asyncio.run(scenario())
 
 
+def test_a_backup_is_destroyed_wherever_the_steward_dies_and_only_if_there_is_one(tmp_path: Path) -> None:
+    """D6."""
+
+    async def scenario() -> None:
+        step, died = 0, True
+        while died:
+            step += 1
+            state = tmp_path / str(step)
+            keepers, _ = await prepared(state)
+            keepers.backups = ["monday"]
+            order = Order(id=new_id(), unit=Unit.BACKUP, made_ms=1, requester="operator", backup="monday")
+            nothing = msgspec.structs.replace(order, id=new_id(), backup="sunday")
+            with pytest.raises(NotFoundError):
+                await steward_orders(keepers, state).make(OPERATOR, nothing)
+            assert keepers.orders == {}
+            keepers.calls, keepers.break_at, keepers.after_effect, keepers.crash = 0, step, True, True
+            try:
+                died = False
+                await steward_orders(keepers, state).make(OPERATOR, order)
+                await steward_orders(keepers, state).round()
+            except Crash:
+                died = True
+            keepers.break_at = -1
+            if order.id not in keepers.orders or not standing(keepers, order.id).reached(Step.APPROVED):
+                await steward_orders(keepers, state).make(OPERATOR, order)
+            await steward_orders(keepers, state).round()
+            assert standing(keepers, order.id).step is Step.CERTIFIED
+            assert keepers.backups == []
+        assert step > len(STEPS)
+
+    asyncio.run(scenario())
+
+
 def test_an_order_for_nothing_ends_with_nothing_done(tmp_path: Path) -> None:
     async def scenario() -> None:
         keepers, order = await prepared(tmp_path / "s")

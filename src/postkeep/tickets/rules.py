@@ -311,6 +311,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("backup.prune",                  (CLI,), STAFF, _OPERATE, OPERATIONS),
     Rule("backup.status",                 (CLI,), STAFF, _LOOK, OPERATIONS),
     Rule("backup.still_holding",          (STEWARD,)),
+    Rule("backup.find",                   (STEWARD,)),
     Rule("backup.destroy",                (STEWARD,), GRANT, _ADMIN, OPERATIONS, units=(Unit.BACKUP,)),
     # --- steward: what an operator asks of a running node, with a ticket narrowed for the steward inside ---
     Rule("steward.tenant_create",         (CLI,), STAFF, _ADMIN, ACCOUNT),

@@ -90,9 +90,17 @@ def _add_of_person(destroy: typer.Typer) -> None:
         *,
         wait: Wait = False,
         yes: Yes = False,
+        canary_stdin: Canary = False,
     ) -> None:
+        salt, prints = _canaries(given=canary_stdin)
         request = api.OrderMake(
-            "message", address=address, mailbox=mailbox, uids=_ranges(uids), reason=reason
+            "message",
+            address=address,
+            mailbox=mailbox,
+            uids=_ranges(uids),
+            reason=reason,
+            salt=salt,
+            canaries=prints,
         )
         _order(scene_of(context), request, f"{address} {mailbox} {' '.join(uids)}", wait=wait, yes=yes)
 
@@ -105,8 +113,12 @@ def _add_of_person(destroy: typer.Typer) -> None:
         *,
         wait: Wait = False,
         yes: Yes = False,
+        canary_stdin: Canary = False,
     ) -> None:
-        request = api.OrderMake("mailbox", address=address, mailbox=mailbox, reason=reason)
+        salt, prints = _canaries(given=canary_stdin)
+        request = api.OrderMake(
+            "mailbox", address=address, mailbox=mailbox, reason=reason, salt=salt, canaries=prints
+        )
         _order(scene_of(context), request, f"{address} {mailbox}", wait=wait, yes=yes)
 
     @destroy.command("person", help=text("help.destroy.person"))
@@ -119,7 +131,7 @@ def _add_of_person(destroy: typer.Typer) -> None:
         yes: Yes = False,
         canary_stdin: Canary = False,
     ) -> None:
-        salt, prints = _canaries() if canary_stdin else (b"", [])
+        salt, prints = _canaries(given=canary_stdin)
         request = api.OrderMake("person", address=address, reason=reason, salt=salt, canaries=prints)
         _order(scene_of(context), request, address, wait=wait, yes=yes)
 
@@ -134,8 +146,12 @@ def _add_of_domain(destroy: typer.Typer) -> None:
         *,
         wait: Wait = False,
         yes: Yes = False,
+        canary_stdin: Canary = False,
     ) -> None:
-        request = api.OrderMake("category", domain=domain, category=category, reason=reason)
+        salt, prints = _canaries(given=canary_stdin)
+        request = api.OrderMake(
+            "category", domain=domain, category=category, reason=reason, salt=salt, canaries=prints
+        )
         _order(scene_of(context), request, f"{domain} {category}", wait=wait, yes=yes)
 
     @destroy.command("tenant", help=text("help.destroy.tenant"))
@@ -148,7 +164,7 @@ def _add_of_domain(destroy: typer.Typer) -> None:
         yes: Yes = False,
         canary_stdin: Canary = False,
     ) -> None:
-        salt, prints = _canaries() if canary_stdin else (b"", [])
+        salt, prints = _canaries(given=canary_stdin)
         request = api.OrderMake("tenant", domain=domain, reason=reason, salt=salt, canaries=prints)
         _order(scene_of(context), request, domain, wait=wait, yes=yes)
 
@@ -260,8 +276,10 @@ def _ranges(uids: list[str]) -> list[tuple[int, int]]:
     return ranges
 
 
-def _canaries() -> tuple[bytes, list[Fingerprint]]:
-    """Read known texts, one a line, and keep only their fingerprints."""
+def _canaries(*, given: bool) -> tuple[bytes, list[Fingerprint]]:
+    """Read known texts, one a line, if there are any, and keep only their fingerprints."""
+    if not given:
+        return b"", []
     salt = os.urandom(SALT_BYTES)
     lines = [line for line in sys.stdin.buffer.read(CANARY_BYTES_MAX).splitlines() if line]
     if not lines or any(not SECRET_BYTES_MIN <= len(line) <= SECRET_BYTES_MAX for line in lines):

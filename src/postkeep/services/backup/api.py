@@ -65,6 +65,12 @@ class BackupsLeft(msgspec.Struct, frozen=True):
     until_ms: int
 
 
+class Find(msgspec.Struct, frozen=True):
+    """`backup.find`: answers `Done` if there is a backup of this id, NotFoundError otherwise."""
+
+    id: str
+
+
 class Destroy(msgspec.Struct, frozen=True):
     """`backup.destroy`: remove one backup, and its weekly key where no other backup needs it."""
 

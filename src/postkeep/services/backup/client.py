@@ -20,8 +20,12 @@ class BackupClient:
             "backup.still_holding", api.StillHolding(tenant, principal, before_ms), api.BackupsLeft
         )
 
+    async def find_backup(self, backup: str) -> None:
+        """Raise NotFoundError if there is no backup of this id."""
+        await self._link.call("backup.find", api.Find(backup), api.Done)
+
     async def destroy_backup(self, warrant: Warrant, *, ticket: bytes) -> None:
-        """Remove a backup; NotFoundError if there never was one of this id. Harmless to repeat."""
+        """Remove a backup; harmless to repeat."""
         await self._link.call(
             "backup.destroy",
             api.Destroy(warrant),

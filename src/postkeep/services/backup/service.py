@@ -68,6 +68,7 @@ class BackupService:
             "backup.prune": (api.Prune, self.prune),
             "backup.status": (api.Status, self.status),
             "backup.still_holding": (api.StillHolding, self.still_holding),
+            "backup.find": (api.Find, self.find),
             "backup.destroy": (api.Destroy, self.destroy),
         }
 
@@ -127,13 +128,18 @@ class BackupService:
             return api.BackupsLeft([], 0)
         return api.BackupsLeft(ids, max(weeks.values()))
 
+    async def find(self, _grant: Grant, request: api.Find) -> api.Done:
+        """Say that a backup is there."""
+        place = self._configured()
+        _check_name(request.id)
+        if all(listed.id != request.id for listed in await list_backups(place.target)):
+            raise _no_backup()
+        return api.Done()
+
     async def destroy(self, _grant: Grant, request: api.Destroy) -> api.Done:
         """Remove one backup."""
         place, backup = self._configured(), request.warrant.backup
-        try:
-            parse_id(backup)
-        except ValueError as exc:
-            raise NotFoundError(code="not_found.backup", public_text="There is no such backup.") from exc
+        _check_name(backup)
         async with self._turn:
             await check_destroys(place.target)
             opened = await self._open()
@@ -316,3 +322,15 @@ class BackupService:
                 "postkeep.toml, and restart.",
             )
         return self._place
+
+
+def _check_name(backup: str) -> None:
+    """Raise NotFoundError for what can't be a backup's id: it becomes part of paths."""
+    try:
+        parse_id(backup)
+    except ValueError as exc:
+        raise _no_backup() from exc
+
+
+def _no_backup() -> NotFoundError:
+    return NotFoundError(code="not_found.backup", public_text="There is no such backup: postkeep backup list")

@@ -34,6 +34,9 @@ class Backups(Protocol):
     async def still_holding(self, tenant: bytes, principal: bytes, before_ms: int) -> BackupsLeft:
         """Say which backups made before a moment still hold keys."""
 
+    async def find_backup(self, backup: str) -> None:
+        """Raise NotFoundError if there is no such backup."""
+
     async def destroy_backup(self, warrant: Warrant, *, ticket: bytes) -> None:
         """Remove a backup."""
 
@@ -50,6 +53,9 @@ class Keepers(NamedTuple):
 
 async def take_marks(keepers: Keepers, order: Order, ticket: bytes) -> Marks:
     """Take fingerprints of what the order will destroy; NotFoundError where there is nothing."""
+    if order.unit is Unit.BACKUP:
+        await keepers.backups.find_backup(order.backup)
+        return Marks(b"", [], 0)  # its keys are not here: nothing can be looked for
     salt = order.canaries.salt if order.canaries else os.urandom(SALT_BYTES)
     prints, total, held = [], 0, 0
     if order.unit in {Unit.PERSON, Unit.TENANT}:
@@ -73,8 +79,7 @@ async def delete(keepers: Keepers, order: Order, ticket: bytes) -> int:
         elif order.unit is Unit.BACKUP:
             await keepers.backups.destroy_backup(order.warrant, ticket=ticket)
     except NotFoundError:
-        if order.unit is Unit.BACKUP and not order.times:
-            raise
+        pass  # it was there when the marks were taken: an earlier attempt has done it
     if order.unit in {Unit.MESSAGE, Unit.MAILBOX}:
         return await _destroy_messages(keepers, order, ticket)
     return 0

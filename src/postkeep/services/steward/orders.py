@@ -123,6 +123,8 @@ class Orders:
         """
         check(wanted)
         same = [order for order in await self._open() if order.digest() == wanted.digest()]
+        if wanted.unit is Unit.BACKUP and not same:
+            await self._keepers.backups.find_backup(wanted.backup)
         order = same[0] if same else wanted
         if not wait_for_release:
             await self._check_free(order)
@@ -339,7 +341,7 @@ class Orders:
                 await self._trail.record(EventName.ORDER, **self._fields(order, step))
                 return advance(order, step, now_ms, request=grant.request.hex())
             case Step.DELETED:
-                if order.marks is None and order.unit is not Unit.BACKUP:
+                if order.marks is None:
                     order = await self._save(mark(order, await acts.take_marks(self._keepers, order, ticket)))
                 messages = await acts.delete(self._keepers, order, ticket)
                 return advance(order, step, now_ms, messages=order.messages + messages)
