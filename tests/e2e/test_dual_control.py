@@ -10,11 +10,13 @@ import shutil
 import smtplib
 import ssl
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.auditor import audit, copy_ledger
 from tests.e2e.test_key_rotation import alter
 from tests.node_process import Node, new_node
 
@@ -117,6 +119,8 @@ def test_a_person_is_deleted_only_after_two_others_have_approved(node: Node, ann
 
 
 CANARY = "the merger is called Nightingale"
+GRANTS_SO_FAR = 3  # a person deleted, two exports
+PATIENCE_SECONDS = 40.0
 PASSPHRASE = "an export's own passphrase\n"
 ALICE = ("alice@example.com", "correct horse battery")
 
@@ -219,6 +223,25 @@ def test_an_export_may_be_for_the_holder_of_a_key_whom_the_approvers_see(
     assert "--with" in operator_says(node, *opened, code=USAGE, stdin=PASSPHRASE)
     assert "取出" in operator_says(node, *opened, "--with", str(key), lang="zh-CN", stdin=PASSPHRASE)
     assert json.loads((out / "end.json").read_text())["messages"] == 0
+
+
+def test_a_stranger_finds_that_every_key_and_reading_of_the_exports_was_approved(
+    node: Node, tmp_path: Path
+) -> None:
+    """A2: the auditors' program on the ledger of all that was done above."""
+    keys = node.cli("ledger", "key").stdout.split()
+    begun = time.monotonic()
+    while True:  # until the head that counts the last grant is signed
+        copy = copy_ledger(node.data / "state" / "ledger", tmp_path / "copy")
+        code, answer = audit(copy, keys)
+        if (code, answer.get("findings")) == (0, []) and answer["grants"] >= GRANTS_SO_FAR:
+            break
+        assert time.monotonic() - begun < PATIENCE_SECONDS, answer
+        time.sleep(1)
+    entries = json.loads(node.cli("ledger", "show", "--count", "600", "--json").stdout)
+    tickets = {entry["ticket"] for entry in entries if entry["event"] == "request.grant"}
+    opened = [entry for entry in entries if entry.get("method") == "kms.open_epochs"]
+    assert [entry for entry in opened if entry.get("ticket") in tickets], "keys were given on a grant"
 
 
 def tls(node: Node) -> ssl.SSLContext:

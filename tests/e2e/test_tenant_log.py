@@ -4,14 +4,13 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.auditor import audit
 from tests.node_process import Node, new_node
 
 pytestmark = pytest.mark.e2e
@@ -66,16 +65,8 @@ def test_a_tenant_is_given_its_log_and_can_verify_it_alone(node: Node, tmp_path:
 
 def stranger(node: Node, directory: Path) -> tuple[int, list[str]]:
     """Verify with the auditors' program, which shares no code with the node; return the kinds of faults."""
-    given = [part for key in node.cli("ledger", "key").stdout.split() for part in ("--key", key)]
-    done = subprocess.run(
-        [sys.executable, "-m", "postkeep_verifier", str(directory), *given, "--json"],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "PYTHONPATH": str(Path("verifier/src").resolve())},
-    )
-    answer = json.loads(done.stdout)
-    return done.returncode, [fault["kind"] for fault in answer.get("findings", ())]
+    code, answer = audit(directory, node.cli("ledger", "key").stdout.split())
+    return code, [fault["kind"] for fault in answer.get("findings", ())]
 
 
 def test_a_stranger_with_the_auditors_program_verifies_the_tenants_log_and_finds_what_was_altered(

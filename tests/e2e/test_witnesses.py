@@ -2,18 +2,16 @@
 
 import imaplib
 import json
-import os
 import shutil
 import smtplib
 import ssl
 import subprocess
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.auditor import audit
 from tests.node_process import Node, new_node, run_program
 from tests.witness_process import WitnessProcess, new_witness
 
@@ -45,16 +43,8 @@ def verified(node: Node, witnesses: list[WitnessProcess], *options: str) -> tupl
     copy = node.directory / "copy"
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(node.data / "state" / "ledger", copy)
-    given = [part for key in log_keys(node) for part in ("--key", key)]
-    given += [part for witness in witnesses for key in witness.keys for part in ("--witness", key)]
-    done = subprocess.run(
-        [sys.executable, "-m", "postkeep_verifier", str(copy), *given, "--json", "-j1", *options],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "PYTHONPATH": str(Path("verifier/src").resolve())},
-    )
-    return done.returncode, json.loads(done.stdout or f'"{done.stderr}"')
+    given = [part for witness in witnesses for key in witness.keys for part in ("--witness", key)]
+    return audit(copy, log_keys(node), *given, *options)
 
 
 def use(node: Node) -> None:
