@@ -274,6 +274,10 @@ class Keepers:
     async def order(self, order: bytes) -> bytes | None:
         return self.orders.get(order)
 
+    def stands(self, order: bytes) -> Order:
+        """Return an order as it stands durably."""
+        return msgspec.msgpack.decode(self.orders[order], type=Order)
+
     async def open_orders(self) -> list[bytes]:
         return [body for body in self.orders.values() if msgspec.msgpack.decode(body, type=Order).open]
 

@@ -248,6 +248,33 @@ def tls(node: Node) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=node.ca)
 
 
+def test_an_approved_order_goes_on_by_itself_and_a_declined_one_ends(
+    node: Node, ann: Staff, bob: Staff
+) -> None:
+    """D6: nobody gives the command again; who does is told what came of it."""
+    for name in ("fay", "gil"):
+        node.user(f"{name}@example.com", "correct horse battery")
+    spared, destroy = (("destroy", "person", f"{name}@example.com", "--yes") for name in ("gil", "fay"))
+    declined = request_in(operator_says(node, *spared, code=APPROVAL_NEEDED))
+    request = request_in(operator_says(node, *destroy, code=APPROVAL_NEEDED))
+    order = node.json("order", "list")[0]
+    assert (order["step"], order["waiting"], order["request"]) == ("cleared", "approval", request)
+    ann.says("decline", declined, "--reason", "she works here")
+    ann.says("approve", request)
+    assert "自动继续" in bob.says("approve", request, lang="zh-CN")
+    end = time.monotonic() + 60
+    while not node.json("order", "show", order["id"])["steps"].get("destroyed"):
+        assert time.monotonic() < end
+        time.sleep(0.3)
+    assert "no such address" in operator_says(node, "user", "show", "fay@example.com", code=REFUSED)
+    assert order["id"] in operator_says(node, *destroy)
+    assert "no such address" in operator_says(node, *destroy, code=REFUSED)
+    ended = next(one for one in node.json("order", "list") if one["request"] == declined)
+    assert "未获批准" in operator_says(node, "order", "list", lang="zh-CN")
+    assert "was declined" in operator_says(node, "order", "show", ended["id"])
+    node.json("user", "show", "gil@example.com")
+
+
 def test_nobody_approves_twice_nor_their_own_nor_without_a_name(node: Node, ann: Staff, cleo: Staff) -> None:
     request = request_in(cleo.says("dual-control", "off", code=APPROVAL_NEEDED))
     assert "不能对自己的请求" in cleo.says("approve", request, code=REFUSED, lang="zh-CN")

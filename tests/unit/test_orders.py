@@ -49,15 +49,11 @@ async def prepared(state: Path) -> tuple[Keepers, Order]:
     return keepers, order
 
 
-def standing(keepers: Keepers, order: bytes) -> Order:
-    return msgspec.msgpack.decode(keepers.orders[order], type=Order)
-
-
 async def certified(state: Path) -> tuple[Keepers, Order]:
     keepers, order = await prepared(state)
     await steward_orders(keepers, state).make(OPERATOR, order)
     await steward_orders(keepers, state).round()
-    return keepers, standing(keepers, order.id)
+    return keepers, keepers.stands(order.id)
 
 
 @pytest.mark.parametrize("after_effect", [False, True])
@@ -80,10 +76,10 @@ def test_an_order_is_finished_wherever_the_steward_dies_and_never_claims_too_muc
             except Crash:
                 died = True
             keepers.break_at = -1
-            if order.id not in keepers.orders or not standing(keepers, order.id).reached(Step.APPROVED):
+            if order.id not in keepers.orders or not keepers.stands(order.id).reached(Step.APPROVED):
                 await steward_orders(keepers, state).make(OPERATOR, order)
             await steward_orders(keepers, state).round()
-            assert standing(keepers, order.id).step is Step.CERTIFIED
+            assert keepers.stands(order.id).step is Step.CERTIFIED
             positions = [STEPS.index(one) for one in keepers.seen]
             assert positions == sorted(positions)
             body = verify(keepers.certificates[order.id], keepers.public_keys)
@@ -100,12 +96,12 @@ def test_an_order_waits_for_backups_that_hold_keys_and_goes_on_without_them(tmp_
         keepers.backups = ["monday"]
         await steward_orders(keepers, tmp_path / "s").make(OPERATOR, order)
         await steward_orders(keepers, tmp_path / "s").round()
-        waiting = standing(keepers, order.id)
+        waiting = keepers.stands(order.id)
         assert (waiting.step, waiting.waiting, waiting.waiting_for) == (Step.PURGED, "backups", ["monday"])
         assert keepers.certificates == {}
         keepers.backups = []
         await steward_orders(keepers, tmp_path / "s").round()
-        assert standing(keepers, order.id).step is Step.CERTIFIED
+        assert keepers.stands(order.id).step is Step.CERTIFIED
 
     asyncio.run(scenario())
 
@@ -119,14 +115,14 @@ def test_a_copy_of_a_destroyed_key_keeps_the_order_from_being_verified(tmp_path:
         keepers.copies = keepers.secrets(order.tenant, order.principal)
         await steward_orders(keepers, state).make(OPERATOR, order)
         await steward_orders(keepers, state).round()
-        found = standing(keepers, order.id)
+        found = keepers.stands(order.id)
         assert (found.step, found.waiting, found.waiting_for) == (Step.UNBACKED, "found", ["/slots"])
         await steward_orders(keepers, state).round()
         assert keepers.certificates == {}
         keepers.copies = []
         await steward_orders(keepers, state).resume(OPERATOR, order.id)
         await steward_orders(keepers, state).round()
-        assert standing(keepers, order.id).step is Step.CERTIFIED
+        assert keepers.stands(order.id).step is Step.CERTIFIED
 
     asyncio.run(scenario())
 
@@ -150,7 +146,7 @@ def test_a_hold_beats_an_order_which_completes_after_the_release(tmp_path: Path,
         keepers.holds = []
         await steward_orders(keepers, state).release(OPERATOR, hold)
         await steward_orders(keepers, state).round()
-        assert standing(keepers, order.id).step is Step.CERTIFIED
+        assert keepers.stands(order.id).step is Step.CERTIFIED
 
     asyncio.run(scenario())
 
@@ -169,7 +165,7 @@ async def asked(keepers: Keepers, state: Path, order: Order) -> bytes:
     """Give the command under dual control, and return the request that it waits for."""
     with pytest.raises(ApprovalNeededError):
         await steward_orders(keepers, state).make(OPERATOR, order, WORDS)
-    return bytes.fromhex(standing(keepers, order.id).request)
+    return bytes.fromhex(keepers.stands(order.id).request)
 
 
 @pytest.mark.parametrize("after_effect", [False, True])
@@ -202,7 +198,7 @@ def test_an_approved_order_goes_on_by_itself_wherever_the_steward_dies(
             orders = await started(keepers, state)
             await orders.take_up()
             await orders.round()
-            assert standing(keepers, order.id).step is Step.CERTIFIED
+            assert keepers.stands(order.id).step is Step.CERTIFIED
             positions = [STEPS.index(one) for one in keepers.seen]
             assert positions == sorted(positions)
         assert step > len(STEPS)
@@ -218,9 +214,9 @@ def test_an_order_whose_approvals_come_while_a_keeper_is_away_is_taken_up_later(
         orders = await started(keepers, tmp_path / "s")
         keepers.calls, keepers.break_at = 0, 2  # the grant
         await orders.take_up()
-        assert standing(keepers, order.id).step is Step.CLEARED
+        assert keepers.stands(order.id).step is Step.CLEARED
         await orders.take_up()
-        assert standing(keepers, order.id).reached(Step.DESTROYED)
+        assert keepers.stands(order.id).reached(Step.DESTROYED)
 
     asyncio.run(scenario())
 
@@ -233,13 +229,30 @@ def test_the_command_given_again_is_told_what_came_of_it_once(tmp_path: Path) ->
         with pytest.raises(ApprovalNeededError):
             await orders.make(OPERATOR, order, WORDS)
         assert await orders.answer(OPERATOR, WORDS) is None, "it waits still"
-        keepers.approved.add(bytes.fromhex(standing(keepers, order.id).request))
+        keepers.approved.add(bytes.fromhex(keepers.stands(order.id).request))
         await orders.take_up()
         assert await orders.answer(OPERATOR, ("person", "else@old.example")) is None
         told = await orders.answer(OPERATOR, WORDS)
         assert told is not None
         assert (told.id, told.keys) == (order.id, 1)
         assert await orders.answer(OPERATOR, WORDS) is None, "another such command is a new one"
+
+    asyncio.run(scenario())
+
+
+def test_the_command_given_again_in_time_carries_the_order_out_itself(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        keepers, order = await prepared(tmp_path / "s")
+        keepers.dual_control = True
+        orders = steward_orders(keepers, tmp_path / "s")
+        with pytest.raises(ApprovalNeededError):
+            await orders.make(OPERATOR, order, WORDS)
+        keepers.approved.add(bytes.fromhex(keepers.stands(order.id).request))
+        again = msgspec.structs.replace(order, id=new_id())
+        assert (await orders.make(OPERATOR, again, WORDS)).id == order.id
+        assert await orders.answer(OPERATOR, WORDS) is None
+        await orders.take_up()
+        assert [one.id for one in map(keepers.stands, keepers.orders)] == [order.id]
 
     asyncio.run(scenario())
 
@@ -252,13 +265,13 @@ def test_a_declined_order_ends_with_nothing_done_and_may_be_asked_for_anew(tmp_p
         request = await asked(keepers, state, order)
         keepers.ended.add(request)
         await (await started(keepers, state)).take_up()
-        over = standing(keepers, order.id)
+        over = keepers.stands(order.id)
         assert (over.step, over.waiting) == (Step.REFUSED, "request_ended")
         assert (order.tenant, order.principal) in keepers.keys
         keepers.ended.clear()
         again = msgspec.structs.replace(order, id=new_id())
         await asked(keepers, state, again)
-        assert standing(keepers, again.id).waiting == "approval"
+        assert keepers.stands(again.id).waiting == "approval"
 
     asyncio.run(scenario())
 
@@ -275,13 +288,13 @@ def test_a_hold_that_comes_before_the_approvals_still_beats_the_order(tmp_path: 
         keepers.holds = [msgspec.msgpack.encode(hold)]
         keepers.approved.add(request)
         await (await started(keepers, state)).take_up()
-        held = standing(keepers, order.id)
+        held = keepers.stands(order.id)
         assert (held.step, held.waiting, held.waiting_for) == (Step.CLEARED, "held", [hold.id.hex()])
         assert order.principal in keepers.users
         keepers.holds = []
         await steward_orders(keepers, state).release(OPERATOR, hold)
         await steward_orders(keepers, state).round()
-        assert standing(keepers, order.id).step is Step.CERTIFIED
+        assert keepers.stands(order.id).step is Step.CERTIFIED
 
     asyncio.run(scenario())
 
@@ -297,10 +310,10 @@ def test_an_order_says_so_when_the_hold_that_it_waits_for_has_run_out(tmp_path: 
         await steward_orders(keepers, state).make(OPERATOR, order)
         keepers.holds = [msgspec.msgpack.encode(msgspec.structs.replace(hold, until_ms=1))]
         await steward_orders(keepers, state).round()
-        assert standing(keepers, order.id).waiting == "operator"
+        assert keepers.stands(order.id).waiting == "operator"
         await steward_orders(keepers, state).resume(OPERATOR, order.id)
         await steward_orders(keepers, state).round()
-        assert standing(keepers, order.id).step is Step.CERTIFIED
+        assert keepers.stands(order.id).step is Step.CERTIFIED
 
     asyncio.run(scenario())
 
@@ -328,10 +341,10 @@ def test_a_backup_is_destroyed_wherever_the_steward_dies_and_only_if_there_is_on
             except Crash:
                 died = True
             keepers.break_at = -1
-            if order.id not in keepers.orders or not standing(keepers, order.id).reached(Step.APPROVED):
+            if order.id not in keepers.orders or not keepers.stands(order.id).reached(Step.APPROVED):
                 await steward_orders(keepers, state).make(OPERATOR, order)
             await steward_orders(keepers, state).round()
-            assert standing(keepers, order.id).step is Step.CERTIFIED
+            assert keepers.stands(order.id).step is Step.CERTIFIED
             assert keepers.backups == []
         assert step > len(STEPS)
 
@@ -344,7 +357,7 @@ def test_an_order_for_nothing_ends_with_nothing_done(tmp_path: Path) -> None:
         nobody = msgspec.structs.replace(order, principal=new_id())
         with pytest.raises(NotFoundError):
             await steward_orders(keepers, tmp_path / "s").make(OPERATOR, nobody)
-        assert standing(keepers, nobody.id).step is Step.REFUSED
+        assert keepers.stands(nobody.id).step is Step.REFUSED
         assert len(keepers.keys) == 3
 
     asyncio.run(scenario())

@@ -131,12 +131,14 @@ class Orders:
         async with self._turns[order.id]:
             order = await self._latest(order)
             try:
-                return await self._until(order, operator, FOREGROUND)
+                order = await self._until(order, operator, FOREGROUND)
             except ApprovalNeededError:
                 self._asked[operator.actor, *words] = order.id
                 while len(self._asked) > ASKED_MAX:
                     self._asked.popitem(last=False)
                 raise
+        self._asked.pop((operator.actor, *words), None)
+        return order
 
     async def answer(self, operator: Operator, words: tuple[str, ...]) -> Order | None:
         """Return the order that a command was told to wait for, if it has gone on by itself since; the same
