@@ -1,4 +1,4 @@
-"""The auditors' program, as somebody elsewhere runs it: on a copy, with public keys and nothing of the node."""
+"""The auditors' program, as somebody elsewhere runs it: on a copy, with public keys and nothing else."""
 
 import json
 import os

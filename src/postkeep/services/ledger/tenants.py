@@ -34,14 +34,15 @@ from postkeep.stores.ledger_tenants import (
 from postkeep.stores.ledger_tiles import DIRECTORY_MODE
 
 PULL_ENTRIES_MAX: Final = 256  # entries taken in one piece: 1 ms of work, which whoever appends may wait for
-AHEAD_ENTRIES: Final = 1_024  # entries of one tenant whose full bundles are written before its log is settled
+AHEAD_ENTRIES: Final = 512  # entries of one tenant whose full bundles are written before its log is settled
 REST_FACTOR: Final = 2.0
-"""How much longer than a piece took is the rest after it: with less, appending waits for the interpreter."""
+"""How much longer than a piece took is the rest after it: appending needs the interpreter and the disk too."""
 PULL_SECONDS: Final = 0.5  # seconds between looks at the installation's log
 PENDING_ENTRIES_MAX: Final = 65_536  # entries in memory that no tenant's log has yet: some 30 MB
 ANCHOR_SECONDS: Final = 30.0  # seconds until a log that has grown is anchored, at most
 ANCHORS_PER_WRITE_MAX: Final = 512  # events of one group
-OPEN_LOGS_MAX: Final = 128  # tenants' logs in memory, with up to 255 entries each: some 12 MB
+OPEN_LOGS_MAX: Final = PENDING_ENTRIES_MAX // AHEAD_ENTRIES
+"""Tenants' logs in memory, with up to 255 entries each: some 12 MB. So many can be ahead at once."""
 FAREWELL_TENANTS_MAX: Final = 256  # tenants anchored when the ledger stops: half a second
 CURSOR: Final = "cursor"
 
@@ -93,6 +94,7 @@ class TenantBook:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger-tenants")
         self._pulling = asyncio.Lock()
         self._anchoring = asyncio.Lock()
+        self._rest = REST_FACTOR
         self._position = 0
         self._indexed = 0
         self._copied = 0
@@ -126,6 +128,7 @@ class TenantBook:
 
     async def close(self) -> None:
         """Settle and anchor what can be in a moment, and close the files."""
+        self._rest = 0.0
         try:
             await self.catch_up()
             if len(self._pending) <= FAREWELL_TENANTS_MAX:
@@ -150,13 +153,17 @@ class TenantBook:
                 if self._pending_entries > PENDING_ENTRIES_MAX:
                     await self.anchor()
                 if self._position < goal:
-                    await asyncio.sleep(REST_FACTOR * (clock() - began))
+                    await asyncio.sleep(self._rest * (clock() - began))
 
     async def anchor(self) -> None:
         """Settle the tenants' logs that have grown, and anchor their heads in the installation's log."""
         async with self._anchoring:
             reached = self._position
-            await self._run(self._settle)
+            clock = asyncio.get_running_loop().time
+            for tenant in list(self._pending):
+                began = clock()
+                await self._run(self._settle, tenant)
+                await asyncio.sleep(self._rest * (clock() - began))
             heads = list(self._unanchored.values())
             for start in range(0, len(heads), ANCHORS_PER_WRITE_MAX):
                 part = heads[start : start + ANCHORS_PER_WRITE_MAX]
@@ -222,6 +229,7 @@ class TenantBook:
 
     def _take(self, start: int, entries: list[bytes]) -> None:
         postings = []
+        touched = set()
         for index, entry in enumerate(entries, start):
             told = concerned_decoder.decode(entry)
             if not told.tenant or not belongs(told.event, told.tenant):
@@ -229,13 +237,15 @@ class TenantBook:
             if index >= self._copied:
                 self._pending.setdefault(told.tenant, []).append((index, entry))
                 self._pending_entries += 1
+                touched.add(told.tenant)
             if index >= self._indexed and _IDENTIFIER.match(told.principal):
                 postings.append(Posting(bytes.fromhex(told.tenant + told.principal), index, told.time_ms))
         reached = start + len(entries)
         if reached > self._indexed:
             self._index.add(postings, reached)
             self._indexed = reached
-        for tenant, pending in self._pending.items():
+        for tenant in touched:
+            pending = self._pending[tenant]
             if len(pending) - self._ahead.get(tenant, 0) >= AHEAD_ENTRIES:
                 self._write_ahead(tenant, pending)
 
@@ -251,24 +261,23 @@ class TenantBook:
             _log.warning("ledger_tenant_not_written_ahead", tenant=tenant, reason=str(error))
             self._open.pop(tenant, None)
 
-    def _settle(self) -> None:
-        """Bring pending entries into the tenants' logs; raises OSError with those left pending."""
-        for tenant in list(self._pending):
-            try:
-                log = self._tenant_log(tenant)
-                log.add(self._pending[tenant])
-                root = log.settle()
-            except OSError:
-                self._open.pop(tenant, None)  # what it has in memory is not what is on disk
-                raise
-            except IntegrityError as error:
-                # Its files are damaged. It stays as it is, for whoever looks; the others go on.
-                _log.critical("ledger_tenant_damaged", tenant=tenant, reason=error.detail)
-                self._open.pop(tenant, None)
-            else:
-                self._unanchored[tenant] = Settled(tenant, log.size, root)
-            self._pending_entries -= len(self._pending.pop(tenant))
-            self._ahead.pop(tenant, None)
+    def _settle(self, tenant: str) -> None:
+        """Bring pending entries into a tenant's log; raises OSError with those left pending."""
+        try:
+            log = self._tenant_log(tenant)
+            log.add(self._pending[tenant])
+            root = log.settle()
+        except OSError:
+            self._open.pop(tenant, None)  # what it has in memory is not what is on disk
+            raise
+        except IntegrityError as error:
+            # Its files are damaged. It stays as it is, for whoever looks; the others go on.
+            _log.critical("ledger_tenant_damaged", tenant=tenant, reason=error.detail)
+            self._open.pop(tenant, None)
+        else:
+            self._unanchored[tenant] = Settled(tenant, log.size, root)
+        self._pending_entries -= len(self._pending.pop(tenant))
+        self._ahead.pop(tenant, None)
 
     def _tenant_log(self, tenant: str) -> TenantLog:
         log = self._open.get(tenant)
