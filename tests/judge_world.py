@@ -83,7 +83,7 @@ class Realm:
         self.mint = Mint(self.key.sign, self.clock)
         self.anchors = Anchors()
         self.anchors.trust("authority", self.key.public_key().public_bytes_raw())
-        self.view = RevocationView()
+        self.view = RevocationView(lambda: 0.0)  # what is fresh stays so, however slow the machine is
         self.view.heard(0)
         self.blocked = False
 
