@@ -31,6 +31,8 @@ from postkeep.services.vault.client import VaultClient
 PURPOSE: Final = "reseal"
 EVERY_SECONDS: Final = 60.0
 """Between looks at what there is to do; an operator's rotation is begun at once."""
+AGAIN_SECONDS: Final = 5.0
+"""After a keeper was away: it is back within seconds, and a rotation should not wait for the next look."""
 DUE_PER_ROUND: Final = 100
 """People who get new keys in one round: 100,000 take 17 hours, a small part of their year."""
 
@@ -62,18 +64,21 @@ class Resealing:
 
     async def run(self) -> None:
         """Go on until cancelled."""
+        pause_seconds = EVERY_SECONDS
         while True:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(EVERY_SECONDS):
+                async with asyncio.timeout(pause_seconds):
                     await self._wanted.wait()
             self._wanted.clear()
             try:
-                await self.round()
+                carried = await self.round()
             except PostkeepError as error:
                 _log.info("resealing_waits", code=error.code)
+                carried = False
+            pause_seconds = EVERY_SECONDS if carried else AGAIN_SECONDS
 
-    async def round(self) -> None:
-        """Give new keys to those who are due, and take on what waits for epochs."""
+    async def round(self) -> bool:
+        """Give new keys to those who are due, and take on what waits for epochs; False: some have to wait."""
         ticket = (await self._authority.issue_operation(IssueOperation(PURPOSE))).ticket
         before_ms = self._clock.now_ms() - self._age_ms if self._age_ms else 0
         work = await self._kms.reseal_work(ResealWork(before_ms, DUE_PER_ROUND), ticket=ticket)
@@ -82,11 +87,14 @@ class Resealing:
             wanted = RotatePrincipal(due.tenant, due.principal)
             made = await self._kms.rotate_principal(wanted, ticket=ticket)
             rotations.append(made)
+        carried = True
         for rotation in rotations:
             try:
                 await self._carry_through(rotation, ticket)
             except PostkeepError as error:
                 _log.info("resealing_waits", code=error.code)
+                carried = False
+        return carried
 
     async def _carry_through(self, made: NewGeneration, ticket: bytes) -> None:
         tenant, principal = made.rotation.tenant, made.rotation.principal
