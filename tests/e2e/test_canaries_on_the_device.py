@@ -6,6 +6,7 @@ sees that.
 """
 
 import asyncio
+import base64
 import contextlib
 import imaplib
 import os
@@ -17,6 +18,8 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from email.message import EmailMessage
+from email.policy import SMTP
 from pathlib import Path
 
 import pytest
@@ -35,6 +38,7 @@ CANARIES = int(os.environ.get("POSTKEEP_CANARIES", "40"))
 IMAGE_BYTES = 448 * 1024 * 1024
 PASSWORD = "zebrafish-carousel-82"
 OWNER, COLLEAGUE = "quixotic.wanderer@device.example", "marmalade.jones@device.example"
+ATTACHED, ATTACHMENT = b"marzipan figures as they were attached to a message", "bergamot-ledger.csv"
 DRAFT, SOUGHT, QUEUED, BOUNCED, CONTACT = (
     "perihelion draft",
     "clandestine sought",
@@ -132,6 +136,7 @@ def fill(node: Node) -> list[bytes]:
     with smtplib.SMTP("127.0.0.1", node.ports["smtp"], timeout=60) as client:
         for sample in samples:
             client.sendmail("penelope.outside@elsewhere.example", [OWNER], sample.data)
+        client.sendmail("penelope.outside@elsewhere.example", [OWNER], with_attachment())
     with signed_in(node) as client:
         draft = f"From: {OWNER}\r\nSubject: {DRAFT}\r\n\r\n{DRAFT}\r\n".encode()
         assert client.append("Drafts", r"(\Draft)", "", draft)[0] == "OK"
@@ -145,9 +150,22 @@ def fill(node: Node) -> list[bytes]:
         bounced = f"From: {OWNER}\r\nSubject: {BOUNCED}\r\n\r\n{BOUNCED}\r\n"
         client.sendmail(OWNER, [f"{UNKNOWN}.{CONTACT}@elsewhere.example"], bounced.encode())
     words = {word.lower() for sample in samples for word in sample.canaries}
-    words |= {DRAFT, SOUGHT, QUEUED, BOUNCED, CONTACT, PASSWORD, "penelope.outside"}
+    words |= {DRAFT, SOUGHT, QUEUED, BOUNCED, CONTACT, PASSWORD, "penelope.outside", ATTACHMENT}
+    # Attached octets as they are, and as they came: nothing needs to decode them in order to leak them.
+    words |= {ATTACHED.decode(), base64.b64encode(ATTACHED).decode().lower()}
     words |= {person.partition("@")[0] for person in (OWNER, COLLEAGUE)}
     return sorted({word.encode() for word in words})
+
+
+def with_attachment() -> bytes:
+    """A message whose attachment is of octets, so that it travels in base64."""
+    message = EmailMessage()
+    message["From"], message["Subject"] = "penelope.outside@elsewhere.example", "attached"
+    message.set_content("see there\n")
+    message.add_attachment(ATTACHED * 1000, "application", "octet-stream", filename=ATTACHMENT)
+    data = message.as_bytes(policy=SMTP)
+    assert base64.b64encode(ATTACHED) in data
+    return data
 
 
 def until_reported(node: Node) -> None:
@@ -155,7 +173,7 @@ def until_reported(node: Node) -> None:
     end = time.monotonic() + 30
     while time.monotonic() < end:
         with signed_in(node) as client:
-            if int(client.select("INBOX")[1][0] or 0) == CANARIES + 1:
+            if int(client.select("INBOX")[1][0] or 0) == CANARIES + 2:
                 return
         time.sleep(0.3)
     raise AssertionError("no report of failure came")
