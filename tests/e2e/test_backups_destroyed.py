@@ -125,12 +125,14 @@ def nothing_is_put_where_nothing_is_destroyed(node: Node, bucket: Bucket) -> Non
     for command in ("create", "rekey"):
         refused = node.cli("backup", command, "--json", check=False)
         assert json.loads(refused.stderr)["error"]["code"] == "backup_versions"
+    assert "Backup under a new weekly key" in node.cli("backup", "status").stdout
     assert "保留旧版本" in node.cli("doctor", "--lang", "zh-CN", check=False).stdout
     assert "WARNING: the target keeps versions" in node.cli("backup", "verify", check=False).stdout
     assert bucket.versions("node/weeks/") == before
 
     bucket.set_versioning("Suspended")
     assert node.json("backup", "rekey")["removed"] == 1
+    assert "以新的周密钥备份" in node.cli("backup", "status", "--lang", "zh-CN").stdout
     keys = [name for name, _ in bucket.versions("node/weeks/") if name.endswith("/key")]
     assert len(keys) == 1
 

@@ -56,10 +56,11 @@ def refused(target: Path, option: str, given: str, *more: str) -> str:
         return said.stderr
 
 
-def comes_back(target: Path, option: str, given: str, *more: str) -> None:
+def comes_back(target: Path, option: str, given: str, *more: str, says: str) -> None:
     with directory() as into:
         said = bring_back(into, target, option, given, *more)
         assert said.returncode == 0, said.stderr
+        assert says.format(into / "var") in said.stdout
         assert (into / "var" / "initialised").exists()
 
 
@@ -103,7 +104,7 @@ def _go_round(node: Node, target: Path, restore_toml: Path) -> None:
     first = node.json("backup", "create")["backup"]
     assert sealed_forms(target) == ["root.sealed"]
     assert "passphrase" in refused(target, "--passphrase-fd", "a wrong passphrase")
-    comes_back(target, "--passphrase-fd", PASSPHRASE)
+    comes_back(target, "--passphrase-fd", PASSPHRASE, says="is restored to {}; its rows are of")
 
     shares = hold_ceremony(node, "papers")
     node.cli("key", "rotate", "root", "--wait")
@@ -124,4 +125,5 @@ def _go_round(node: Node, target: Path, restore_toml: Path) -> None:
     node.json("backup", "create")
     assert sealed_forms(target) == ["root.pkcs11"]
     assert "PIN" in refused(target, "--pin-fd", "999999", "--config", str(restore_toml))
-    comes_back(target, "--pin-fd", PIN, "--config", str(restore_toml))
+    config = ("--config", str(restore_toml), "--lang", "zh-CN")
+    comes_back(target, "--pin-fd", PIN, *config, says="已恢复到 {}")

@@ -5,10 +5,10 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from postkeep.base.errors import IntegrityError, InvalidInputError, NotFoundError
 from postkeep.base.secret import Secret
+from postkeep.crypto.wrap import KEY_BYTES
 from postkeep.model.backup import Manifest
 from postkeep.node.config import Config
 from postkeep.node.supervisor.credentials import read_credentials
@@ -27,8 +27,6 @@ from postkeep.services.kms.pkcs11 import TokenPlace
 from postkeep.services.kms.root_change import RootSeals
 from postkeep.services.kms.root_kinds import FILE_NAMES, RootKind
 from postkeep.stores.backup_target import BackupTarget, open_target
-
-ROOT_KEY_BYTES_MAX: Final = 4096
 
 AskRoot = Callable[[Path], bytearray | None]
 """Asks people for what opens the root key whose sealed files lie in a directory."""
@@ -63,9 +61,7 @@ async def lay_out_root(target: BackupTarget, state: Path, root_key: Path | None)
     ring = await read_keyring(target)
     make_directory(state)
     if root_key is not None:
-        with root_key.open("rb") as file:
-            octets = file.read(ROOT_KEY_BYTES_MAX)
-        write_secret(state / FILE_NAMES[RootKind.FILE], octets)
+        write_secret(state / FILE_NAMES[RootKind.FILE], _root_copy(root_key))
         return
     if ring.root == RootKind.FILE:
         raise InvalidInputError(
@@ -75,6 +71,19 @@ async def lay_out_root(target: BackupTarget, state: Path, root_key: Path | None)
         )
     name = FILE_NAMES[RootKind(ring.root)]
     write_secret(state / name, await target.get(f"root/{name}"))
+
+
+def _root_copy(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            octets = file.read(KEY_BYTES + 1)
+    except OSError as exc:
+        text = f"{path} can't be read: {exc.strerror}."
+        raise InvalidInputError(code="root_key_file", public_text=text) from exc
+    if len(octets) != KEY_BYTES:
+        text = f"{path} is not a copy of a root key: that has {KEY_BYTES} bytes."
+        raise InvalidInputError(code="root_key_file", public_text=text)
+    return octets
 
 
 async def open_backups(target: BackupTarget, state: Path, config: Config, ask: AskRoot) -> Opened:

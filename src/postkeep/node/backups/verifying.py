@@ -123,7 +123,9 @@ def _chosen(opened: Opened, backup: str) -> Manifest:
     for manifest in reversed(opened.manifests):
         if not backup or manifest.id == backup:
             return manifest
-    text = f"There is no backup {backup} here that can be read."
+    if not backup and not opened.unreadable:
+        raise NotFoundError(code="no_backups", public_text="There are no backups at this place.")
+    text = f"There is no backup {backup or 'at all'} here that can be read."
     raise NotFoundError(code="no_such_backup", public_text=text)
 
 

@@ -75,9 +75,7 @@ def _add_making(backup: typer.Typer) -> None:
 
         scene = scene_of(context)
         job = scene.ask_backup("status", api.Status(), api.Job)
-        step = text(f"backup.step.{job.step}") if job.step else ""
-        parts = (job.act, text(f"backup.state.{job.state}"), step, job.text)
-        lines = [" ".join(part for part in parts if part)]
+        lines = [_state(job)]
         if job.told_ms:
             lines.append(text("backup.told", time=moment(job.told_ms)))
         scene.out.lines(job, lines)
@@ -92,6 +90,23 @@ def _add_making(backup: typer.Typer) -> None:
         scene = scene_of(context)
         job = _follow(scene, "prune", api.Prune(keep=keep))
         scene.out.say(job, text("backup.pruned", count=job.removed))
+
+
+def _state(job: "api.Job") -> str:
+    """Say how a job does, in one line."""
+    if job.state == "none":
+        return text("backup.state.none")
+    values: dict[str, Any] = {
+        "act": text(f"backup.act.{job.act}"),
+        "id": f" {job.backup}" if job.backup else "",
+        "seconds": job.seconds,
+    }
+    if job.state == "running":
+        step = text(f"backup.step.{job.step}")
+        return text("backup.state.running", **values, step=step, total=size(job.bytes_total))
+    if job.state == "failed":
+        return text("backup.state.failed", **values, why=error_text(job.code, job.text))
+    return text("backup.state.done", **values)
 
 
 def _follow(scene: Scene, act: str, request: msgspec.Struct) -> "api.Job":
@@ -215,7 +230,10 @@ def _add_verify(backup: typer.Typer) -> None:
         lines.append(text("verify.destroyed_until", time=moment(report.destroyed_until_ms)))
         if report.keeps_versions:
             lines.append(text("verify.versions"))
-        lines += [text("verify.bad"), *report.problems] if report.problems else [text("verify.good")]
+        if report.problems:
+            lines += [text("verify.bad"), *report.problems]
+        else:
+            lines.append(text("verify.good" if report.samples.opened else "verify.none_opened"))
         scene.out.lines({**value, "ok": not report.problems}, lines)
         raise typer.Exit(Exit.PROBLEMS if report.problems else Exit.OK)
 
@@ -247,7 +265,7 @@ def _add_restore(backup: typer.Typer) -> None:
             raise CommandError(text("error.backup_from"), Exit.USAGE, "backup_from")
         if backup_id and to:
             raise CommandError(text("error.backup_both"), Exit.USAGE, "backup_both")
-        loaded = load(config) if config is not None else Config()
+        loaded = load(_there(config)) if config is not None else Config()
         wish = Wish(
             data=scene.data,
             target=target_of(loaded, place),
@@ -302,11 +320,18 @@ def _place(scene: Scene, place: str, file: Path | None) -> "tuple[Config, str]":
     """Return the configuration, and the target: that named, else the one configured."""
     from postkeep.node.config import load
 
-    loaded = load(file or scene.data / "postkeep.toml")
+    loaded = load(_there(file) if file is not None else scene.data / "postkeep.toml")
     where = place or loaded.backup.target
     if not where:
         raise CommandError(text("error.no_backup_target"), Exit.USAGE, "no_backup_target")
     return loaded, where
+
+
+def _there(file: Path) -> Path:
+    """Return a configuration that was named; without it, another one would be followed in silence."""
+    if not file.is_file():
+        raise CommandError(text("error.no_config", path=file), Exit.USAGE, "no_config")
+    return file
 
 
 def _asker(config: "Config", passphrase: int | None, shares: int | None, pin: int | None) -> "AskRoot":

@@ -20,9 +20,18 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
         "截至 {time} UTC 的销毁记录已送达目标。",
     ),
     "backup.state.none": ("nothing done since the start", "启动以来无任务"),
-    "backup.state.running": ("under way", "进行中"),
-    "backup.state.done": ("done", "完成"),
-    "backup.state.failed": ("failed", "失败"),
+    "backup.state.running": (
+        "{act}{id}: under way for {seconds} s, {step}, {total} looked at.",
+        "{act}{id}：进行中，已用 {seconds} 秒，{step}，已检查 {total}。",
+    ),
+    "backup.state.done": ("{act}{id}: done in {seconds} s.", "{act}{id}：完成，用时 {seconds} 秒。"),
+    "backup.state.failed": (
+        "{act}{id}: failed after {seconds} s. {why}",
+        "{act}{id}：{seconds} 秒后失败。{why}",
+    ),
+    "backup.act.create": ("Backup", "备份"),
+    "backup.act.rekey": ("Backup under a new weekly key", "以新的周密钥备份"),
+    "backup.act.prune": ("Removing old backups", "清理旧备份"),
     "help.backup.prune": ("Remove old backups, and what only they needed.", "删除旧备份及其独占的内容。"),
     "help.backup.keep": (
         "How many of the newest stay (default: as configured).",
@@ -63,6 +72,7 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
         "Name the target to restore from with --from.",
         "请用 --from 指定恢复来源。",
     ),
+    "error.no_config": ("There is no configuration {path}.", "配置文件 {path} 不存在。"),
     "error.backup_both": (
         "Give --id or --to, not both.",
         "--id 与 --to 只能使用其一。",
@@ -83,7 +93,7 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
         "备份 {id}（首次或完整备份）：检查 {total}，传输 {objects} 个对象共 {shipped}，用时 {seconds} 秒。",
     ),
     "backup.rekeyed": (
-        "Backup {id} is under a new weekly key; {count} older weekly keys are destroyed.",
+        "Backup {id} is under a new weekly key. Older weekly keys destroyed: {count}.",
         "备份 {id} 使用新的周密钥；已销毁 {count} 个旧周密钥。",
     ),
     "backup.pruned": ("{count} objects removed.", "已删除 {count} 个对象。"),
@@ -141,6 +151,10 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
         "警告：该目标保留旧版本，周密钥无法真正销毁。请暂停此存储桶的版本控制并删除旧版本。",
     ),
     "verify.good": ("The backup is good.", "备份完好。"),
+    "verify.none_opened": (
+        "The objects are good. No message was opened: that keys and bodies fit together is not shown.",
+        "各对象完好。未打开任何邮件，尚不能证明密钥与正文相符。",
+    ),
     "verify.bad": ("The backup is NOT good:", "备份有问题："),
     "reading.step.keys": ("keys …", "密钥……"),
     "reading.step.database": ("database …", "数据库……"),
@@ -253,6 +267,10 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     "code.no_backup_target": (
         "No target is configured: set target in the section [backup] of postkeep.toml, and restart.",
         "未配置备份目标：请在 postkeep.toml 的 [backup] 中设置 target，然后重启。",
+    ),
+    "code.root_key_file": (
+        "The file given with --root-key can't be read, or is no copy of a root key.",
+        "--root-key 指定的文件无法读取，或不是根密钥的副本。",
     ),
     "code.root_key_needed": (
         "The root key of this node lay in a file, in no backup: give your copy of it with --root-key.",
