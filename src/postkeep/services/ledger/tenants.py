@@ -36,7 +36,7 @@ from postkeep.stores.ledger_tiles import DIRECTORY_MODE
 PULL_ENTRIES_MAX: Final = 256  # entries taken in one piece: 1 ms of work, which whoever appends may wait for
 AHEAD_ENTRIES: Final = 512  # entries of one tenant whose full bundles are written before its log is settled
 REST_FACTOR: Final = 2.0
-"""How much longer than a piece took is the rest after it: appending needs the interpreter and the disk too."""
+"""How much longer than a piece took is the rest after it: appending needs interpreter and disk too."""
 PULL_SECONDS: Final = 0.5  # seconds between looks at the installation's log
 PENDING_ENTRIES_MAX: Final = 65_536  # entries in memory that no tenant's log has yet: some 30 MB
 ANCHOR_SECONDS: Final = 30.0  # seconds until a log that has grown is anchored, at most
