@@ -117,6 +117,8 @@ def _go_round(node: Node, target: Path, restore_toml: Path) -> None:
     assert json.loads(checked.stdout)["samples"]["opened"] == 1
     with brought_back(target, "--shares-fd", three, "--id", first) as (copy, said):
         assert said["root_rotated_since"]
+        notes = [entry.get("note", "") for entry in copy.json("ledger", "show", "--count", "100")]
+        assert any(note.startswith(first) and note.endswith("root key of today") for note in notes)
         found = inbox(copy, ALICE)
         assert contains_once(found, one)
         assert not any(part.endswith(two) for part in found)

@@ -21,6 +21,8 @@ class Restored(msgspec.Struct, frozen=True):
     """How many messages and keys were destroyed again."""
     complete: bool
     """Whether the list of what has been destroyed was whole."""
+    rotated: bool = False
+    """Whether its keys were taken from a former root key to the one of today."""
 
 
 def leave_restored(path: Path, restored: Restored) -> None:

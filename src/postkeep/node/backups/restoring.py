@@ -253,6 +253,7 @@ class _Restoring:
                 max((tombstone.number for tombstone in tombstones), default=0),
                 outcome.messages + outcome.owners,
                 not outcome.missing,
+                outcome.rotated,
             ),
         )
         for name in ("kms", "vault", "ledger", "backup"):

@@ -97,6 +97,8 @@ async def _tell_restored(context: ModuleContext, trail: Trail) -> None:
     restored = take_restored(path)
     if restored is not None:
         note = f"{restored.backup} to {restored.point} tombstones {restored.tombstone}"
+        if restored.rotated:
+            note += " to the root key of today"
         await trail.record(
             EventName.BACKUP_RESTORE,
             note=note,
