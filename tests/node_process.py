@@ -135,7 +135,9 @@ class Node:
                 env=environment,
             )
         if check:
-            assert result.returncode == 0, f"{arguments}: {result.stderr}\n{self.tail()}"
+            assert result.returncode == 0, (
+                f"{arguments}: {result.stdout[-500:]}{result.stderr}\n{self.tail()}"
+            )
         return result
 
     def json(self, *arguments: str, stdin: str = "") -> Any:

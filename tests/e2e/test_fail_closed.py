@@ -46,7 +46,10 @@ def deliver(node: Node, person: str) -> None:
 @contextlib.contextmanager
 def imap(node: Node) -> Iterator[imaplib.IMAP4_SSL]:
     tls = ssl.create_default_context(cafile=node.ca)
-    with imaplib.IMAP4_SSL("localhost", node.ports["imaps"], ssl_context=tls, timeout=30) as client:
+    with contextlib.ExitStack() as closing:
+        client = imaplib.IMAP4_SSL("localhost", node.ports["imaps"], ssl_context=tls, timeout=30)
+        closing.enter_context(client.socket())  # who says nothing more in time keeps it open otherwise
+        closing.enter_context(client)
         client.login(ALICE, PASSWORD)
         client.select("INBOX")
         yield client
