@@ -136,6 +136,7 @@ def fill(node: Node) -> list[bytes]:
     with smtplib.SMTP("127.0.0.1", node.ports["smtp"], timeout=60) as client:
         for sample in samples:
             client.sendmail("penelope.outside@elsewhere.example", [OWNER], sample.data)
+    with smtplib.SMTP("127.0.0.1", node.ports["smtp"], timeout=60) as client:  # one takes 1,000 messages
         client.sendmail("penelope.outside@elsewhere.example", [OWNER], with_attachment())
     with signed_in(node) as client:
         draft = f"From: {OWNER}\r\nSubject: {DRAFT}\r\n\r\n{DRAFT}\r\n".encode()

@@ -8,19 +8,23 @@ import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tests.imap_world import ALICE, Person, World, run, running
+from tests.warrants import category_warrant, mail_warrant, person_warrant
 
 from postkeep.base.errors import IntegrityError, PostkeepError, RefusedError, UnavailableError
 from postkeep.base.ids import new_id
 from postkeep.crypto.epoch import EpochReader, open_seed
 from postkeep.crypto.hpke import PrivateKey, new_private_seeds
 from postkeep.crypto.message import unwrap_key
+from postkeep.model.warrant import Unit, Warrant
 from postkeep.services.kms import api as kms
 from postkeep.services.kms.client import KmsClient
 from postkeep.services.vault import api as vault
+from postkeep.services.vault import destruction_api as orders
 from postkeep.services.vault.client import VaultClient
 from postkeep.tickets.mint import Mint
 
@@ -45,10 +49,19 @@ class Attacker:
         self.vault = VaultClient(world.link(world.identity, "vault"))
         self.kms = KmsClient(world.link(world.identity, "kms"))
 
+    async def mailboxes(self) -> dict[str, bytes]:
+        """List the mailboxes by role."""
+        listed = await self.vault.mailboxes(vault.ListMailboxes(self.person.principal), ticket=self.ticket)
+        return {box.role: box.id for box in listed.mailboxes}
+
+    async def uids(self, mailbox: bytes) -> list[int]:
+        """List the messages of a mailbox."""
+        page = await self.vault.sync(vault.Sync(self.person.principal, mailbox), ticket=self.ticket)
+        return [row.uid for row in page.rows]
+
     async def ciphertext(self) -> tuple[vault.SealedContent, vault.EpochRow]:
         """Fetch the first message of the INBOX and its epoch, sealed."""
-        boxes = await self.vault.mailboxes(vault.ListMailboxes(self.person.principal), ticket=self.ticket)
-        inbox = next(box.id for box in boxes.mailboxes if box.role == "inbox")
+        inbox = (await self.mailboxes())["inbox"]
         wanted = vault.FetchContent(self.person.principal, inbox, [vault.Range(1)])
         (part,) = (await self.vault.content(wanted, ticket=self.ticket)).parts
         epochs = vault.FetchEpochs(self.person.principal, [part.epoch])
@@ -182,5 +195,54 @@ def test_the_ledger_names_nobody_and_quotes_nothing(dsn: str, tmp_path: Path) ->
             assert ALICE.partition("@")[0].encode() not in entries
             assert SECRET not in entries
             assert json.dumps(SECRET.decode())[1:-1].encode() not in entries
+
+    run(main)
+
+
+def test_a_grant_for_one_message_destroys_that_message_and_nothing_else(dsn: str, tmp_path: Path) -> None:
+    """A steward gone over has a grant that people gave for one message: that is all it is good for."""
+
+    async def main() -> None:
+        async with running(dsn, tmp_path) as world:
+            alice = await world.person(ALICE)
+            for _ in range(3):
+                await world.deliver(alice, MESSAGE)
+            reader = Attacker(world, alice, world.mint)
+            boxes = await reader.mailboxes()
+            tenant, person = alice.key.tenant, alice.key.principal
+            message = mail_warrant(tenant, person, boxes["inbox"], [(2, 2)])
+            steward = world.module("steward")
+            grant = world.mint.grant(
+                "steward",
+                steward.instance,
+                steward.thumbprint,
+                kind="destroy",
+                request=new_id(),
+                subject=message.digest(),
+                tenant=tenant,
+                principal=person,
+            )[1]
+            client = VaultClient(world.link(steward, "vault"))
+            wider: list[tuple[Any, Any, Warrant]] = [
+                *(
+                    (client.destroy, orders.Destroy, warrant)
+                    for warrant in (
+                        mail_warrant(tenant, person, boxes["inbox"], [(1, 3)]),
+                        mail_warrant(tenant, person, boxes["sent"], [(2, 2)]),
+                        mail_warrant(tenant, person, boxes["inbox"], [(2, 2)], Unit.MAILBOX),
+                    )
+                ),
+                (client.remove_principal, vault.RemovePrincipal, person_warrant(tenant, person)),
+                (client.remove_principal, vault.RemovePrincipal, message),
+                (client.remove_tenant, vault.RemoveTenant, message),
+                (client.destroy_category, orders.DestroyCategory, category_warrant(tenant, "content")),
+                (client.destroy_category, orders.DestroyCategory, message),
+            ]
+            for method, request, warrant in wider:
+                with pytest.raises(RefusedError):
+                    await method(request(warrant), ticket=grant)
+            removed = await client.destroy(orders.Destroy(message), ticket=grant)
+            assert removed.messages == 1
+            assert await reader.uids(boxes["inbox"]) == [1, 3]
 
     run(main)

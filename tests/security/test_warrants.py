@@ -13,6 +13,7 @@ from postkeep.base.ids import NOBODY, new_id
 from postkeep.model.ticket import TicketKind
 from postkeep.model.warrant import RANGES_MAX, REASON_CHARS_MAX, Unit, Warrant
 from postkeep.tickets.rules import GRANT_ACTIONS, GRANT_AUDIENCE, RULES, Rule
+from postkeep.tickets.token import read as read_token
 from postkeep.tickets.warranted import clear_warrant
 
 WHOLE = {
@@ -95,6 +96,13 @@ def test_a_grant_of_another_kind_destroys_nothing(rule: Rule) -> None:
     for kind in set(GRANT_ACTIONS) - {"destroy"}:
         with pytest.raises(RefusedError):
             attempt(kind)
+    # Nor would it if its kind one day allowed the same actions.
+    ticket = msgspec.structs.replace(read_token(approved(realm, warrant)[1])[0].ticket, purpose="custody")
+    steward = realm.module("steward")
+    token = realm.mint.sign(msgspec.structs.replace(ticket, holder=steward.thumbprint))
+    with pytest.raises(RefusedError) as caught:
+        realm.judge(steward, rule.method, token, request=Request(warrant))
+    assert caught.value.code == "refused.purpose"
 
 
 def test_a_grant_for_a_mailbox_or_for_messages_is_for_no_other_of_the_same_person() -> None:

@@ -351,6 +351,20 @@ def test_a_backup_is_destroyed_wherever_the_steward_dies_and_only_if_there_is_on
     asyncio.run(scenario())
 
 
+def test_a_backup_that_has_gone_before_the_approvals_is_not_certified_as_destroyed(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        state = tmp_path / "s"
+        keepers, _ = await prepared(state)
+        keepers.dual_control, keepers.backups = True, ["monday"]
+        order = Order(id=new_id(), unit=Unit.BACKUP, made_ms=1, requester="operator", backup="monday")
+        keepers.approved.add(await asked(keepers, state, order))
+        keepers.backups = []
+        await (await started(keepers, state)).take_up()
+        assert keepers.stands(order.id).step is Step.REFUSED
+
+    asyncio.run(scenario())
+
+
 def test_an_order_for_nothing_ends_with_nothing_done(tmp_path: Path) -> None:
     async def scenario() -> None:
         keepers, order = await prepared(tmp_path / "s")

@@ -143,8 +143,8 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
         "等待暂不可用的模块；将自动重试。",
     ),
     "order.waiting.found": (
-        "A destroyed key was FOUND in: {what}. Remove it, then: postkeep order resume {id}",
-        "在以下位置发现已销毁的密钥：{what}。请清除后执行：postkeep order resume {id}",
+        "A destroyed key or known text was FOUND in: {what}. Remove it, then: postkeep order resume {id}",
+        "在以下位置发现已销毁的密钥或已知文本：{what}。请清除后执行：postkeep order resume {id}",
     ),
     "order.waiting.other": ("Waits: {what}", "等待：{what}"),
     "order.gone": (
