@@ -2,6 +2,7 @@
 itself."""
 
 import asyncio
+import contextlib
 import datetime as dt
 import sys
 import time
@@ -18,6 +19,7 @@ from postkeep.node.cli.texts import error_text, text
 
 if TYPE_CHECKING:
     from postkeep.node.backups.opening import AskRoot
+    from postkeep.node.backups.verifying import Report
     from postkeep.node.config import Config
     from postkeep.services.backup import api
 
@@ -205,37 +207,43 @@ def _add_verify(backup: typer.Typer) -> None:
                 tell=_teller(scene),
             )
             report = asyncio.run(check(inquiry))
-        if not report.problems and report.samples.opened and (scene.data / "initialised").exists():
-            note_verified(scene.data, Verified(report.backup, int(time.time() * 1000)))
-        value = msgspec.to_builtins(report)
-        lines = [
-            text("verify.backup", id=report.backup, time=moment(report.finished_ms)),
-            text("verify.objects", count=report.objects),
-        ]
-        if report.keys_until_ms:
-            lines.append(
-                text(
-                    "verify.samples",
-                    opened=report.samples.opened,
-                    erased=report.samples.erased,
-                    failed=len(report.samples.failed),
-                    messages=report.messages,
-                )
-            )
-            if report.samples.company_holds:
-                lines.append(text("verify.company_holds", count=report.samples.company_holds))
-            lines.append(text("verify.keys_until", time=moment(report.keys_until_ms)))
-        else:
-            lines.append(text("verify.no_keys"))
-        lines.append(text("verify.destroyed_until", time=moment(report.destroyed_until_ms)))
-        if report.keeps_versions:
-            lines.append(text("verify.versions"))
-        if report.problems:
-            lines += [text("verify.bad"), *report.problems]
-        else:
-            lines.append(text("verify.good" if report.samples.opened else "verify.none_opened"))
-        scene.out.lines({**value, "ok": not report.problems}, lines)
+        with contextlib.suppress(PermissionError):  # whoever only reads the target leaves no word here
+            if not report.problems and report.samples.opened and (scene.data / "initialised").exists():
+                note_verified(scene.data, Verified(report.backup, int(time.time() * 1000)))
+        value = {**msgspec.to_builtins(report), "ok": not report.problems}
+        scene.out.lines(value, _report_lines(report))
         raise typer.Exit(Exit.PROBLEMS if report.problems else Exit.OK)
+
+
+def _report_lines(report: "Report") -> list[str]:
+    """Say what a verification has found."""
+    lines = [
+        text("verify.backup", id=report.backup, time=moment(report.finished_ms)),
+        text("verify.objects", count=report.objects),
+    ]
+    if report.keys_until_ms:
+        lines.append(
+            text(
+                "verify.samples",
+                opened=report.samples.opened,
+                erased=report.samples.erased,
+                failed=len(report.samples.failed),
+                messages=report.messages,
+            )
+        )
+        if report.samples.company_holds:
+            lines.append(text("verify.company_holds", count=report.samples.company_holds))
+        lines.append(text("verify.keys_until", time=moment(report.keys_until_ms)))
+    else:
+        lines.append(text("verify.no_keys"))
+    lines.append(text("verify.destroyed_until", time=moment(report.destroyed_until_ms)))
+    if report.keeps_versions:
+        lines.append(text("verify.versions"))
+    if report.problems:
+        lines += [text("verify.bad"), *report.problems]
+    else:
+        lines.append(text("verify.good" if report.samples.opened else "verify.none_opened"))
+    return lines
 
 
 def _add_restore(backup: typer.Typer) -> None:
