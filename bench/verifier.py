@@ -30,13 +30,15 @@ from verifier.tests import made_ledger as made  # noqa: E402
 from postkeep_verifier.merkle import perfect_root, root_of  # noqa: E402
 
 SESSION = 20  # entries of a session: a ticket, a sign-in, a key, seventeen accesses
+TENANTS = 1_000
 START_MS = 1_800_000_000_000
 
 
 def session(number: int) -> Iterator[bytes]:
     """Write the entries of one session; sessions follow each other, a second apart."""
     now = START_MS + 1000 * number
-    ids = [sha256(b"%d %d" % (number, kind)).hexdigest()[:32] for kind in range(4)]
+    numbers = (number % TENANTS, number, number, number)
+    ids = [sha256(b"%d %d" % (kind, one)).hexdigest()[:32] for kind, one in enumerate(numbers)]
     of = (
         f'"tenant":"{ids[0]}","principal":"{ids[1]}","module":"imap","instance":"imap-0.aa",'
         f'"session":"{ids[2]}","ticket":"{ids[3]}"'
@@ -47,7 +49,7 @@ def session(number: int) -> Iterator[bytes]:
         head = f'{{"event":"{event}","time_ms":{now},"source":"{source}","number":{count},{of}'
         return f"{head},{rest}}}".encode()
 
-    digest = f'"count":1,"digest":"{sha256(ids[0].encode()).hexdigest()}"'
+    digest = f'"count":1,"digest":"{sha256(ids[1].encode()).hexdigest()}"'
     yield entry("ticket.issue", "authority-0.aa", own + 1, '"count":300,"note":"user"')
     yield entry("sign_in", "authority-0.aa", own + 2, '"method":"imap"')
     for read in range(17):
