@@ -13,7 +13,7 @@ import pytest
 
 from postkeep.node.config import Config, LedgerConfig, WitnessConfig
 from postkeep.node.sandbox import landlock, namespace, seccomp
-from postkeep.node.sandbox.libc import PR_SET_NO_NEW_PRIVS, prctl
+from postkeep.node.sandbox.libc import PR_SET_NO_NEW_PRIVS, prctl, sync_file_system
 from postkeep.node.sandbox.process import (
     Confinement,
     close_inherited,
@@ -200,3 +200,11 @@ def test_a_closed_directory_lets_the_modules_pass_and_hides_the_rest(tmp_path: P
     assert _in_child(work)
     assert (closed / "private").read_text() == "x"
     assert closed.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_file_system_that_could_not_be_synced_is_an_error(tmp_path: Path) -> None:
+    with (tmp_path / "file").open("wb") as file:
+        file.write(b"x")
+        sync_file_system(file.fileno())
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        sync_file_system(-1)

@@ -46,6 +46,11 @@ def lock_pages(address: int, length: int) -> bool:
     return int(_LIBC.mlock(ctypes.c_void_p(address), ctypes.c_size_t(length))) == 0
 
 
+def sync_file_system(descriptor: int) -> None:
+    """Make durable all that was written to the file system of an open file, in one call."""
+    _checked(int(_LIBC.syncfs(descriptor)), check=True)
+
+
 def _checked(result: int, *, check: bool) -> int:
     if check and result < 0:
         number = ctypes.get_errno()
