@@ -123,7 +123,10 @@ def test_a_hold_beats_each_unit_and_all_of_them_come_to_their_certificates(
     ida, jon = (person(node, local, 3, domain) for local in ("ida", "jon"))
     submit(node, jon)
     made = node.json("backup", "create")
-    hold = node.json("hold", "place", "--tenant", domain, "--reason", "a lawsuit")["id"]
+    place = ("hold", "place", "--tenant", domain, "--reason", "a lawsuit", "--until", "2099-12-31")
+    hold = node.json(*place)["id"]
+    assert "last day   2099-12-31" in node.cli("hold", "show", hold).stdout
+    assert "最后日  2099-12-31" in node.cli("hold", "show", hold, "--lang", "zh-CN").stdout
     canary = ("--canary-stdin",)
     commands = {
         "message": ("message", ida, "inbox", "2"),

@@ -33,7 +33,7 @@ def add(app: typer.Typer) -> None:
     def show(context: typer.Context, hold_id: str) -> None:
         scene = scene_of(context)
         info = scene.ask("hold_show", api.HoldShow(identifier(hold_id)), api.HoldInfo)
-        scene.out.row(info, _COLUMNS, _row(info))
+        scene.out.lines(info, _lines(info))
 
     @hold.command("release", help=text("help.hold.release"))
     def release(context: typer.Context, hold_id: str) -> None:
@@ -73,6 +73,28 @@ def _until(given: str) -> int | None:
     return int(end.timestamp() * 1000)
 
 
+def _last_day(until_ms: int | None) -> str:
+    """Show the end of a hold as it was given: the last day on which it stands."""
+    return moment(until_ms - 1)[:10] if until_ms else "-"
+
+
+def _lines(info: api.HoldInfo) -> list[str]:
+    state = text(f"hold.state.{info.state}")
+    kind = text(f"hold.class.{info.kind}")
+    facts = (
+        ("tenant", info.tenant.hex()),
+        ("principal", info.principal.hex()),
+        ("mailbox", info.mailbox.hex()),
+        ("class", kind),
+        ("reason", info.reason),
+        ("placed", f"{moment(info.made_ms)}  {info.placed_by}"),
+        ("until", _last_day(info.until_ms) if info.until_ms else ""),
+        ("released", f"{moment(info.released_ms)}  {info.released_by}" if info.released_ms else ""),
+    )
+    title = text("hold.title", id=info.id.hex(), state=state)
+    return [title, *(text(f"hold.line.{name}", value=value) for name, value in facts if value)]
+
+
 def _row(info: api.HoldInfo) -> tuple[str, ...]:
     covers = "mailbox" if info.mailbox else "person" if info.principal else "tenant"
     return (
@@ -82,6 +104,6 @@ def _row(info: api.HoldInfo) -> tuple[str, ...]:
         info.reason,
         info.placed_by,
         moment(info.made_ms),
-        moment(info.until_ms),
+        _last_day(info.until_ms),
         text(f"hold.state.{info.state}"),
     )
