@@ -254,11 +254,14 @@ def test_an_approved_order_goes_on_by_itself_and_a_declined_one_ends(
     """D6: nobody gives the command again; who does is told what came of it."""
     for name in ("fay", "gil"):
         node.user(f"{name}@example.com", "correct horse battery")
-    spared, destroy = (("destroy", "person", f"{name}@example.com", "--yes") for name in ("gil", "fay"))
+    why = ("--reason", "case 7", "--yes")
+    spared, destroy = (("destroy", "person", f"{name}@example.com", *why) for name in ("gil", "fay"))
     declined = request_in(operator_says(node, *spared, code=APPROVAL_NEEDED))
     request = request_in(operator_says(node, *destroy, code=APPROVAL_NEEDED))
     order = node.json("order", "list")[0]
     assert (order["step"], order["waiting"], order["request"]) == ("cleared", "approval", request)
+    assert f"postkeep order show {order['id']}" in ann.says("request", "show", request)
+    assert "reason     case 7" in ann.says("order", "show", order["id"])
     ann.says("decline", declined, "--reason", "she works here")
     ann.says("approve", request)
     assert "自动继续" in bob.says("approve", request, lang="zh-CN")

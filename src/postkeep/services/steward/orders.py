@@ -424,7 +424,8 @@ class Orders:
                     raise
         if operator is None:
             raise UnavailableError("the order waits for its operator")
-        summary = f"Destroy: {order.unit.value}" + (f" {order.category}" if order.category else "")
+        what = f"{order.unit.value} {order.category}".rstrip()
+        summary = f"Destroy: {what}. What exactly, and why: postkeep order show {order.id.hex()}"
         request = await self._approvals.ask(
             operator, PURPOSE, order.tenant, order.principal, order.digest(), summary
         )
