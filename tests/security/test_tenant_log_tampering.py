@@ -21,6 +21,7 @@ from postkeep.services.ledger.export import ANCHORS_FILE, INSTALLATION_FILE, exp
 from postkeep.services.ledger.finding import FindingCode
 from postkeep.services.ledger.verify import LogKeys, Report, verify_directory
 from postkeep.stores.kms_installation import SignedHead
+from postkeep.stores.ledger_tenants import TenantLog
 from postkeep.stores.ledger_tiles import encode_entries, split_entries
 
 SIGNER = LedgerSigner(SigningKey(bytes(32)), PostQuantumKey(bytes(32)), FixedClock())
@@ -140,6 +141,21 @@ def test_a_tenants_log_that_is_gone_or_another_tenants_is_noticed(ledger: Path) 
     shutil.rmtree(ledger / "tenants" / ONE)
     assert verify(ledger).tenants[ONE].findings != []
     shutil.copytree(ledger / "tenants" / OTHER, ledger / "tenants" / ONE)
+    assert not verify(ledger).good
+
+
+@pytest.mark.parametrize("count", [512, 4096])
+def test_bundles_that_a_kill_left_before_a_tenants_first_anchor_are_no_fault(
+    ledger: Path, count: int
+) -> None:
+    """They are written ahead and count for nothing yet; damaged ones are told all the same."""
+    entries = [(index, b'{"event":"mail.read","tenant":"%s"}' % (b"33" * 16)) for index in range(count)]
+    log = TenantLog(ledger / "tenants" / ("33" * 16))
+    log.open()
+    log.add(entries)
+    verify(ledger).raise_if_bad()
+    bundle = next((log.directory / "log" / "tile" / "entries").iterdir())
+    bundle.write_bytes(bundle.read_bytes()[:-1])
     assert not verify(ledger).good
 
 

@@ -138,24 +138,39 @@ def verify_directory(
 
 def verify_anchored(path: Path, keys: LogKeys, anchored: Iterable[Checkpoint]) -> Report:
     """Verify the log of one tenant, with heads of it that are known from elsewhere."""
+    return _verify_heads(path, keys, list(anchored), "")
+
+
+def _verify_heads(path: Path, keys: LogKeys, anchored: list[Checkpoint], tenant: str) -> Report:
     report = Report()
-    _verify_log(path, keys, sorted(anchored, key=lambda head: head.size), None, report)
+    _verify_log(path, keys, sorted(anchored, key=lambda head: head.size), None, report, tenant)
     return report
 
 
 def _verify_tenant(path: Path, keys: LogKeys, anchored: list[Checkpoint]) -> Report:
-    """Verify a tenant's log in its place; one that kms has not signed yet needs no checkpoint."""
-    report = verify_anchored(path, keys, anchored)
+    """Verify a tenant's log in its place; one that kms has not signed yet needs no checkpoint.
+
+    Before its first anchor nothing of it counts: a ledger killed then has left bundles written ahead.
+    """
+    report = _verify_heads(path, keys, anchored, path.name)
     if report.findings:
-        report = verify_anchored(path, keys, anchored)  # a running node may have settled it meanwhile
-    if anchored and signed_size(path) == 0:
+        report = _verify_heads(
+            path, keys, anchored, path.name
+        )  # a running node may have settled it meanwhile
+    if signed_size(path) == 0:
         report.findings = [f for f in report.findings if f.code is not FindingCode.NO_CHECKPOINT]
     return report
 
 
-def _verify_log(
-    path: Path, keys: LogKeys, known: list[Checkpoint], origin: str | None, report: Report
+def _verify_log(  # noqa: PLR0917 - what is verified, by which keys, against what
+    path: Path,
+    keys: LogKeys,
+    known: list[Checkpoint],
+    origin: str | None,
+    report: Report,
+    tenant: str = "",
 ) -> _Checks:
+    """Verify one log: the installation's, or that of a tenant that is named here, or else by its origin."""
     log = path / LOG if (path / LOG).is_dir() else path
     checkpoint = _read_checkpoint(log, keys, origin, report)
     tree = TreeCheck(TileFiles(log), report.findings.append)
@@ -164,7 +179,7 @@ def _verify_log(
         report.origin, report.checkpoint_size = checkpoint.origin, checkpoint.size
         tree.watch([checkpoint.size])
     named = _TENANT_ORIGIN.match(report.origin or (known[0].origin if known else ""))
-    checks = _Checks(report, named[2] if named else "")
+    checks = _Checks(report, tenant or (named[2] if named else ""))
     _walk_bundles(tree, checks, checkpoint)
     segments = log != path and (path / SEGMENTS).is_dir()
     if segments:
