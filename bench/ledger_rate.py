@@ -33,6 +33,8 @@ from postkeep.tickets.identity import Anchors, ModuleIdentity
 from postkeep.tickets.mint import Mint
 from postkeep.tickets.revocations import RevocationView
 
+BUILD = Path(__file__).parent / "build"
+"""On the disk that the tree is on, as /tmp may be in memory."""
 SOURCES = 4
 BATCH = 512
 EVENTS = 200_000
@@ -47,7 +49,8 @@ GC_THRESHOLDS = (20_000, 20, 20)  # what a node's modules run with
 
 def measure(directory: Path | None = None) -> dict[str, float]:
     """Return events a second, and the ledger's CPU microseconds per event."""
-    path = directory or Path(tempfile.mkdtemp(dir=".", prefix="bench-ledger-"))
+    BUILD.mkdir(exist_ok=True)
+    path = directory or Path(tempfile.mkdtemp(dir=BUILD, prefix="ledger-"))
     shutil.rmtree(path, ignore_errors=True)
     path.mkdir(parents=True)
     gc.freeze()
