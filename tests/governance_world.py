@@ -19,7 +19,7 @@ from postkeep.tickets.identity import ModuleIdentity
 from postkeep.tickets.verify import Verifier
 
 T = TypeVar("T")
-DIGEST = hashlib.sha256(b"delete the person").digest()
+DIGEST = hashlib.sha256(b"hold the key outside").digest()
 
 
 def password_of(name: str) -> str:
@@ -95,7 +95,7 @@ class Hall:
     async def ask(
         self, staff: bytes = NOBODY, digest: bytes = DIGEST, principal: bytes = NOBODY, approvals: int = 0
     ) -> Any:
-        what = ("destroy", self.office.tenant, principal, digest, "delete a person", approvals)
+        what = ("custody", self.office.tenant, principal, digest, "hold its key", approvals)
         return await self.approvals.grant_for(self.operator(staff), *what)
 
     async def needed(self, **kwargs: Any) -> bytes:

@@ -116,13 +116,13 @@ def test_nobody_takes_or_closes_another_requesters_export_nor_any_other_act(dsn:
         alice = await hall.office.person("alice")
         await hall.root.create("olga", "auditor")
         olga = Desk(hall.office, "olga")
-        export, destroy = await ask(hall, alice), await ask(hall, alice, kind="destroy")
-        for request in (export, destroy):
+        export, other = await ask(hall, alice), await ask(hall, alice, kind="custody")
+        for request in (export, other):
             await hall.ann.vote(request)
             await hall.bob.vote(request)
         attempts: list[tuple[Desk, str, msgspec.Struct]] = [
-            (hall.root, "issue_export", api.IssueExport(destroy)),
-            (hall.root, "close_request", api.CloseRequest(destroy)),
+            (hall.root, "issue_export", api.IssueExport(other)),
+            (hall.root, "close_request", api.CloseRequest(other)),
             (hall.ann, "issue_export", api.IssueExport(export)),
             (olga, "issue_export", api.IssueExport(export)),
             (olga, "close_request", api.CloseRequest(export)),

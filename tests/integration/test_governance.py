@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from tests.authority_world import Office, run
 from tests.governance_world import DIGEST, Hall, in_hall
@@ -19,6 +20,7 @@ from postkeep.base.errors import (
 from postkeep.base.ids import NOBODY, new_id
 from postkeep.model.audit import EventName
 from postkeep.model.ticket import Action, TicketKind
+from postkeep.model.warrant import Unit, Warrant
 from postkeep.services.authority import governance_api as api
 from postkeep.services.authority.requests import REQUEST_SECONDS
 from postkeep.tickets import token as tokens
@@ -33,14 +35,14 @@ def test_without_dual_control_an_act_is_granted_at_once_and_the_ledger_says_by_p
         grant = await hall.ask(principal=principal)
         ticket = tokens.read(grant.token)[0].ticket
         assert ticket.kind is TicketKind.GRANT
-        assert (ticket.purpose, ticket.request) == ("destroy", grant.request.hex())
+        assert (ticket.purpose, ticket.request) == ("custody", grant.request.hex())
         assert (ticket.tenant, ticket.principal) == (office.tenant.hex(), principal.hex())
         assert ticket.subject == DIGEST.hex()
-        assert Action.KEY_SHRED in ticket.actions
+        assert Action.KEY_PROVISION in ticket.actions
         assert ticket.holder == office.steward.thumbprint
         assert ticket.expires - ticket.issued == 900
         (opened,) = office.events.named(EventName.REQUEST_OPEN)
-        assert opened["note"] == f"{grant.request.hex()} destroy by-policy"
+        assert opened["note"] == f"{grant.request.hex()} custody by-policy"
         (granted,) = office.events.named(EventName.REQUEST_GRANT)
         assert (granted["ticket"], granted["count"], granted["actor"]) == (ticket.id, 0, "operator")
         await hall.approvals.done(grant)
@@ -85,6 +87,49 @@ def test_under_dual_control_two_others_approve_and_the_same_command_then_goes_th
         assert [vote["note"].split()[1] for vote in votes] == ["approve", "approve"]
         assert len({vote["actor"] for vote in votes}) == 2
         assert not any("ann" in str(fields) for _, fields in hall.office.events.seen)
+
+    in_hall(dsn, tmp_path, scenario)
+
+
+def test_approvers_read_what_a_destructions_warrant_says_and_nothing_beside_it(
+    dsn: str, tmp_path: Path
+) -> None:
+    """D6, TM-17: a steward in other hands asks for one thing under the name of another."""
+
+    async def scenario(hall: Hall) -> None:
+        alice, operator = await hall.office.person("alice"), hall.operator()
+        warrant = Warrant(
+            unit=Unit.MESSAGE,
+            tenant=hall.office.tenant,
+            principal=alice,
+            mailbox=b"m" * 16,
+            uids=[(7, 7), (9, 12)],
+            reason="case 12\x1b[2J",
+        )
+        request = await hall.approvals.ask_for(operator, warrant)
+        shown = await hall.root.ask("show_request", api.ShowRequest(request), api.RequestInfo)
+        assert shown.summary == (
+            f"Destroy: message, in the mailbox {'6d' * 16}, UID 7,9:12. Reason: case 12 [2J"
+        )
+        assert (shown.about, shown.digest) == ("alice@example.com", warrant.digest())
+
+        wider = msgspec.structs.replace(warrant, unit=Unit.PERSON, mailbox=b"", uids=[])
+        of_it = (warrant.tenant, warrant.principal, warrant.digest(), "a cat's picture")
+        for lie in (
+            api.OpenRequest("destroy", *of_it),
+            api.OpenRequest("destroy", *of_it, destruction=wider),
+            api.OpenRequest("destroy", NOBODY, *of_it[1:], destruction=warrant),
+            api.OpenRequest("destroy", of_it[0], NOBODY, *of_it[2:], destruction=warrant),
+            api.OpenRequest("custody", *of_it, destruction=warrant),
+        ):
+            with pytest.raises(InvalidInputError):
+                await hall.office.admin.open_request(lie, ticket=hall.office.staff)
+        await hall.office.admin.open_request(
+            api.OpenRequest("destroy", *of_it, destruction=warrant), ticket=hall.office.staff
+        )
+        everything = api.ListRequests(everything=True)
+        listed = (await hall.root.ask("list_requests", everything, api.RequestList)).requests
+        assert "picture" not in str([one.summary for one in listed])
 
     in_hall(dsn, tmp_path, scenario)
 
@@ -185,7 +230,7 @@ def test_a_declined_or_withdrawn_request_leads_nowhere(dsn: str, tmp_path: Path)
         open_now = await hall.root.ask("list_requests", api.ListRequests(), api.RequestList)
         assert open_now.requests == []
         everything = await hall.root.ask("list_requests", api.ListRequests(everything=True), api.RequestList)
-        assert [one.id for one in everything.requests if one.kind == "destroy"] == [second, first]
+        assert [one.id for one in everything.requests if one.kind == "custody"] == [second, first]
 
     in_hall(dsn, tmp_path, scenario)
 
@@ -194,7 +239,7 @@ def test_requests_made_before_dual_control_are_no_stock_for_afterwards(dsn: str,
     async def scenario(office: Office) -> None:
         hall = Hall(office)
         stock = await office.admin.open_request(
-            api.OpenRequest("destroy", office.tenant, NOBODY, DIGEST, ""), ticket=office.staff
+            api.OpenRequest("custody", office.tenant, NOBODY, DIGEST, ""), ticket=office.staff
         )
         assert stock.state == "approved"
         await hall.open()

@@ -50,8 +50,8 @@ class EventName(StrEnum):
     LEDGER_ANCHOR = "ledger.anchor"
     """The ledger's own: a tenant's log had this size (`count`) and this root (`digest`)."""
     LEDGER_ACCEPT = "ledger.accept_restored"
-    """A signed head was given up, as the ledger contradicts it: its size (`count`) and root (`digest`), and in
-    `note` the size and root that the ledger goes on from."""
+    """A signed head was given up, as the ledger contradicts it: its size (`count`) and root (`digest`), and
+    in `note` the size and root that the ledger goes on from."""
     WITNESS = "ledger.witness"
     """What a witness of the ledger has said that is news: `note` is its name, `count` what it has signed."""
     HEARTBEAT = "heartbeat"

@@ -2,6 +2,8 @@
 
 import msgspec
 
+from postkeep.model.warrant import Warrant
+
 # --- staff ---
 
 
@@ -88,7 +90,9 @@ class StaffDelete(msgspec.Struct, frozen=True):
 class OpenRequest(msgspec.Struct, frozen=True):
     """`authority.open_request`: ask for a dangerous act, or find the request that asks for it already.
 
-    `summary` names nobody: whom it is about is looked up when it is shown.
+    `summary` names nobody: whom it is about is looked up when it is shown. A destruction comes with its
+    warrant, and the authority takes the digest, whom it is about and the words from that: approvers read what
+    keepers will be shown, whatever the module that asks says beside it.
     """
 
     kind: str
@@ -99,6 +103,8 @@ class OpenRequest(msgspec.Struct, frozen=True):
     summary: str
     approvals: int = 0
     """How many approvals it needs at least, whatever the policy: who does the act may ask for more."""
+    destruction: Warrant | None = None
+    """Exactly what is destroyed; None for every other kind."""
 
 
 class VoteInfo(msgspec.Struct, frozen=True):

@@ -12,7 +12,6 @@ from postkeep.services.authority.api import Done
 from postkeep.services.authority.exports import check_own_export
 from postkeep.services.authority.governance import (
     Governance,
-    Subject,
     no_request,
     policy_of,
     read_account,
@@ -22,6 +21,7 @@ from postkeep.services.authority.governance import (
 from postkeep.services.authority.requests import Act, Policy, Request, State
 from postkeep.services.authority.sealing import PrincipalNames, TenantNames
 from postkeep.services.authority.staff import StaffAccount
+from postkeep.services.authority.subjects import subject_of
 from postkeep.tickets.clear import Grant
 from postkeep.tickets.rules import grant_place
 
@@ -40,7 +40,7 @@ class RequestDesk:
 
     async def open_request(self, grant: Grant, request: api.OpenRequest) -> api.RequestInfo:
         """Ask for an act; the same act asked for again by the same requester is the same request."""
-        subject = Subject(request.kind, request.tenant, request.principal, request.digest, request.summary)
+        subject = subject_of(request)
         asked, _ = await self._governance.ask(grant, new_id(), subject, request.approvals)
         return await self._info(asked)
 

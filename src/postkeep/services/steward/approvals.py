@@ -9,6 +9,7 @@ operator but counts the approvals anew. `done` closes the request, so that the n
 
 from typing import NamedTuple
 
+from postkeep.model.warrant import PURPOSE, Warrant
 from postkeep.services.authority.client import AuthorityClient
 from postkeep.services.authority.governance_api import CloseRequest, IssueGrant, OpenRequest, Settle
 from postkeep.services.steward.control import Operator
@@ -46,22 +47,16 @@ class Approvals:
         `summary` says it in words and names nobody. `approvals`: how many the keeper that does it asks for
         at least, whatever the authority's policy.
         """
-        asked = await self.ask(operator, kind, tenant, principal, digest, summary, approvals)
-        return await self.renew(asked)
-
-    async def ask(  # noqa: PLR0917 - as for a grant
-        self,
-        operator: Operator,
-        kind: str,
-        tenant: bytes,
-        principal: bytes,
-        digest: bytes,
-        summary: str,
-        approvals: int = 0,
-    ) -> bytes:
-        """Return the request for an act, made now or before by the same requester."""
         request = await self._authority.open_request(
             OpenRequest(kind, tenant, principal, digest, summary, approvals), ticket=operator.ticket
+        )
+        return await self.renew(request.id)
+
+    async def ask_for(self, operator: Operator, warrant: Warrant) -> bytes:
+        """Return the request for a destruction, made now or before by the same requester."""
+        told = (PURPOSE, warrant.tenant, warrant.principal, warrant.digest(), "")
+        request = await self._authority.open_request(
+            OpenRequest(*told, destruction=warrant), ticket=operator.ticket
         )
         return request.id
 

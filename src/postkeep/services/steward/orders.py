@@ -26,7 +26,7 @@ from postkeep.base.errors import (
 )
 from postkeep.base.ids import NOBODY
 from postkeep.model.audit import EventName
-from postkeep.model.warrant import PURPOSE, Unit
+from postkeep.model.warrant import Unit
 from postkeep.services.authority.api import IssueOperation
 from postkeep.services.destruction import certificate
 from postkeep.services.destruction.hold import HELD_CODE, Hold, held_error, standing_on
@@ -424,11 +424,7 @@ class Orders:
                     raise
         if operator is None:
             raise UnavailableError("the order waits for its operator")
-        what = f"{order.unit.value} {order.category}".rstrip()
-        summary = f"Destroy: {what}. What exactly, and why: postkeep order show {order.id.hex()}"
-        request = await self._approvals.ask(
-            operator, PURPOSE, order.tenant, order.principal, order.digest(), summary
-        )
+        request = await self._approvals.ask_for(operator, order.warrant)
         order = await self._save(msgspec.structs.replace(order, request=request.hex()))
         return order, await self._approvals.renew(request)
 
