@@ -260,7 +260,9 @@ def test_an_approved_order_goes_on_by_itself_and_a_declined_one_ends(
     request = request_in(operator_says(node, *destroy, code=APPROVAL_NEEDED))
     order = node.json("order", "list")[0]
     assert (order["step"], order["waiting"], order["request"]) == ("cleared", "approval", request)
-    assert f"postkeep order show {order['id']}" in ann.says("request", "show", request)
+    shown = ann.says("request", "show", request)
+    assert "destroy: the person, with all mail and keys. Reason: case 7" in shown
+    assert "fay@example.com" in shown
     assert "reason     case 7" in ann.says("order", "show", order["id"])
     ann.says("decline", declined, "--reason", "she works here")
     ann.says("approve", request)

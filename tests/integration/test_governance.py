@@ -109,7 +109,7 @@ def test_approvers_read_what_a_destructions_warrant_says_and_nothing_beside_it(
         request = await hall.approvals.ask_for(operator, warrant)
         shown = await hall.root.ask("show_request", api.ShowRequest(request), api.RequestInfo)
         assert shown.summary == (
-            f"Destroy: message, in the mailbox {'6d' * 16}, UID 7,9:12. Reason: case 12 [2J"
+            f"the messages with UID 7,9:12 in the mailbox {'6d' * 16}. Reason: case 12 [2J"
         )
         assert (shown.about, shown.digest) == ("alice@example.com", warrant.digest())
 

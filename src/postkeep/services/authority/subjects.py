@@ -28,14 +28,18 @@ def subject_of(request: OpenRequest) -> Subject:
 
 
 def warrant_words(warrant: Warrant) -> str:
-    """Say what a warrant is for, in words that name nobody, as far as there is room."""
-    words = [f"Destroy: {warrant.unit.value} {warrant.category}{warrant.backup}".rstrip()]
-    if warrant.mailbox:
-        words.append(f"in the mailbox {warrant.mailbox.hex()}")
-    if warrant.unit is Unit.MESSAGE:
-        ranges = [f"{low}" if low == high else f"{low}:{high}" for low, high in warrant.uids]
-        more = f" and {len(ranges) - UIDS_SHOWN} more ranges" if len(ranges) > UIDS_SHOWN else ""
-        words.append(f"UID {','.join(ranges[:UIDS_SHOWN])}{more}")
+    """Say what a warrant destroys, in words that name nobody, as far as there is room."""
+    ranges = [f"{low}" if low == high else f"{low}:{high}" for low, high in warrant.uids]
+    more = f" and {len(ranges) - UIDS_SHOWN} more ranges" if len(ranges) > UIDS_SHOWN else ""
+    what = {
+        Unit.MESSAGE: f"the messages with UID {','.join(ranges[:UIDS_SHOWN])}{more}"
+        f" in the mailbox {warrant.mailbox.hex()}",
+        Unit.MAILBOX: f"the mailbox {warrant.mailbox.hex()}",
+        Unit.PERSON: "the person, with all mail and keys",
+        Unit.CATEGORY: f"the company's data of the category {warrant.category}",
+        Unit.TENANT: "the whole company, with all mail and keys",
+        Unit.BACKUP: f"the backup {warrant.backup}",
+    }[warrant.unit]
     reason = "".join(char if char.isprintable() else " " for char in warrant.reason)
-    text = ", ".join(words) + (f". Reason: {reason}" if reason else ". No reason was given.")
+    text = f"{what}. Reason: {reason}" if reason else f"{what}. No reason was given."
     return text if len(text) <= TEXT_CHARACTERS_MAX else f"{text[: TEXT_CHARACTERS_MAX - 1]}…"
