@@ -1,7 +1,7 @@
 """Three walls per read: the ticket (who, why), the key (can it be opened), the ledger (is it recorded).
 
 Each is a process of its own and refuses on its own. Each test takes one wall away, by giving it to an
-attacker, and expects the other two to hold (TM-4, TM-5, TM-6, TM-7).
+attacker, and expects the other two to hold (TM-4, TM-5, TM-6, TM-7). Cross rule 1 of the acceptance.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """Everything expires by a time inside the signed object; jobs only tidy up.
 
-The third rule across all of ACCEPTANCE, and G3. The clock stands still and is moved by hand; no job runs, no
+Cross rule 3 of the acceptance, and G3. The clock stands still and is moved by hand; no job runs, no
 revocation is ever learnt, and what has run out is refused by its own claim alone.
 """
 

@@ -39,6 +39,27 @@ def test_every_row_of_the_threat_model_is_cited_by_a_test() -> None:
     assert sorted(set(rows) - cited) == []
 
 
+def test_every_line_of_what_fails_closed_and_what_goes_on_has_a_test() -> None:
+    """Cross rule 4 of the acceptance: one table, and a test per line that says which line it holds."""
+    model = (ROOT / "docs" / "threat-model.md").read_text("utf-8")
+    table = model.partition("## What fails closed, what goes on")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (TM-\d+) \|.*\|([^|]+)\|$", table, re.MULTILINE)
+    assert len(rows) >= 9
+    for name, files in rows:
+        found = re.findall(r"`([^`]+)`", files)
+        assert found, name
+        assert any(re.search(rf"\b{name}\b", (ROOT / file).read_text("utf-8")) for file in found), name
+
+
+def test_every_cross_rule_names_files_that_cite_it() -> None:
+    model = (ROOT / "docs" / "threat-model.md").read_text("utf-8")
+    rows = re.findall(r"^\| rule (\d) \|[^|]+\|([^|]+)\|$", model, re.MULTILINE)
+    assert [number for number, _ in rows] == list("123456")
+    for number, files in rows:
+        for file in re.findall(r"`([^`]+)`", files):
+            assert f"ross rule {number}" in (ROOT / file).read_text("utf-8"), (number, file)
+
+
 def test_every_acceptance_check_names_files_that_cite_it() -> None:
     model = (ROOT / "docs" / "threat-model.md").read_text("utf-8")
     rows = re.findall(r"^\| ([TKDA]\d+) \|[^|]+\|([^|]+)\|$", model, re.MULTILINE)

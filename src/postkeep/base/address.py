@@ -18,6 +18,8 @@ _ATOM = re.compile(
     r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\x80-\U0010ffff-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~\x80-\U0010ffff-]+)*\Z"
 )
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?\Z")
+_DEVIANT = re.compile("[\u00df\u03c2\u200c\u200d]")
+"""Characters that IDNA 2003 maps to others, or to nothing, and IDNA 2008 does not (UTS 46 section 7)."""
 _QUOTED = re.compile(r'"((?:[^"\\\x00-\x1f\x7f]|\\[ -~])*)"\Z')
 
 
@@ -45,11 +47,9 @@ class Address:
 
 def parse_domain(text: str) -> str:
     """Return a domain in lower-case A-label form; raise InvalidInputError for what is not a domain."""
-    name = (
-        unicodedata.normalize("NFC", text).rstrip(".")
-        if text.endswith(".")
-        else unicodedata.normalize("NFC", text)
-    )
+    name = unicodedata.normalize("NFC", text).removesuffix(".")
+    if _DEVIANT.search(name):
+        raise InvalidInputError(public_text="Write this domain in the form that begins with xn--.")
     try:
         ascii_name = name.lower() if name.isascii() else name.encode("idna").decode("ascii").lower()
     except UnicodeError as exc:
