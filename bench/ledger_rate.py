@@ -36,7 +36,7 @@ from postkeep.tickets.revocations import RevocationView
 BUILD = Path(__file__).parent / "build"
 """On the disk that the tree is on, as /tmp may be in memory."""
 SOURCES = 4
-BATCH = 512
+BATCH = 256
 EVENTS = 200_000
 RECORDS_PER_SECOND = 2_000
 RECORDS = 6_000  # while tenants' logs are behind

@@ -213,7 +213,7 @@ def test_an_export_may_be_for_the_holder_of_a_key_whom_the_approvers_see(
     request = request_in(operator_says(node, *past, code=APPROVAL_NEEDED))
     shown = ann.says("request", "show", request)
     assert made["fingerprint"] in shown
-    assert "inbox, until 2001-01-01" in shown
+    assert "(inbox), until 2001-01-01" in shown
     approved(request, ann, bob)
     request_in(operator_says(node, *create, code=APPROVAL_NEEDED))
     value = json.loads(operator_says(node, *past, "--json"))

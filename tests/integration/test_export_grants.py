@@ -11,7 +11,13 @@ from tests.authority_world import Office, run
 from tests.governance_world import Desk, Hall, in_hall
 from tests.kms_world import running, sealed, write_epochs
 
-from postkeep.base.errors import ApprovalNeededError, PostkeepError, RefusedError, UnavailableError
+from postkeep.base.errors import (
+    ApprovalNeededError,
+    InvalidInputError,
+    PostkeepError,
+    RefusedError,
+    UnavailableError,
+)
 from postkeep.base.ids import NOBODY, new_id
 from postkeep.model.audit import EventName, PersonalValues
 from postkeep.model.ticket import Action, TicketKind
@@ -20,10 +26,16 @@ from postkeep.services.authority.api import Done
 from postkeep.services.kms import api as kms_api
 from postkeep.services.kms.api import PersonKey, ReleasedKey
 from postkeep.services.kms.service import _check_reader
+from postkeep.services.vault.export_api import Selection, export_subject
 from postkeep.tickets import token as tokens
 from postkeep.tickets.clear import Grant
 
-SUMMARY = "Read out all mailboxes, for who asks, who chooses a passphrase. Reason: legal matter 7"
+CHOSEN = Selection(b"m" * 16, since_ms=1_700_000_000_000)
+REASON = "legal matter 7"
+SUMMARY = (
+    f"Read out the mailbox {'6d' * 16} (inbox), from 2023-11-14 22:13:20 UTC, for who asks, who chooses a"
+    " passphrase. Reason: legal matter 7"
+)
 
 
 class PersonKeyAtKms:
@@ -40,7 +52,11 @@ class PersonKeyAtKms:
 
 async def ask(hall: Hall, principal: bytes, kind: str = "export") -> bytes:
     """Have the steward open the request, as it does on an operator's command."""
-    request = api.OpenRequest(kind, hall.office.tenant, principal, b"d" * 32, SUMMARY)
+    of_it = (kind, hall.office.tenant, principal)
+    digest = export_subject(*of_it[1:], CHOSEN)
+    request = api.OpenRequest(*of_it, digest, "", export=api.ExportOrder(CHOSEN, "inbox", REASON))
+    if kind != "export":
+        request = api.OpenRequest(*of_it, digest, "another act")
     opened = await hall.office.admin.open_request(request, ticket=hall.operator().ticket)
     return opened.id
 
@@ -75,7 +91,8 @@ def test_two_others_approve_and_only_the_requesters_own_command_gets_the_grant(
         ticket = tokens.read(answer.grant)[0].ticket
         assert (ticket.kind, ticket.module, ticket.purpose) == (TicketKind.GRANT, "export", "export")
         assert (ticket.tenant, ticket.principal) == (office.tenant.hex(), alice.hex())
-        assert (ticket.request, ticket.subject) == (request.hex(), (b"d" * 32).hex())
+        assert ticket.request == request.hex()
+        assert ticket.subject == export_subject(office.tenant, alice, CHOSEN).hex()
         assert (ticket.actions, ticket.audience) == ((Action.MAIL_EXPORT,), ("vault", "kms"))
         assert (ticket.approvals, ticket.expires - ticket.issued) == (2, 900)
         module = tokens.read(answer.module)[0].ticket
@@ -108,6 +125,30 @@ def test_without_dual_control_an_export_is_granted_by_policy_and_said_to_be(dsn:
         assert (granted["count"], granted["actor"]) == (0, "operator")
 
     run(dsn, tmp_path, scenario)
+
+
+def test_approvers_read_what_an_export_chooses_and_nothing_beside_it(dsn: str, tmp_path: Path) -> None:
+    """A steward in other hands asks for everything under the name of one mailbox."""
+
+    async def scenario(hall: Hall) -> None:
+        alice, tenant = await hall.office.person("alice"), hall.office.tenant
+        digest = export_subject(tenant, alice, Selection())
+        inbox, order = api.ExportOrder(CHOSEN, "inbox", REASON), api.ExportOrder(Selection())
+        for lie in (
+            api.OpenRequest("export", tenant, alice, digest, SUMMARY),
+            api.OpenRequest("export", tenant, alice, digest, SUMMARY, export=inbox),
+            api.OpenRequest("export", tenant, new_id(), digest, SUMMARY, export=order),
+            api.OpenRequest("custody", tenant, alice, digest, SUMMARY, export=order),
+        ):
+            with pytest.raises(InvalidInputError):
+                await hall.office.admin.open_request(lie, ticket=hall.operator().ticket)
+        told = api.OpenRequest("export", tenant, alice, digest, SUMMARY, export=order)
+        opened = await hall.office.admin.open_request(told, ticket=hall.operator().ticket)
+        assert opened.summary == (
+            "Read out all mailboxes, for who asks, who chooses a passphrase. No reason was given."
+        )
+
+    in_hall(dsn, tmp_path, scenario)
 
 
 def test_nobody_takes_or_closes_another_requesters_export_nor_any_other_act(dsn: str, tmp_path: Path) -> None:

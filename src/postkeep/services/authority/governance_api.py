@@ -3,6 +3,7 @@
 import msgspec
 
 from postkeep.model.warrant import Warrant
+from postkeep.services.vault.export_api import Selection
 
 # --- staff ---
 
@@ -87,12 +88,21 @@ class StaffDelete(msgspec.Struct, frozen=True):
 # --- requests ---
 
 
+class ExportOrder(msgspec.Struct, frozen=True):
+    """What of somebody's mail is exported, for whom and why."""
+
+    selection: Selection
+    label: str = ""
+    """The role of the mailbox, as the vault has it: the authority knows identifiers only."""
+    reason: str = ""
+
+
 class OpenRequest(msgspec.Struct, frozen=True):
     """`authority.open_request`: ask for a dangerous act, or find the request that asks for it already.
 
     `summary` names nobody: whom it is about is looked up when it is shown. A destruction comes with its
-    warrant, and the authority takes the digest, whom it is about and the words from that: approvers read what
-    keepers will be shown, whatever the module that asks says beside it.
+    warrant and an export with what is chosen, and the authority takes digest and words from that: approvers
+    read what keepers will be shown, whatever the module that asks says beside it.
     """
 
     kind: str
@@ -105,6 +115,8 @@ class OpenRequest(msgspec.Struct, frozen=True):
     """How many approvals it needs at least, whatever the policy: who does the act may ask for more."""
     destruction: Warrant | None = None
     """Exactly what is destroyed; None for every other kind."""
+    export: ExportOrder | None = None
+    """Exactly what is exported; None for every other kind."""
 
 
 class VoteInfo(msgspec.Struct, frozen=True):

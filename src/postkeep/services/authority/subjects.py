@@ -1,27 +1,42 @@
-"""What a request is about. For a destruction that is its warrant, and no module's words beside it: approvers
-read what every keeper will be shown."""
+"""What a request is about. For a destruction that is its warrant, for an export what is chosen, and no other
+module's words beside it: approvers read what every keeper will be shown."""
 
+import datetime as dt
 from typing import Final
 
 from postkeep.base.errors import InvalidInputError
 from postkeep.model.warrant import PURPOSE, Unit, Warrant
+from postkeep.services.authority.exports import KIND as EXPORT_KIND
 from postkeep.services.authority.governance import Subject
-from postkeep.services.authority.governance_api import OpenRequest
+from postkeep.services.authority.governance_api import ExportOrder, OpenRequest
 from postkeep.services.authority.requests import TEXT_CHARACTERS_MAX
+from postkeep.services.vault.export_api import export_subject
 
+TIME_MS_MAX: Final = 253_402_300_799_000  # milliseconds: the last second that a date can show
 UIDS_SHOWN: Final = 8
 """Ranges of UIDs that a request names one by one; the order has them all."""
 
 
 def subject_of(request: OpenRequest) -> Subject:
-    """Return what a request is about; InvalidInputError where it says something else beside its warrant."""
-    warrant = request.destruction
-    if (request.kind == PURPOSE) != (warrant is not None):
-        raise InvalidInputError("a destruction is asked for with its warrant, and nothing else is")
+    """Return what a request is about; InvalidInputError where it says something else beside its order."""
     told = (request.tenant, request.principal, request.digest)
-    if warrant is None:
-        return Subject(request.kind, *told, request.summary)
+    if (request.kind == PURPOSE) != (request.destruction is not None):
+        raise InvalidInputError("a destruction is asked for with its warrant, and nothing else is")
+    if (request.kind == EXPORT_KIND) != (request.export is not None):
+        raise InvalidInputError("an export is asked for with what is chosen, and nothing else is")
+    if request.destruction is not None:
+        return _of_destruction(request, request.destruction)
+    if request.export is not None:
+        digest = export_subject(request.tenant, request.principal, request.export.selection)
+        if digest != request.digest:
+            raise InvalidInputError("the request is about something else than what is chosen")
+        return Subject(request.kind, *told, export_words(request.export))
+    return Subject(request.kind, *told, request.summary)
+
+
+def _of_destruction(request: OpenRequest, warrant: Warrant) -> Subject:
     warrant.check()
+    told = (request.tenant, request.principal, request.digest)
     if told != (warrant.tenant, warrant.principal, warrant.digest()):
         raise InvalidInputError("the request is about something else than its warrant")
     return Subject(request.kind, *told, warrant_words(warrant))
@@ -43,3 +58,26 @@ def warrant_words(warrant: Warrant) -> str:
     reason = "".join(char if char.isprintable() else " " for char in warrant.reason)
     text = f"{what}. Reason: {reason}" if reason else f"{what}. No reason was given."
     return text if len(text) <= TEXT_CHARACTERS_MAX else f"{text[: TEXT_CHARACTERS_MAX - 1]}…"
+
+
+def export_words(order: ExportOrder) -> str:
+    """Say what is exported, for whom and why, as approvers and the owner read it."""
+    chosen = order.selection
+    label = f" ({order.label})" if order.label else ""
+    what = f"the mailbox {chosen.mailbox.hex()}{label}" if chosen.mailbox else "all mailboxes"
+    words = [f"Read out {what}"]
+    words += [f"from {_day(chosen.since_ms)}"] if chosen.since_ms else []
+    words += [f"until {_day(chosen.until_ms)}"] if chosen.until_ms else []
+    words.append(
+        f"for the holder of the key {chosen.recipient.hex()}"
+        if chosen.recipient
+        else "for who asks, who chooses a passphrase"
+    )
+    text = ", ".join(words)
+    return f"{text}. Reason: {order.reason}" if order.reason else f"{text}. No reason was given."
+
+
+def _day(time_ms: int) -> str:
+    if not 0 <= time_ms <= TIME_MS_MAX:
+        raise InvalidInputError("no such time")
+    return dt.datetime.fromtimestamp(time_ms / 1000, dt.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

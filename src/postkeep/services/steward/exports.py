@@ -1,12 +1,11 @@
 """Exports of a person's mail: the steward opens the request and sees to nothing else. It never holds a ticket
 that reads mail: those go to the command that exports, from the authority itself."""
 
-import datetime as dt
 from typing import Final
 
 from postkeep.base.errors import InvalidInputError
 from postkeep.services.authority.client import AuthorityClient
-from postkeep.services.authority.governance_api import OpenRequest
+from postkeep.services.authority.governance_api import ExportOrder, OpenRequest
 from postkeep.services.steward import exports_api as api
 from postkeep.services.steward.control import Control, Operator
 from postkeep.services.steward.desk import Methods
@@ -44,36 +43,18 @@ class ExportDesk:
             box.id if box is not None else b"", request.since_ms, request.until_ms, request.recipient
         )
         await self._control.record(operator, "export", tenant=info.tenant, principal=info.principal)
-        what = (box.role or box.id.hex()) if box is not None else ""
         opened = await self._authority.open_request(
             OpenRequest(
                 KIND,
                 info.tenant,
                 info.principal,
                 export_subject(info.tenant, info.principal, chosen),
-                summary(what, chosen, request.reason),
+                "",
+                export=ExportOrder(chosen, box.role if box is not None else "", request.reason),
             ),
             ticket=operator.ticket,
         )
         return api.ExportAsked(opened.id, info.tenant, info.principal, info.address, chosen, opened.summary)
-
-
-def summary(mailbox: str, chosen: Selection, reason: str) -> str:
-    """Say what is exported, for whom and why, as approvers and the owner read it."""
-    words = [f"Read out the mailbox {mailbox}" if mailbox else "Read out all mailboxes"]
-    words += [f"from {_day(chosen.since_ms)}"] if chosen.since_ms else []
-    words += [f"until {_day(chosen.until_ms)}"] if chosen.until_ms else []
-    words.append(
-        f"for the holder of the key {chosen.recipient.hex()}"
-        if chosen.recipient
-        else "for who asks, who chooses a passphrase"
-    )
-    text = ", ".join(words)
-    return f"{text}. Reason: {reason}" if reason else f"{text}. No reason was given."
-
-
-def _day(time_ms: int) -> str:
-    return dt.datetime.fromtimestamp(time_ms / 1000, dt.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _check(request: api.ExportAsk) -> None:
