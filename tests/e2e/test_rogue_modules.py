@@ -27,6 +27,7 @@ from postkeep.base.errors import PostkeepError
 from postkeep.base.ids import new_id
 from postkeep.model.audit import AuditEvent, EventName
 from postkeep.model.categories import Category
+from postkeep.model.selection import Selection
 from postkeep.node.supervisor import believed
 from postkeep.services.authority import api as authority
 from postkeep.services.authority import governance_api
@@ -243,11 +244,11 @@ def test_the_operator_has_no_way_to_mail_but_an_export_that_no_module_can_make(
     request, _, kind = granted[-1]["note"].partition(" ")
     assert kind == "export"
     tenant, alice = (bytes.fromhex(granted[-1][name]) for name in ("tenant", "principal"))
-    page = export_api.ExportPage(alice, export_api.Selection(), tenant, length=1000)
+    page = export_api.ExportPage(alice, Selection(), tenant, length=1000)
     for rogue in (steward, Rogue(node, "imap"), Rogue(node, "backup")):
         assert rogue.refused("authority.issue_grant", governance_api.IssueGrant(bytes.fromhex(request)))
         assert rogue.refused("authority.issue_export", governance_api.IssueExport(bytes.fromhex(request)))
-        assert rogue.refused("vault.export_begin", export_api.ExportBegin(alice, export_api.Selection()))
+        assert rogue.refused("vault.export_begin", export_api.ExportBegin(alice, Selection()))
         assert rogue.refused("vault.export_page", page)
     assert steward.refused("vault.content", vault.FetchContent(new_id(), new_id(), [vault.Range(1)]))
     assert steward.refused("kms.open_epochs", kms.OpenEpochs(new_id(), [kms.SealedEpoch(new_id(), b"x")]))

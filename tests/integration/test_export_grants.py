@@ -20,13 +20,13 @@ from postkeep.base.errors import (
 )
 from postkeep.base.ids import NOBODY, new_id
 from postkeep.model.audit import EventName, PersonalValues
+from postkeep.model.selection import Selection, export_subject
 from postkeep.model.ticket import Action, TicketKind
 from postkeep.services.authority import governance_api as api
 from postkeep.services.authority.api import Done
 from postkeep.services.kms import api as kms_api
 from postkeep.services.kms.api import PersonKey, ReleasedKey
 from postkeep.services.kms.service import _check_reader
-from postkeep.services.vault.export_api import Selection, export_subject
 from postkeep.tickets import token as tokens
 from postkeep.tickets.clear import Grant
 

@@ -5,12 +5,13 @@ revocation is ever learnt, and what has run out is refused by its own claim alon
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from tests.judge_world import Wire
 
 from postkeep.base.clock import FixedClock
 from postkeep.base.errors import RefusedError
@@ -199,23 +200,6 @@ def test_no_narrowed_ticket_outlives_the_one_that_it_hangs_on(name: str) -> None
 
 
 # --- a keeper's whole judgement, with a ticket that it has taken a moment before ---
-
-
-@dataclass
-class Wire:
-    """A connection as the judge sees it."""
-
-    identity: ModuleIdentity
-    uid: int | None = 0
-    pid: int | None = 1
-    certificate: str = ""
-
-    def __post_init__(self) -> None:
-        """Have what the handshake has proved at hand."""
-        self.public_key, self.thumbprint = self.identity.public_key, self.identity.thumbprint
-
-    def on_close(self, callback: Callable[[], None]) -> None:
-        """Never closes."""
 
 
 class Nothing(msgspec.Struct):

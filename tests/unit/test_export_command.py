@@ -62,10 +62,10 @@ def test_a_passphrase_comes_from_a_private_file_or_a_pipe_and_is_long_enough(
     file = tmp_path / "passphrase"
     file.write_bytes(b"long enough for it\n")
     file.chmod(0o600)
-    assert asking.export_passphrase(str(file), from_stdin=False, new=True).reveal() == b"long enough for it"
+    assert asking.file_passphrase(str(file), from_stdin=False, new=True).reveal() == b"long enough for it"
     file.chmod(0o644)
     with pytest.raises(CommandError):
-        asking.export_passphrase(str(file), from_stdin=False, new=True)
+        asking.file_passphrase(str(file), from_stdin=False, new=True)
     for given, new, right in (
         (b"eleven char\n", True, False),
         (b"short\n", False, True),
@@ -73,11 +73,11 @@ def test_a_passphrase_comes_from_a_private_file_or_a_pipe_and_is_long_enough(
     ):
         monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(given), isatty=lambda: False))
         if right:
-            read = asking.export_passphrase("", from_stdin=True, new=new)
+            read = asking.file_passphrase("", from_stdin=True, new=new)
             assert read.reveal() == given.rstrip(b"\r\n")
         else:
             with pytest.raises(CommandError, match="12"):
-                asking.export_passphrase("", from_stdin=True, new=new)
+                asking.file_passphrase("", from_stdin=True, new=new)
     with pytest.raises(CommandError) as unasked:
-        asking.export_passphrase("", from_stdin=False, new=True)
+        asking.file_passphrase("", from_stdin=False, new=True)
     assert "--passphrase-file" in unasked.value.public_text

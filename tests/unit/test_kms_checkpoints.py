@@ -15,7 +15,6 @@ from postkeep.crypto import merkle
 from postkeep.crypto.cosignature import open_both
 from postkeep.services.kms.checkpoints import Checkpointer
 from postkeep.services.kms.history_file import HistoryFile
-from postkeep.services.kms.restored_api import Head
 from postkeep.services.kms.signing import LedgerSigner, PostQuantumKey, SigningKey
 from postkeep.services.ledger.api import (
     AnchoredHeads,
@@ -213,15 +212,15 @@ def test_what_was_approved_is_accepted_and_the_ledger_says_both_heads_before(
         watch.step()
     broken = watch.checkpointer.broken
     assert broken is not None
-    assert broken.lost == Head(*lost or ())
+    assert broken.lost == TreeHead(*lost or ())
     watch.ledger.entries += [b"approvals"] * 3
     watch.start()  # a restart while approvals are collected changes nothing of what is approved
     with pytest.raises(IntegrityError):
         watch.step()
     assert watch.checkpointer.broken == broken
-    told: list[Head] = []
+    told: list[TreeHead] = []
 
-    async def record(head: Head) -> None:
+    async def record(head: TreeHead) -> None:
         assert watch.memory.head == lost
         told.append(head)
 
@@ -251,7 +250,7 @@ def test_a_ledger_that_was_changed_once_more_is_not_what_was_approved(tmp_path: 
     watch.ledger.entries[2] = b"rewritten meanwhile"
     watch.ledger.entries += [b"more"] * 9
 
-    async def record(_head: Head) -> None:
+    async def record(_head: TreeHead) -> None:
         raise AssertionError("it is not told of, as it is not done")
 
     with pytest.raises(IntegrityError):

@@ -9,8 +9,9 @@ from tests.ledger_sample import events
 from postkeep.base.errors import ConflictError
 from postkeep.model.audit import AuditEvent, EventName
 from postkeep.services.ledger import sources
+from postkeep.services.ledger.api import KeyState
 from postkeep.services.ledger.sources import Admission, Sources
-from postkeep.services.ledger.standing import HELD, Standing
+from postkeep.services.ledger.standing import HELD
 
 NOW = 1_800_000_000_000
 
@@ -96,7 +97,7 @@ def test_what_kms_must_know_at_its_start_is_taken_from_those_who_may_say_it_and_
     known = Sources("ledger-1")
     entries: list[bytes] = []
 
-    def say(source: str, *batch: AuditEvent) -> Standing:
+    def say(source: str, *batch: AuditEvent) -> KeyState:
         entries.extend(admitted(known, source, list(batch), len(entries)).entries)
         known.confirm()
         return known.standing
@@ -104,11 +105,11 @@ def test_what_kms_must_know_at_its_start_is_taken_from_those_who_may_say_it_and_
     say("authority-0.a", told(EventName.DUAL_CONTROL, 1, note="on"))
     say("mx-0.a", told(EventName.DUAL_CONTROL, 1, note="off"), told(EventName.KEY_CREATE, 2, state=99))
     held = say("kms-0.a", told(EventName.KEY_ACCEPT, 1, state=7, digest="ab", code=HELD))
-    assert held == Standing(state=7, index=3, dual_control=True, restored="ab", held=True)
+    assert held == KeyState(state=7, index=3, dual_control=True, restored="ab", held=True)
     say("imap-0.a", told(EventName.KEY_ACCEPT, 1, digest="ab"))
     assert known.standing == held
     now = say("kms-0.b", told(EventName.KEY_ACCEPT, 1, state=8, digest="ab"))
-    assert now == Standing(state=8, index=5, dual_control=True, restored="ab")
+    assert now == KeyState(state=8, index=5, dual_control=True, restored="ab")
     replayed, loaded = Sources("ledger-2"), Sources("ledger-2")
     replayed.replay(0, entries)
     assert loaded.load(known.save(len(entries)), len(entries)) == len(entries)

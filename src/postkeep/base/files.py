@@ -26,6 +26,12 @@ def write_content(path: Path, data: bytes, mode: int = 0o600) -> None:
     temporary.replace(path)
 
 
+def remove_file(path: Path) -> None:
+    """Remove a file, and its name durably; one that is not there is no error."""
+    path.unlink(missing_ok=True)
+    sync_directory(path.parent)
+
+
 def sync_directory(path: Path) -> None:
     """Make the names in a directory durable."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

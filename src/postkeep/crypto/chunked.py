@@ -10,8 +10,8 @@ the ciphertext to one key: no ciphertext opens under two.
 
 import hmac
 import os
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Callable, Iterator
+from typing import Final, TypeAlias
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
@@ -33,6 +33,7 @@ NONCE_BYTES: Final = 12
 CHUNKS_MAX: Final = 2**38
 """The specification's limit on the chunk counter: 4 PiB in one message."""
 
+_Cipher: TypeAlias = Callable[[bytes, Buffer, None], bytes]
 _HASH: Final = hashes.SHA256()
 _MATERIAL_BYTES: Final = KEY_BYTES + NONCE_BYTES + COMMITMENT_BYTES
 _INFO: Final = b"c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM\x00"
@@ -98,14 +99,7 @@ def open_span(
     if number < 0 or misplaced or not view or not whole:
         raise IntegrityError("not a span of whole chunks")
     cipher, base = _open_head(key, ctx, head)
-    decrypt = cipher.decrypt
-    try:
-        plain = [
-            decrypt(nonce, view[at : at + SEALED_CHUNK_BYTES], None)
-            for nonce, at in _walk(base, number, len(view), SEALED_CHUNK_BYTES)
-        ]
-    except InvalidTag as exc:
-        raise IntegrityError("a chunk fails its authentication") from exc
+    plain = _open_chunks(cipher.decrypt, base, number, view)
     return plain[0] if len(plain) == 1 else b"".join(plain)
 
 
@@ -126,18 +120,15 @@ class StreamSealer:
         self._rest += data
         full = len(self._rest) - len(self._rest) % CHUNK_BYTES
         with memoryview(self._rest) as view:
-            sealed = [self._next(view[at : at + CHUNK_BYTES]) for at in range(0, full, CHUNK_BYTES)]
+            sealed = _seal_chunks(self._encrypt, self._base, self._number, view, full)
+        self._number += full // CHUNK_BYTES
         del self._rest[:full]
         return b"".join(sealed)
 
     def finish(self) -> bytes:
         """Return the last chunk, the short one that marks the end. Nothing may follow."""
-        return self._next(bytes(self._rest))
-
-    def _next(self, chunk: Buffer) -> bytes:
-        nonce = (self._base ^ self._number).to_bytes(NONCE_BYTES, "big")
-        self._number += 1
-        return self._encrypt(nonce, chunk, None)
+        rest = memoryview(bytes(self._rest))
+        return b"".join(_seal_chunks(self._encrypt, self._base, self._number, rest, len(rest) + 1))
 
 
 class StreamOpener:
@@ -146,7 +137,8 @@ class StreamOpener:
 
     def __init__(self, key: bytes, ctx: bytes, head: Buffer) -> None:
         """Raise IntegrityError if the head was made with another key or for another context."""
-        self._cipher, self._base = _open_head(key, ctx, head)
+        cipher, self._base = _open_head(key, ctx, head)
+        self._decrypt = cipher.decrypt
         self._number = 0
         self._rest = bytearray()
 
@@ -155,8 +147,8 @@ class StreamOpener:
         self._rest += sealed
         full = len(self._rest) - len(self._rest) % SEALED_CHUNK_BYTES
         with memoryview(self._rest) as view:
-            steps = range(0, full, SEALED_CHUNK_BYTES)
-            plain = [self._next(view[at : at + SEALED_CHUNK_BYTES]) for at in steps]
+            plain = _open_chunks(self._decrypt, self._base, self._number, view[:full])
+        self._number += full // SEALED_CHUNK_BYTES
         del self._rest[:full]
         return b"".join(plain)
 
@@ -164,15 +156,8 @@ class StreamOpener:
         """Return the end; raise IntegrityError unless the stream ends with the chunk that marks it."""
         if len(self._rest) < TAG_BYTES:
             raise IntegrityError("a sealed stream is cut short")
-        return self._next(bytes(self._rest))
-
-    def _next(self, chunk: Buffer) -> bytes:
-        nonce = (self._base ^ self._number).to_bytes(NONCE_BYTES, "big")
-        self._number += 1
-        try:
-            return self._cipher.decrypt(nonce, chunk, None)
-        except InvalidTag as exc:
-            raise IntegrityError("a chunk fails its authentication") from exc
+        rest = memoryview(bytes(self._rest))
+        return b"".join(_open_chunks(self._decrypt, self._base, self._number, rest))
 
 
 def _seal(key: bytes, ctx: bytes, salt: bytes, data: Buffer) -> bytes:
@@ -183,10 +168,24 @@ def _seal(key: bytes, ctx: bytes, salt: bytes, data: Buffer) -> bytes:
     if len(view) < CHUNK_BYTES:  # most messages, and all summaries: chunk 0 is the last one
         return b"".join((salt, commitment, encrypt(base.to_bytes(NONCE_BYTES, "big"), view, None)))
     # One chunk more than the division gives: the short last one, empty where the length is a multiple.
-    steps = _walk(base, 0, len(view) + 1, CHUNK_BYTES)
-    return b"".join(
-        [salt, commitment, *(encrypt(nonce, view[at : at + CHUNK_BYTES], None) for nonce, at in steps)]
-    )
+    return b"".join([salt, commitment, *_seal_chunks(encrypt, base, 0, view, len(view) + 1)])
+
+
+def _seal_chunks(encrypt: _Cipher, base: int, number: int, view: memoryview, total: int) -> list[bytes]:
+    """Seal chunk after chunk, from a number on, until `total` octets are passed."""
+    steps = _walk(base, number, total, CHUNK_BYTES)
+    return [encrypt(nonce, view[at : at + CHUNK_BYTES], None) for nonce, at in steps]
+
+
+def _open_chunks(decrypt: _Cipher, base: int, number: int, view: memoryview) -> list[bytes]:
+    """Open chunk after chunk, from a number on; raise IntegrityError for one that is not authentic there."""
+    try:
+        return [
+            decrypt(nonce, view[at : at + SEALED_CHUNK_BYTES], None)
+            for nonce, at in _walk(base, number, len(view), SEALED_CHUNK_BYTES)
+        ]
+    except InvalidTag as exc:
+        raise IntegrityError("a chunk fails its authentication") from exc
 
 
 def _walk(base: int, number: int, total: int, step: int) -> Iterator[tuple[bytes, int]]:

@@ -215,6 +215,11 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ledger: LedgerConfig = LedgerConfig()
     categories: dict[str, CategoryConfig] = {}
 
+    def place_of(self, category: str, own: Path) -> Path:
+        """Return where a keeper's files of a category lie: in a place of their own, or in the keeper's."""
+        configured = self.categories.get(category)
+        return Path(configured.directory) if configured and configured.directory else own
+
 
 def load(path: Path) -> Config:
     """Read the configuration; a missing file gives the defaults, an unknown field is an error."""

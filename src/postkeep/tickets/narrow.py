@@ -37,7 +37,6 @@ def within(child: Ticket, parent: Ticket) -> None:
         and child.request == parent.request
         and child.subject == parent.subject
         and child.approvals == parent.approvals
-        and child.approvals == parent.approvals
         and child.depth == parent.depth + 1
         and child.depth <= tokens.DEPTH_MAX
     )

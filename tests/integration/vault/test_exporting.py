@@ -18,6 +18,7 @@ from postkeep.crypto import export_file, hpke
 from postkeep.crypto.epoch import EpochWriter, chain_starts, open_seed
 from postkeep.crypto.message import new_message_keys, seal_content, wrap_keys
 from postkeep.model.categories import Category
+from postkeep.model.selection import Selection, export_subject
 from postkeep.model.ticket import TicketKind
 from postkeep.services.export import contents
 from postkeep.services.export.keys import Keepers
@@ -64,10 +65,10 @@ class Owner:
         answer = await vault.call("deposit", MX, api.DepositBatch(list(deposits), epochs))
         assert not any(result.error for result in answer.results)
 
-    def grant(self, selection: export_api.Selection, **change: Any) -> Grant:
+    def grant(self, selection: Selection, **change: Any) -> Grant:
         """Make the cleared grant of an approved export of this part of the mail."""
         given = grant(self.tenant, self.principal, kind=TicketKind.GRANT, module="export")
-        subject = export_api.export_subject(self.tenant, self.principal, selection).hex()
+        subject = export_subject(self.tenant, self.principal, selection).hex()
         return _with(given, purpose="export", request="ab" * 16, subject=subject, **change)
 
 
@@ -109,7 +110,7 @@ class Wire:
         return OpenedEpochs(opened)
 
 
-async def export(wire: Wire, selection: export_api.Selection, directory: Path) -> contents.End:
+async def export(wire: Wire, selection: Selection, directory: Path) -> contents.End:
     """Export into a sealed file in memory, and take it out into `directory`."""
     owner = wire.owner
     head = contents.Head(
@@ -152,7 +153,7 @@ def test_an_export_gives_back_every_octet_with_one_call_a_page(run_vault: RunVau
         owner.renew()
         kept = owner.message(b"sent", role="sent", flags=("\\Seen", "Work"), day=3)
         await owner.deliver(vault, *(owner.message(text) for text in texts[half:]), kept)
-        chosen = export_api.Selection()
+        chosen = Selection()
         wire = Wire(vault, owner, owner.grant(chosen))
         end = await export(wire, chosen, tmp_path / "out")
         assert (end.messages, end.unreadable) == (len(texts) + 1, 0)
@@ -179,19 +180,17 @@ def test_only_what_was_approved_is_given(run_vault: RunVault, tmp_path: Path) ->
         owner = Owner()
         days = [owner.message(b"day %d" % day, day=day) for day in range(10)]
         await owner.deliver(vault, *days, owner.message(b"sent", role="sent", day=5))
-        listed = await vault.call(
-            "mailboxes", owner.grant(export_api.Selection()), api.ListMailboxes(owner.principal)
-        )
+        listed = await vault.call("mailboxes", owner.grant(Selection()), api.ListMailboxes(owner.principal))
         inbox, sent = (
             next(box.id for box in listed.mailboxes if box.role == role) for role in ("inbox", "sent")
         )
-        chosen = export_api.Selection(inbox, START_MS + 3 * DAY_MS, START_MS + 6 * DAY_MS)
+        chosen = Selection(inbox, START_MS + 3 * DAY_MS, START_MS + 6 * DAY_MS)
         wire = Wire(vault, owner, owner.grant(chosen))
         await export(wire, chosen, tmp_path / "out")
         assert messages_in(tmp_path / "out") == Counter([b"day 3", b"day 4", b"day 5"])
         before = len(await vault.events("mail.read"))
-        wider = export_api.Selection(inbox, 0, chosen.until_ms)
-        everything = export_api.Selection()
+        wider = Selection(inbox, 0, chosen.until_ms)
+        everything = Selection()
         other = Owner().principal
         page = export_api.ExportPage(owner.principal, chosen, inbox, 1, 0, 1000)
         user = grant(owner.tenant, owner.principal)
@@ -223,7 +222,7 @@ def test_without_the_ledger_nothing_is_given(run_vault: RunVault) -> None:
     async def job(vault: Vault) -> None:
         owner = Owner()
         await owner.deliver(vault, owner.message(b"text"))
-        chosen = export_api.Selection()
+        chosen = Selection()
         given = owner.grant(chosen)
         begun = await vault.call("export_begin", given, export_api.ExportBegin(owner.principal, chosen))
         box = begun.mailboxes[0].id
@@ -266,7 +265,7 @@ def test_what_can_not_be_opened_is_named_and_left_out_and_a_large_one_that_goes_
         owner.writer = EpochWriter(owner.tenant, owner.principal, 1, stranger.key.public_bytes, 0)
         placed = msgspec.structs.replace(placed, epoch=owner.writer.epoch)
         await owner.deliver(vault, msgspec.structs.replace(lost, tenant=owner.tenant, placements=[placed]))
-        chosen = export_api.Selection()
+        chosen = Selection()
         wire = Wire(vault, owner, owner.grant(chosen))
         end = await export(wire, chosen, tmp_path / "out")
         assert (end.messages, end.unreadable) == (2, 3)

@@ -1,10 +1,11 @@
 """The last verification of a backup that was made from this data directory: what the doctor asks about."""
 
-import os
 from pathlib import Path
 from typing import Final
 
 import msgspec
+
+from postkeep.base.files import write_file
 
 NAME: Final = "backup-verified.json"
 """In the data directory, whose owner verifies."""
@@ -20,12 +21,7 @@ class Verified(msgspec.Struct, frozen=True):
 
 def note_verified(data: Path, verified: Verified) -> None:
     """Write it down in a data directory."""
-    unfinished = data / f"{NAME}.new"
-    unfinished.unlink(missing_ok=True)
-    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(msgspec.json.encode(verified))
-    unfinished.replace(data / NAME)
+    write_file(data / NAME, msgspec.json.encode(verified))
 
 
 def last_verified(data: Path) -> Verified | None:

@@ -13,7 +13,7 @@ from postkeep.node.supervisor.root_secret import ROOT_SECRET_BYTES_MAX
 PASSWORD_BYTES_MAX = 1024
 """More than anyone types; bounds what a wrong pipe can push in."""
 
-EXPORT_PASSPHRASE_BYTES_MIN = 12
+FILE_PASSPHRASE_BYTES_MIN = 12
 """Whoever has the file can guess as long as he likes, so that what is short is refused."""
 
 STAFF_PASSWORD_FILE = "POSTKEEP_STAFF_PASSWORD_FILE"  # noqa: S105 - the name of a variable
@@ -76,7 +76,7 @@ def private_line(path: str) -> bytes:
     raise CommandError(text("error.staff_password_file", path=path), Exit.USAGE, "staff_password_file")
 
 
-def export_passphrase(
+def file_passphrase(
     path: str, *, from_stdin: bool, new: bool, ask: str = "ask.export_passphrase"
 ) -> Secret[bytes]:
     """Read the passphrase of an export, a recipient's key or a witness: from a file, a pipe, a terminal.
@@ -95,8 +95,8 @@ def export_passphrase(
             raise CommandError(text("error.passwords_differ"), Exit.USAGE, "passwords_differ")
         line = value.encode()
     secret = line.rstrip(b"\r\n")
-    if new and len(secret) < EXPORT_PASSPHRASE_BYTES_MIN:
-        least = EXPORT_PASSPHRASE_BYTES_MIN
+    if new and len(secret) < FILE_PASSPHRASE_BYTES_MIN:
+        least = FILE_PASSPHRASE_BYTES_MIN
         raise CommandError(text("error.export_passphrase_short", least=least), Exit.USAGE, "passphrase_short")
     return Secret(secret)
 

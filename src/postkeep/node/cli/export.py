@@ -80,7 +80,7 @@ def _add_create(export: typer.Typer) -> None:
         def seal() -> "Sealed":
             if public:
                 return export_file.seal_to(public)
-            secret = asking.export_passphrase(passphrase_file, from_stdin=passphrase_stdin, new=True)
+            secret = asking.file_passphrase(passphrase_file, from_stdin=passphrase_stdin, new=True)
             return export_file.seal_with_passphrase(secret.reveal())
 
         end, digest, why = asyncio.run(export_mail(scene, asked, into, seal))
@@ -131,7 +131,7 @@ def _add_open(export: typer.Typer) -> None:
         def opens(kind: int) -> Callable[[bytes], bytes]:
             if kind == export_file.PUBLIC_KEY and private_key is None:
                 raise CommandError(text("error.export_private_key"), Exit.USAGE, "export_private_key")
-            secret = asking.export_passphrase(passphrase_file, from_stdin=passphrase_stdin, new=False)
+            secret = asking.file_passphrase(passphrase_file, from_stdin=passphrase_stdin, new=False)
             if kind == export_file.PUBLIC_KEY and private_key is not None:
                 private = _read(private_key, export_file.KEY_FILE_BYTES_MAX)
                 return export_file.by_private_key(private, secret.reveal())
@@ -181,7 +181,7 @@ def _add_key(export: typer.Typer) -> None:
         for path in (file, public_file):
             if os.path.lexists(path):
                 raise CommandError(text("error.export_there", path=path), Exit.USAGE, "export_there")
-        secret = asking.export_passphrase(passphrase_file, from_stdin=passphrase_stdin, new=True)
+        secret = asking.file_passphrase(passphrase_file, from_stdin=passphrase_stdin, new=True)
         public, private = export_file.new_key_pair(secret.reveal())
         for path, octets in ((file, private), (public_file, public)):
             with new_file(path) as written:

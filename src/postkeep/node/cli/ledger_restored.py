@@ -4,10 +4,7 @@ import typer
 
 from postkeep.node.cli.scene import scene_of
 from postkeep.node.cli.texts import text
-from postkeep.services.steward.restored_api import HistoryAccepted, LedgerAcceptRestored
-
-ROOT_DIGITS = 16
-"""Of a root, as people compare it; the JSON answer and the ledger have all of it."""
+from postkeep.services.steward.restored_api import ROOT_DIGITS, HistoryAccepted, LedgerAcceptRestored
 
 
 def add(ledger: typer.Typer) -> None:

@@ -168,7 +168,7 @@ def _add_status(witness: typer.Typer) -> None:
 
 
 def _passphrase(path: str, *, from_stdin: bool, new: bool) -> "Secret[bytes]":
-    return asking.export_passphrase(path, from_stdin=from_stdin, new=new, ask="ask.witness_passphrase")
+    return asking.file_passphrase(path, from_stdin=from_stdin, new=new, ask="ask.witness_passphrase")
 
 
 def _keys(kept: KeptWitness) -> tuple[str, ...]:

@@ -29,10 +29,7 @@ def check_silence(layout: Layout, config: Config) -> Iterator[Finding]:
 
 def heard_of_node(data: Path, config: Config) -> list[Heard]:
     """Read what a node's ledger has heard in its last day; empty without a ledger, or without heartbeats."""
-    configured = config.categories.get(Category.AUDIT)
-    directory = (
-        Path(configured.directory) if configured and configured.directory else data / "state" / "ledger"
-    )
+    directory = config.place_of(Category.AUDIT, data / "state" / "ledger")
     if not (directory / "log").is_dir():
         return []
     try:

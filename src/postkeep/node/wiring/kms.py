@@ -38,8 +38,7 @@ _log = structlog.get_logger(__name__)
 
 def slots_directory(context: ModuleContext) -> Path:
     """Return where the slots lie: the secret category's own place, or the module's state directory."""
-    configured = context.config.categories.get(Category.SECRET)
-    return Path(configured.directory) if configured and configured.directory else context.state_dir
+    return context.config.place_of(Category.SECRET, context.state_dir)
 
 
 async def run(context: ModuleContext) -> None:

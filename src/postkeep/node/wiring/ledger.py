@@ -68,8 +68,7 @@ class _Refusals:
 
 def log_directory(context: ModuleContext) -> Path:
     """Return where the log lies: the audit category's own place, or the module's state directory."""
-    configured = context.config.categories.get(Category.AUDIT)
-    return Path(configured.directory) if configured and configured.directory else context.state_dir
+    return context.config.place_of(Category.AUDIT, context.state_dir)
 
 
 def new_origin(hostname: str) -> str:

@@ -75,8 +75,7 @@ async def run(context: ModuleContext) -> None:
 
 
 def _place(context: ModuleContext, category: Category) -> Path:
-    configured = context.config.categories.get(category.value)
-    return Path(configured.directory) if configured and configured.directory else context.state_dir
+    return context.config.place_of(category.value, context.state_dir)
 
 
 @contextlib.asynccontextmanager

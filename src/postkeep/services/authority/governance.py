@@ -13,6 +13,7 @@ from postkeep.base.clock import Clock
 from postkeep.base.errors import LimitError, NotFoundError
 from postkeep.base.ids import NOBODY
 from postkeep.model.audit import EventName
+from postkeep.model.ticket import Ticket
 from postkeep.services.authority import requests
 from postkeep.services.authority.personal import Sealer
 from postkeep.services.authority.requests import Act, Policy, Request
@@ -187,6 +188,34 @@ class Governance:
         word = subject.kind if opened.needed else f"{subject.kind} by-policy"
         await self.record(grant, EventName.REQUEST_OPEN, opened, word, opened.needed)
         return opened
+
+    async def mint_grant(  # noqa: PLR0917 - by whose call, on which request, and to whom
+        self,
+        caller: Grant,
+        change: Change,
+        granted: Request,
+        module: str,
+        instance: str,
+        personal: Sealer | None = None,
+    ) -> tuple[Ticket, bytes]:
+        """Return the ticket, for the caller's key, of a request that was decided to be granted.
+
+        Its approvals are counted now, and the ledger has it before it is given. `personal`: as in `record`.
+        """
+        ticket, token = self.state.mint.grant(
+            module,
+            instance,
+            caller.connection.thumbprint,
+            kind=granted.kind,
+            request=granted.id,
+            subject=granted.digest,
+            tenant=granted.tenant,
+            principal=granted.principal,
+            approvals=len(requests.standing(granted, change.policy)),
+        )
+        await change.put(granted)
+        await self.record_grant(caller, granted, change.policy, ticket.id, personal)
+        return ticket, token
 
     async def record_grant(
         self,

@@ -2,8 +2,8 @@
 
 import msgspec
 
+from postkeep.model.selection import Selection
 from postkeep.model.warrant import Warrant
-from postkeep.services.vault.export_api import Selection
 
 # --- staff ---
 

@@ -89,19 +89,9 @@ class RequestDesk:
             if grant_place(found.kind)[0] != grant.peer_module:
                 raise RefusedError("this kind of grant is another module's", code="refused.purpose")
             granted = requests.decide(found, Act.GRANT, NOBODY, change.now_ms, change.policy)
-            ticket, token = self._state.mint.grant(
-                grant.peer_module,
-                grant.peer_instance,
-                grant.connection.thumbprint,
-                kind=granted.kind,
-                request=granted.id,
-                subject=granted.digest,
-                tenant=granted.tenant,
-                principal=granted.principal,
-                approvals=len(requests.standing(granted, change.policy)),
+            ticket, token = await self._governance.mint_grant(
+                grant, change, granted, grant.peer_module, grant.peer_instance
             )
-            await change.put(granted)
-            await self._governance.record_grant(grant, granted, change.policy, ticket.id)
         self._state.note_issue(ticket)
         return api.GrantTicket(token, ticket.expires)
 

@@ -12,11 +12,12 @@ import msgspec
 from postkeep.base.errors import ConflictError, IntegrityError
 from postkeep.crypto import chunked
 from postkeep.crypto.message import open_content_span, open_name, unwrap_key
+from postkeep.model.selection import Selection
 from postkeep.services.export import contents
 from postkeep.services.export.keys import Keepers, KeyWindow
 from postkeep.services.export.members import Member, MemberWriter
 from postkeep.services.vault.api import MailboxRow, SealedContent
-from postkeep.services.vault.export_api import ExportBegin, ExportedMessage, ExportPage, Selection
+from postkeep.services.vault.export_api import ExportBegin, ExportedMessage, ExportPage
 
 PIECE_BYTES: Final = 480 * chunked.SEALED_CHUNK_BYTES
 """Octets of a large message in one page, whole chunks: below the 8 MiB that the vault answers with."""
@@ -114,9 +115,7 @@ class Exporter:
             if page.next_uid and (page.next_uid, page.next_offset) <= (uid, offset):
                 raise IntegrityError("the vault turns in a circle")
             uid, offset = page.next_uid, page.next_offset
-            if (
-                offset and self._open is None
-            ):  # its first part could not be opened, or it is gone: no more of it
+            if offset and self._open is None:  # what came of it could not be opened: no more of it
                 uid, offset = uid + 1, 0
             if self._open is not None and not offset:
                 raise _gone()

@@ -19,7 +19,7 @@ from postkeep.crypto.merkle import HASH_BYTES, verify_consistency
 from postkeep.crypto.note import Checkpoint
 from postkeep.model.audit import EventName
 from postkeep.services.kms.history_file import HistoryFile
-from postkeep.services.kms.restored_api import BrokenHistory, Head
+from postkeep.services.kms.restored_api import BrokenHistory
 from postkeep.services.kms.signing import LedgerSigner
 from postkeep.services.kms.tenant_heads import TenantLedger, sign_tenant_heads
 from postkeep.services.ledger.api import Consistency, Done, Proof, PublishCheckpoint, TreeHead
@@ -153,7 +153,7 @@ class Checkpointer:
             await self._raise_alarm(error, TreeHead(last.origin, last.size, last.root))
             raise
 
-    async def accept(self, history: BrokenHistory, record: Callable[[Head], Awaitable[None]]) -> None:
+    async def accept(self, history: BrokenHistory, record: Callable[[TreeHead], Awaitable[None]]) -> None:
         """Give up the head that the ledger contradicts, and sign on from the ledger as it stands now.
 
         `record` has it in the ledger, with the head that it goes on from, before anything is forgotten.
@@ -164,7 +164,7 @@ class Checkpointer:
             raise NotFoundError("this is not what the ledger shows", code="not_found.broken_history")
         head = await self._ledger.head()
         await self._check_extends(history.shown, head)
-        await record(Head(head.origin, head.size, head.root))
+        await record(head)
         if self._file is not None:
             await asyncio.to_thread(self._file.give_up, history.lost)
         goes_on = SignedHead(head.origin, head.size, head.root)
@@ -193,7 +193,7 @@ class Checkpointer:
             await self._rows.set_signed_head(accepted)
             self._last = accepted
 
-    async def _check_extends(self, shown: Head, head: TreeHead) -> None:
+    async def _check_extends(self, shown: TreeHead, head: TreeHead) -> None:
         """Raise IntegrityError unless a head extends one that was shown."""
         check_head(SignedHead(shown.origin, shown.size, shown.root), head)
         if shown.size:
@@ -203,7 +203,7 @@ class Checkpointer:
     async def _raise_alarm(self, error: IntegrityError, head: TreeHead) -> None:
         self.alarm = error.detail
         last = self._last or SignedHead(head.origin, 0, b"")
-        self.broken = await self._heads(Head(*last), Head(head.origin, head.size, head.root))
+        self.broken = await self._heads(TreeHead(*last), head)
         size = last.size
         _log.critical(
             "ledger_history_broken",
@@ -222,13 +222,13 @@ class Checkpointer:
             note=error.detail,
         )
 
-    async def _heads(self, lost: Head, shown: Head) -> BrokenHistory:
+    async def _heads(self, lost: TreeHead, shown: TreeHead) -> BrokenHistory:
         """Name the heads that contradict each other: as they were named before a restart, so that approvals
         are for the same ones, if the ledger has only grown since."""
         known = self._recalled
         if known is not None and known.lost == lost:
             try:
-                await self._check_extends(known.shown, TreeHead(shown.origin, shown.size, shown.root))
+                await self._check_extends(known.shown, shown)
             except PostkeepError as error:
                 _log.info("ledger_shows_another_head", code=error.code)
             else:

@@ -10,8 +10,9 @@ from typing import Final
 import msgspec
 import structlog
 
-from postkeep.base.files import sync_directory, write_file
-from postkeep.services.kms.restored_api import BrokenHistory, Head
+from postkeep.base.files import remove_file, write_file
+from postkeep.services.kms.restored_api import BrokenHistory
+from postkeep.services.ledger.api import TreeHead
 from postkeep.stores.kept_checkpoint import set_aside_checkpoint
 
 FILE_NAME: Final = "ledger.broken"
@@ -43,11 +44,10 @@ class HistoryFile:
         """Write it down durably."""
         write_file(self._path, msgspec.json.encode(history), 0o600)
 
-    def give_up(self, lost: Head) -> None:
+    def give_up(self, lost: TreeHead) -> None:
         """Put the note of the lost head aside, for auditors, so that the next one does not replace it."""
         set_aside_checkpoint(self._path.parent, lost.size)
 
     def remove(self) -> None:
         """Forget it; harmless to repeat."""
-        self._path.unlink(missing_ok=True)
-        sync_directory(self._path.parent)
+        remove_file(self._path)

@@ -19,7 +19,7 @@ import msgspec
 import structlog
 
 from postkeep.base.errors import IntegrityError, NotFoundError, RefusedError, UnavailableError
-from postkeep.base.files import sync_directory, write_file
+from postkeep.base.files import remove_file, write_file
 from postkeep.base.ids import ID_BYTES, new_id
 from postkeep.model.audit import EventName
 from postkeep.services.kms import metrics
@@ -77,7 +77,8 @@ class Restoration:
             await self._witness.go_on_from(known.state)
         store = self.store
         if store is not None and store.id.hex() == known.restored and not known.held:
-            await asyncio.to_thread(_remove, self._path)  # accepted, and cut short before the file was gone
+            # It was accepted, and that was cut short before the file had gone.
+            await asyncio.to_thread(remove_file, self._path)
             self._hold(None)
         elif store is None and known.held:
             state = self._witness.state
@@ -134,7 +135,7 @@ class Restoration:
             state=self._witness.state, digest=store.id.hex(), note=f"store was at {store.was}, {how}"
         )
         await self._trail.record(EventName.KEY_ACCEPT, **(fields | told))
-        await asyncio.to_thread(_remove, self._path)
+        await asyncio.to_thread(remove_file, self._path)
         self._hold(None)
         _log.warning("key_store_accepted", was=store.was, how=how)
 
@@ -173,8 +174,3 @@ def _read(path: Path) -> RestoredStore | None:
         text = f"{path} is damaged"
         raise IntegrityError(text, code="key_store", public_text=f"{text}. Put back a good copy.")
     return store
-
-
-def _remove(path: Path) -> None:
-    path.unlink(missing_ok=True)
-    sync_directory(path.parent)

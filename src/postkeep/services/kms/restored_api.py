@@ -6,6 +6,7 @@ from enum import StrEnum
 import msgspec
 
 from postkeep.crypto.context import context
+from postkeep.services.ledger.api import TreeHead
 
 
 class RestoredBy(StrEnum):
@@ -28,20 +29,12 @@ class RestoredStore(msgspec.Struct, frozen=True):
     """The change that it was at when it was put back."""
 
 
-class Head(msgspec.Struct, frozen=True):
-    """A head of the ledger."""
-
-    origin: str
-    size: int
-    root: bytes
-
-
 class BrokenHistory(msgspec.Struct, frozen=True):
     """A ledger that does not extend the last head that kms has signed."""
 
-    lost: Head
+    lost: TreeHead
     """The head that was signed, and that the ledger contradicts."""
-    shown: Head
+    shown: TreeHead
     """What the ledger showed when this was found."""
 
 

@@ -12,11 +12,11 @@ from postkeep.services.kms.restored_api import (
     AcceptLedger,
     AcceptRestored,
     GetWithheld,
-    Head,
     Withheld,
     history_subject,
 )
 from postkeep.services.kms.telling import caller_fields
+from postkeep.services.ledger.api import TreeHead
 from postkeep.services.ledger.trail import EventFields, Trail
 from postkeep.tickets.channel import Handler
 from postkeep.tickets.clear import Grant
@@ -53,7 +53,7 @@ class RestoredDesk:
         history, approvals = request.history, self._restoration.approvals
         check_grant(grant, "ledger_restore", history_subject(history, approvals), approvals)
 
-        async def record(goes_on: Head) -> None:
+        async def record(goes_on: TreeHead) -> None:
             lost = history.lost
             renamed = "" if lost.origin == goes_on.origin else f", was {lost.origin}"
             told = EventFields(

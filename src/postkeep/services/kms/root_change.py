@@ -16,7 +16,7 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 
 from postkeep.base.errors import ConflictError, IntegrityError, InvalidInputError, PostkeepError
-from postkeep.base.files import sync_directory, write_file
+from postkeep.base.files import remove_file, sync_directory, write_file
 from postkeep.base.secret import Secret
 from postkeep.crypto.shares import Roster
 from postkeep.services.kms.pkcs11 import TokenPlace
@@ -191,8 +191,7 @@ def settle(state_dir: Path, hold: Hold) -> None:
             newer.replace(state_dir / FILE_NAMES[change.new])
             sync_directory(state_dir)
         hold("settle", b"")
-    (state_dir / MARKER_NAME).unlink(missing_ok=True)
-    sync_directory(state_dir)
+    remove_file(state_dir / MARKER_NAME)
 
 
 def _write_marker(state_dir: Path, change: Change) -> None:

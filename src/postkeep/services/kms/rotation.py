@@ -170,10 +170,7 @@ class Rotations:
                 phase = VOID
             if phase == VOID or row.phase == ERASING:
                 break
-            found = await self._parts.rotations.find(row.id)
-            if found is None:
-                raise NotFoundError("the rotation's row has gone")
-            row = found
+            row = await self._parts.latest(row)
         await self._trail.record(
             EventName.KEY_ROTATE,
             tenant="" if row.tenant == NOBODY else row.tenant.hex(),

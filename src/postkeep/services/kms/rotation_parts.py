@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias
 
 from postkeep.base.clock import Clock
+from postkeep.base.errors import NotFoundError
 from postkeep.base.ids import NOBODY, new_id
 from postkeep.base.secret import Secret
 from postkeep.services.kms.hierarchy import Hierarchy
@@ -88,6 +89,13 @@ class RotationParts:
             now_ms,
             None,
         )
+
+    async def latest(self, row: RotationRow) -> RotationRow:
+        """Return a rotation's row as it is now; NotFoundError if it has gone."""
+        found = await self.rotations.find(row.id)
+        if found is None:
+            raise NotFoundError("the rotation's row has gone")
+        return found
 
     async def erase_old(self, row: RotationRow) -> None:
         """Destroy what the old generation can't be opened without; again and again does no harm."""

@@ -15,6 +15,7 @@ import structlog
 
 from postkeep.base.errors import LimitError, NotFoundError, PostkeepError, RefusedError
 from postkeep.base.ids import NOBODY
+from postkeep.model import selection
 from postkeep.model.audit import EventName
 from postkeep.model.categories import Category
 from postkeep.model.ticket import TicketKind
@@ -45,7 +46,6 @@ MESSAGE_BYTES_MAX: Final = 64 * 1024
 """What is signed here is a header block or a hash, never a body."""
 TLS_SECRET: Final = "tls"  # noqa: S105 - the name of a secret
 RELAY_PURPOSE: Final = "relay"
-EXPORT_PURPOSE: Final = "export"
 DKIM_PREFIX: Final = "dkim/"
 READABLE: Final = (Category.CONTENT, Category.METADATA)
 """Categories that hang on a principal's epochs."""
@@ -292,7 +292,7 @@ class KmsService:
 def _check_reader(grant: Grant, principal: bytes, keys: PrincipalKeys) -> None:
     """Raise RefusedError unless the grant is the principal's own, an approved export of the principal's mail,
     or the relay's for a queue."""
-    exports = grant.kind is TicketKind.GRANT and grant.purpose == EXPORT_PURPOSE
+    exports = grant.kind is TicketKind.GRANT and grant.purpose == selection.PURPOSE
     if grant.kind is TicketKind.USER or exports:
         allowed = NOBODY != grant.principal == principal and grant.tenant == keys.tenant
     else:

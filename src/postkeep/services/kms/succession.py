@@ -120,12 +120,8 @@ async def _parts(  # noqa: PLR0917 - what a key store consists of
 
 
 async def _finish(parts: RotationParts, rotation: RootRotation, row: RotationRow) -> None:
-    while True:
+    await rotation.step(row)
+    while row.phase != ERASING:
+        row = await parts.latest(row)
         await rotation.step(row)
-        if row.phase == ERASING:
-            break
-        found = await parts.rotations.find(row.id)
-        if found is None:
-            raise NotFoundError("the rotation's row has gone")
-        row = found
     await parts.rotations.end(row, parts.clock.now_ms())

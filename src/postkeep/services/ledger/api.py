@@ -94,12 +94,12 @@ class LastKeyState(msgspec.Struct, frozen=True):
     """`ledger.last_key_state`: what the log tells of the key store and of how it is governed."""
 
 
-class KeyState(msgspec.Struct, frozen=True):
-    """What the last entries say that kms and the authority have reported."""
+class KeyState(msgspec.Struct, frozen=True, array_like=True):
+    """What the last entries say that kms and the authority have reported (`standing`)."""
 
-    state: int
+    state: int = 0
     """The highest state of the key store; 0: none is told."""
-    index: int
+    index: int = -1
     """The entry that tells of it; -1: none."""
     dual_control: bool = False
     """Whether dual control was turned on, and not off since."""

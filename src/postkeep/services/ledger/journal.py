@@ -16,8 +16,8 @@ import structlog
 from postkeep.base.clock import Clock
 from postkeep.base.errors import PostkeepError, UnavailableError
 from postkeep.model.audit import AuditEvent, EventName
+from postkeep.services.ledger.api import KeyState
 from postkeep.services.ledger.sources import Sources
-from postkeep.services.ledger.standing import Standing
 from postkeep.services.ledger.watch import LifeWatch
 from postkeep.stores.ledger_log import BACKLOG_MAX, LedgerLog
 from postkeep.stores.ledger_tree import READ_ENTRIES_MAX
@@ -159,7 +159,7 @@ class Journal:
         entries += admitted.entries
         return first + admitted.preface
 
-    def standing(self) -> Standing:
+    def standing(self) -> KeyState:
         """In the log's thread: what the log tells kms at its start."""
         return self._sources.standing
 

@@ -110,8 +110,7 @@ class LedgerService:
 
     async def last_key_state(self, _grant: Grant, _request: api.LastKeyState) -> api.KeyState:
         """Say what the log tells of the key store and of how it is governed."""
-        standing = await self._journal.run(self._journal.standing)
-        return api.KeyState(*msgspec.structs.astuple(standing))
+        return await self._journal.run(self._journal.standing)
 
     async def tenant_heads(self, _grant: Grant, request: api.TenantHeads) -> api.AnchoredHeads:
         """Show heads of tenants' logs that wait for a signature, each with the proof of its anchor."""

@@ -14,7 +14,8 @@ import msgspec
 
 from postkeep.base.errors import ConflictError, InvalidInputError
 from postkeep.model.audit import AuditEvent, EventName
-from postkeep.services.ledger.standing import Standing, Told, after
+from postkeep.services.ledger.api import KeyState
+from postkeep.services.ledger.standing import Told, after
 from postkeep.stores.ledger_tiles import ENTRY_BYTES_MAX
 
 SOURCES_MAX: Final = 4_096  # module instances remembered; each start of a process is a new one
@@ -41,7 +42,7 @@ class Source(msgspec.Struct, frozen=True, array_like=True):
 class _Snapshot(msgspec.Struct, frozen=True):
     size: int
     sources: dict[str, Source]
-    standing: Standing
+    standing: KeyState
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ class Sources:
         self._own = own
         self._known: dict[str, Source] = {}
         self._proposed: dict[str, Source] = {}
-        self.standing = Standing()
+        self.standing = KeyState()
         """What kms has to know at its start."""
         self._proposed_standing = self.standing
 

@@ -9,21 +9,12 @@ from typing import Final
 import msgspec
 
 from postkeep.model.audit import AuditEvent, EventName
+from postkeep.services.ledger.api import KeyState
 
 HELD: Final = "held"
 """The code of `key.accept_restored` while a restored key store waits; without it, it was accepted."""
 _KMS: Final = "kms"
 _AUTHORITY: Final = "authority"
-
-
-class Standing(msgspec.Struct, frozen=True, array_like=True):
-    """What the last entries say; `services.ledger.api.KeyState` has the same fields."""
-
-    state: int = 0
-    index: int = -1
-    dual_control: bool = False
-    restored: str = ""
-    held: bool = False
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -38,7 +29,7 @@ class Told(msgspec.Struct, frozen=True):
     note: str = ""
 
 
-def after(standing: Standing, source: str, event: AuditEvent | Told, index: int) -> Standing:
+def after(standing: KeyState, source: str, event: AuditEvent | Told, index: int) -> KeyState:
     """Return what stands after an event that a module instance, as `kms-0.3f9a`, has reported."""
     if event.event == EventName.DUAL_CONTROL and _module(source) == _AUTHORITY:
         return msgspec.structs.replace(standing, dual_control=event.note == "on")

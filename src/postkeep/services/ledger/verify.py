@@ -136,12 +136,11 @@ def verify_directory(
     return report
 
 
-def verify_anchored(path: Path, keys: LogKeys, anchored: Iterable[Checkpoint]) -> Report:
-    """Verify the log of one tenant, with heads of it that are known from elsewhere."""
-    return _verify_heads(path, keys, list(anchored), "")
+def verify_anchored(path: Path, keys: LogKeys, anchored: Iterable[Checkpoint], tenant: str = "") -> Report:
+    """Verify the log of one tenant, with heads of it that are known from elsewhere.
 
-
-def _verify_heads(path: Path, keys: LogKeys, anchored: list[Checkpoint], tenant: str) -> Report:
+    `tenant`: whose it is, where no head need be there to say so.
+    """
     report = Report()
     _verify_log(path, keys, sorted(anchored, key=lambda head: head.size), None, report, tenant)
     return report
@@ -152,11 +151,9 @@ def _verify_tenant(path: Path, keys: LogKeys, anchored: list[Checkpoint]) -> Rep
 
     Before its first anchor nothing of it counts: a ledger killed then has left bundles written ahead.
     """
-    report = _verify_heads(path, keys, anchored, path.name)
-    if report.findings:
-        report = _verify_heads(
-            path, keys, anchored, path.name
-        )  # a running node may have settled it meanwhile
+    report = verify_anchored(path, keys, anchored, path.name)
+    if report.findings:  # a running node may have settled it meanwhile
+        report = verify_anchored(path, keys, anchored, path.name)
     if signed_size(path) == 0:
         report.findings = [f for f in report.findings if f.code is not FindingCode.NO_CHECKPOINT]
     return report

@@ -7,14 +7,10 @@ from speaking, after three heartbeats that did not come. It is told once, until 
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
 
 from postkeep.model.audit import AuditEvent, EventName
-from postkeep.services.ledger.life import MISSED_MAX, slot_of
+from postkeep.services.ledger.life import MISSED_MAX, SILENT, slot_of
 from postkeep.services.ledger.trail import FAREWELL
-
-SILENT: Final = "silent"
-"""The code of the event that tells of a source: `actor` is the source, `note` who has taken its place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,4 +61,5 @@ class LifeWatch:
 
 
 def _event(source: str, successor: str) -> AuditEvent:
+    """Tell of a source: `actor` is the source, `note` who has taken its place."""
     return AuditEvent(EventName.NODE, 0, "", 0, code=SILENT, actor=source, note=successor)

@@ -3,7 +3,10 @@ that reads mail: those go to the command that exports, from the authority itself
 
 from typing import Final
 
+import msgspec
+
 from postkeep.base.errors import InvalidInputError
+from postkeep.model.selection import PURPOSE, Selection, export_subject
 from postkeep.services.authority.client import AuthorityClient
 from postkeep.services.authority.governance_api import ExportOrder, OpenRequest
 from postkeep.services.steward import exports_api as api
@@ -11,13 +14,9 @@ from postkeep.services.steward.control import Control, Operator
 from postkeep.services.steward.desk import Methods
 from postkeep.services.steward.orders_desk import find_mailbox
 from postkeep.services.vault.client import VaultClient
-from postkeep.services.vault.export_api import Selection, export_subject
 
-KIND: Final = "export"
 REASON_CHARACTERS_MAX: Final = 300
 """Characters of a reason: with what is exported before it, a request's summary holds them."""
-TIME_MS_MAX: Final = 253_402_300_799_000  # milliseconds: the last second that a date can show
-DIGEST_BYTES: Final = 32  # SHA-256
 
 
 class ExportDesk:
@@ -34,38 +33,32 @@ class ExportDesk:
 
     async def export_ask(self, operator: Operator, request: api.ExportAsk) -> api.ExportAsked:
         """Open the request for an export, or find the one that is open."""
-        _check(request)
+        _check_reason(request.reason)
+        chosen = Selection(b"", request.since_ms, request.until_ms, request.recipient)
+        chosen.check()
         info = await self._control.find(operator, request.address, kind="user")
-        box = None
+        label = ""
         if request.mailbox:
             box = await find_mailbox(self._vault, operator, info, request.mailbox)
-        chosen = Selection(
-            box.id if box is not None else b"", request.since_ms, request.until_ms, request.recipient
-        )
+            chosen, label = msgspec.structs.replace(chosen, mailbox=box.id), box.role
         await self._control.record(operator, "export", tenant=info.tenant, principal=info.principal)
         opened = await self._authority.open_request(
             OpenRequest(
-                KIND,
+                PURPOSE,
                 info.tenant,
                 info.principal,
                 export_subject(info.tenant, info.principal, chosen),
                 "",
-                export=ExportOrder(chosen, box.role if box is not None else "", request.reason),
+                export=ExportOrder(chosen, label, request.reason),
             ),
             ticket=operator.ticket,
         )
         return api.ExportAsked(opened.id, info.tenant, info.principal, info.address, chosen, opened.summary)
 
 
-def _check(request: api.ExportAsk) -> None:
-    if len(request.reason) > REASON_CHARACTERS_MAX or not request.reason.isprintable():
+def _check_reason(reason: str) -> None:
+    if len(reason) > REASON_CHARACTERS_MAX or not reason.isprintable():
         raise InvalidInputError(
             code="invalid.reason",
             public_text=f"A reason has at most {REASON_CHARACTERS_MAX} printable characters.",
         )
-    if not 0 <= request.since_ms <= TIME_MS_MAX or not 0 <= request.until_ms <= TIME_MS_MAX:
-        raise InvalidInputError("no such time")
-    if request.until_ms and request.until_ms <= request.since_ms:
-        raise InvalidInputError(code="invalid.range", public_text="The export ends before it begins.")
-    if len(request.recipient) not in {0, DIGEST_BYTES}:
-        raise InvalidInputError("a recipient is named by 32 octets")

@@ -2,8 +2,8 @@
 
 import msgspec
 
+from postkeep.model.selection import Selection
 from postkeep.services.steward.api import Command
-from postkeep.services.vault.export_api import Selection
 
 
 class ExportAsk(Command, frozen=True):

@@ -14,15 +14,13 @@ from postkeep.services.steward.approvals import Approvals, GrantToken
 from postkeep.services.steward.control import Control, Operator
 from postkeep.services.steward.desk import Methods
 from postkeep.services.steward.restored_api import (
+    ROOT_DIGITS,
     HistoryAccepted,
     KeyAcceptRestored,
     LedgerAcceptRestored,
     StoreAccepted,
     WithheldShow,
 )
-
-ROOT_DIGITS = 16
-"""Of a root, as a summary shows it to approvers; the request's digest is over all of it."""
 
 
 class RestoredDesk:

@@ -1,9 +1,14 @@
 """What an operator asks about what was restored, as values on the wire."""
 
+from typing import Final
+
 import msgspec
 
 from postkeep.services.kms.restored_api import BrokenHistory
 from postkeep.services.steward.api import Command
+
+ROOT_DIGITS: Final = 16
+"""Of a root, as people compare it; requests' digests, JSON answers and the ledger have all of it."""
 
 
 class WithheldShow(Command, frozen=True):

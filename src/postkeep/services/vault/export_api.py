@@ -1,30 +1,9 @@
 """Exports of a person's mail, on the wire: read with the grant of an approved request only."""
 
-import hashlib
-
 import msgspec
 
-from postkeep.crypto.context import context
+from postkeep.model.selection import Selection
 from postkeep.services.vault.api import EpochRow, MailboxRow, SealedContent
-
-
-class Selection(msgspec.Struct, frozen=True):
-    """What of a person's mail, and for whom: exactly what is approved."""
-
-    mailbox: bytes = b""
-    """Empty: all of them."""
-    since_ms: int = 0
-    """Messages that arrived at this time or later."""
-    until_ms: int = 0
-    """And before this time; 0: until now."""
-    recipient: bytes = b""
-    """SHA-256 of the public key that the export is sealed to; empty: it is sealed with a passphrase."""
-
-
-def export_subject(tenant: bytes, principal: bytes, selection: Selection) -> bytes:
-    """Return the digest that approvers approve and the grant carries."""
-    chosen = (selection.mailbox, selection.since_ms, selection.until_ms, selection.recipient)
-    return hashlib.sha256(context("export", tenant, principal, *chosen)).digest()
 
 
 class ExportBegin(msgspec.Struct, frozen=True):

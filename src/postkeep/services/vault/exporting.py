@@ -17,11 +17,11 @@ from postkeep.base.errors import (
     InvalidInputError,
     NotFoundError,
     RefusedError,
-    UnavailableError,
 )
 from postkeep.base.ids import NOBODY
 from postkeep.model.audit import EventName
 from postkeep.model.categories import Category
+from postkeep.model.selection import PURPOSE, Selection, export_subject
 from postkeep.model.ticket import TicketKind
 from postkeep.services.ledger.trail import EventFields, Trail
 from postkeep.services.vault import export_api as api
@@ -29,7 +29,7 @@ from postkeep.services.vault.api import Done, EpochRow, SealedContent
 from postkeep.services.vault.events import event_fields
 from postkeep.services.vault.flags import flag_names
 from postkeep.services.vault.groups import Stores
-from postkeep.services.vault.reading import MOVED_TRIES_MAX, Reading
+from postkeep.services.vault.reading import Reading, Wanted
 from postkeep.services.vault.rows import mailbox_row
 from postkeep.services.vault.validation import TIME_MS_MAX
 from postkeep.stores.packs import Location
@@ -39,8 +39,6 @@ from postkeep.stores.vault_mailboxes import list_mailboxes, read_epochs
 from postkeep.tickets.channel import Handler
 from postkeep.tickets.clear import Grant
 
-PURPOSE: Final = "export"
-"""The kind of request that a grant for an export stands on."""
 PAGE_MESSAGES_MAX: Final = 1000  # messages in one answer
 PAGE_BYTES_MAX: Final = 8 * 1024 * 1024  # octets of sealed bodies in one answer
 DIGEST_BYTES: Final = 32  # SHA-256
@@ -78,7 +76,8 @@ class Exporting:
         named = [row for row in rows if row["name_epoch"] is not None]
         epochs = await self._epochs(grant, [row["name_epoch"] for row in named])
         await self._tell(EventName.EXPORT, grant, "begin", EventFields(count=messages))
-        await self._tell_read(grant, b"", [row["mailbox"] for row in named], Category.METADATA)
+        if named:
+            await self._tell_read(grant, b"", [row["mailbox"] for row in named], Category.METADATA)
         return api.ExportBegun([mailbox_row(row) for row in rows], epochs, messages)
 
     async def page(self, grant: Grant, request: api.ExportPage) -> api.ExportedPage:
@@ -89,28 +88,17 @@ class Exporting:
             raise RefusedError("another mailbox than the approved one", code="refused.mailbox")
         if min(request.uid, request.length) < 1 or request.offset < 0:
             raise InvalidInputError("a page begins at a message, and has room")
-        recorded: asyncio.Task[None] | None = None
-        try:
-            for _ in range(MOVED_TRIES_MAX):
-                wanted = await self._choose(grant, request)
-                if not wanted:
-                    return api.ExportedPage([], [], 0)
-                if recorded is None:
-                    bodies = [row[1] for row, _ in wanted]
-                    told = self._tell_read(grant, request.mailbox, bodies, Category.CONTENT)
-                    recorded = asyncio.create_task(told)
-                epochs = await self._epochs(grant, [row["epoch"] for row, _ in wanted])
-                try:
-                    parts = await self._reading.read_parts(wanted)
-                except FileNotFoundError:
-                    continue  # compaction has moved it between the look-up and the read
-                about = {row["uid"]: row for row, _ in wanted}
-                messages = [_message(about[part.uid], part) for part in parts]
-                return api.ExportedPage(messages, epochs, *_next(*wanted[-1]))
-        finally:
-            if recorded is not None:
-                await recorded
-        raise UnavailableError("a body keeps moving")
+
+        def record(bodies: list[bytes]) -> asyncio.Task[int]:
+            return asyncio.create_task(self._tell_read(grant, request.mailbox, bodies, Category.CONTENT))
+
+        wanted, parts = await self._reading.read_chosen(lambda: self._choose(grant, request), record)
+        if not wanted:
+            return api.ExportedPage([], [], 0)
+        epochs = await self._epochs(grant, [row["epoch"] for row, _ in wanted])
+        about = {row["uid"]: row for row, _ in wanted}
+        messages = [_message(about[part.uid], part) for part in parts]
+        return api.ExportedPage(messages, epochs, *_next(*wanted[-1]))
 
     async def end(self, grant: Grant, request: api.ExportEnd) -> Done:
         """Answer `vault.export_end`."""
@@ -121,7 +109,7 @@ class Exporting:
         await self._tell(EventName.EXPORT, grant, "end", told)
         return Done()
 
-    async def _choose(self, grant: Grant, request: api.ExportPage) -> list[tuple[Record, Location]]:
+    async def _choose(self, grant: Grant, request: api.ExportPage) -> Wanted:
         """Pick what fits in one answer: the first body as far as there is room, others as a whole."""
         chosen = request.selection
         times = (chosen.since_ms, chosen.until_ms or TIME_MS_MAX)
@@ -135,7 +123,7 @@ class Exporting:
                 *times,
                 PAGE_MESSAGES_MAX,
             )
-        wanted: list[tuple[Record, Location]] = []
+        wanted: Wanted = []
         left = PAGE_BYTES_MAX
         for row in rows:
             offset = 0
@@ -164,23 +152,22 @@ class Exporting:
 
     async def _tell_read(
         self, grant: Grant, mailbox: bytes, objects: Sequence[bytes], category: Category
-    ) -> None:
-        if objects:
-            told = event_fields(grant, grant.tenant, objects, mailbox=mailbox, category=category)
-            await self._trail.record(EventName.READ, **(told | EventFields(note=grant.request)))
+    ) -> int:
+        told = event_fields(grant, grant.tenant, objects, mailbox=mailbox, category=category)
+        return await self._trail.record(EventName.READ, **(told | EventFields(note=grant.request)))
 
     async def _tell(self, event: EventName, grant: Grant, word: str, told: EventFields) -> None:
         fields = event_fields(grant, grant.tenant, [])
         await self._trail.record(event, **(fields | told | EventFields(note=f"{grant.request} {word}")))
 
 
-def _check_approved(grant: Grant, principal: bytes, selection: api.Selection) -> None:
+def _check_approved(grant: Grant, principal: bytes, selection: Selection) -> None:
     """Raise RefusedError unless the grant is for exactly this part of this person's mail."""
     if grant.kind is not TicketKind.GRANT or grant.purpose != PURPOSE or grant.principal == NOBODY:
         raise RefusedError("not the grant of an export", code="refused.purpose")
     if principal != grant.principal:
         raise RefusedError("another person's mail", code="refused.principal")
-    subject = api.export_subject(grant.tenant, principal, selection).hex()
+    subject = export_subject(grant.tenant, principal, selection).hex()
     if not hmac.compare_digest(subject, grant.subject):
         raise RefusedError("not what was approved", code="refused.subject")
 

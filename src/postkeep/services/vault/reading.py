@@ -5,8 +5,8 @@ event is under way, and if the ledger does not confirm it the read is refused.
 """
 
 import asyncio
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, TypeAlias
 
 from asyncpg import Record
 
@@ -36,6 +36,9 @@ CONTENT_RANGES_MAX: Final = 10_000  # ranges in one request: more than one answe
 SUMMARY_BYTES_MAX: Final = 48 * 1024 * 1024  # octets of summaries in one answer: below the channel's frame
 SLICE_ROWS: Final = 10_000  # rows turned into values at a stretch: some 10 ms
 MOVED_TRIES_MAX: Final = 5  # a body that compaction moves under the reader is looked up again
+
+Wanted: TypeAlias = list[tuple[Record, Location]]
+"""Rows, as `vault_messages.read_locations` returns them, with the part of each body that is to be read."""
 
 
 class Reading:
@@ -110,24 +113,39 @@ class Reading:
             raise LimitError(f"{len(request.ranges)} ranges")
         if any(part.offset < 0 or part.length < 0 for part in request.ranges):
             raise InvalidInputError("a range begins and ends after the start")
+
+        async def choose() -> Wanted:
+            rows = await self._locate(grant, request)
+            return _choose(request.ranges, {row[0]: row for row in rows})
+
+        def record(bodies: list[bytes]) -> asyncio.Task[int]:
+            return self._record(grant, request.principal, request.mailbox, bodies, Category.CONTENT)
+
+        wanted, parts = await self.read_chosen(choose, record)
+        if not wanted:
+            await self._check_mailbox(grant, request.principal, request.mailbox)
+        return api.ContentList(parts)
+
+    async def read_chosen(
+        self, choose: Callable[[], Awaitable[Wanted]], record: Callable[[list[bytes]], asyncio.Task[int]]
+    ) -> tuple[Wanted, list[api.SealedContent]]:
+        """Read parts of bodies, looked up anew where compaction moves them meanwhile; nothing is returned
+        before the ledger has it.
+
+        `choose` looks up what is wanted; `record` begins to tell the ledger of these bodies.
+        """
         recorded: asyncio.Task[int] | None = None
         try:
             for _ in range(MOVED_TRIES_MAX):
-                rows = await self._locate(grant, request)
-                wanted = _choose(request.ranges, {row[0]: row for row in rows})
+                wanted = await choose()
                 if not wanted:
-                    await self._check_mailbox(grant, request.principal, request.mailbox)
-                    return api.ContentList([])
+                    return [], []
                 if recorded is None:
-                    bodies = [row[1] for row, _ in wanted]
-                    recorded = self._record(
-                        grant, request.principal, request.mailbox, bodies, Category.CONTENT
-                    )
+                    recorded = record([row[1] for row, _ in wanted])
                 try:
-                    parts = await self.read_parts(wanted)
+                    return wanted, await self._read_parts(wanted)
                 except FileNotFoundError:
                     continue  # compaction has moved it between the look-up and the read
-                return api.ContentList(parts)
         finally:
             if recorded is not None:
                 await recorded
@@ -140,7 +158,7 @@ class Reading:
                 self._stores.pool, grant.tenant, request.principal, request.mailbox, uids
             )
 
-    async def read_parts(self, wanted: Sequence[tuple[Record, Location]]) -> list[api.SealedContent]:
+    async def _read_parts(self, wanted: Wanted) -> list[api.SealedContent]:
         """Read parts of bodies with their wraps; what has been expunged meanwhile is left out.
 
         FileNotFoundError where compaction has moved one. Rows: those of `vault_messages.read_locations`.
