@@ -210,14 +210,14 @@ def new_node(
     """Make a node, and remove it with everything at the end.
 
     Nodes of a test process come from one `init`, so they have the same keys; not where the configuration says
-    how the root key is sealed, or another program makes them.
+    how the root key is sealed or where a category lies, or another program makes them.
     """
     # Not below pytest's own directories: root's are closed to others, and their paths are long.
     directory = Path(tempfile.mkdtemp(prefix="pk-", dir="/tmp"))
     directory.chmod(0o755)
     node = Node(directory, free_base_port(), config, passphrase=passphrase, below=below)
     try:
-        if passphrase or below or "[keys" in config or not _is_usual():
+        if passphrase or below or "[keys" in config or "[categories" in config or not _is_usual():
             node.init()
         else:
             node.copy(_made_once())

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,3 +77,26 @@ def test_a_flipped_bit_is_named_by_its_entry(kept: Kept) -> None:
     code, findings = kept.verify()
     assert code != 0
     assert any(character.isdigit() for character in findings)
+
+
+def test_a_ledger_in_a_place_of_its_own_is_found_there() -> None:
+    """TM-36: each category may have a disk of its own; what looks at the ledger looks there."""
+    place = Path(tempfile.mkdtemp(prefix="pk-ledger-", dir="/tmp"))
+    place.chmod(0o755)
+    try:
+        with new_node(config=f'[categories.audit]\ndirectory = "{place / "log"}"\n') as node:
+            node.tenant("apart.example")
+            time.sleep(2.5)  # a checkpoint is signed every second
+            assert not (node.data / "state" / "ledger" / "log").exists()
+            report = node.json("ledger", "verify")
+            assert report["ok"]
+            assert report["entries"] > 10
+            assert node.cli("ledger", "key").stdout.count("+") >= 4
+            assert "mx-0" in node.cli("ledger", "sources").stdout
+            assert "The ledger is whole" in node.cli("ledger", "verify").stdout
+            found = json.loads(node.cli("doctor", "--json", check=False).stdout)
+            (told,) = [one for one in found if one["check"] == "ledger"]
+            assert told["verdict"] == "ok", told
+            assert "whole" in str(told)
+    finally:
+        shutil.rmtree(place)

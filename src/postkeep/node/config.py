@@ -5,6 +5,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from postkeep.model.categories import Category
+
 
 class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Who this node is."""
@@ -219,6 +221,12 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Return where a keeper's files of a category lie: in a place of their own, or in the keeper's."""
         configured = self.categories.get(category)
         return Path(configured.directory) if configured and configured.directory else own
+
+
+def ledger_of(data: Path, config: Config) -> Path:
+    """Return where the ledger of a data directory lies; of a copy that has one in it, there."""
+    inside = data / "state" / "ledger"
+    return inside if (inside / "log").is_dir() else config.place_of(Category.AUDIT, inside)
 
 
 def load(path: Path) -> Config:

@@ -201,9 +201,11 @@ def _known_checkpoints(files: list[Path], root: Path) -> list[bytes]:
 
 
 def _log_directory(root: Path) -> Path:
-    """Find the ledger in a data directory, or take the directory for the ledger's own."""
-    inside = root / "state" / "ledger"
-    found = inside if inside.is_dir() else root
+    """Find the ledger of a data directory, or take the directory for the ledger's own."""
+    from postkeep.node.config import ledger_of, load
+
+    found = ledger_of(root, load(root / "postkeep.toml"))
+    found = found if found.is_dir() else root
     if not found.is_dir():
         raise CommandError(text("error.no_ledger", path=root), code="no_ledger")
     return found

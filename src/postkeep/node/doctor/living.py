@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from postkeep.node.config import Config
+from postkeep.node.config import Config, ledger_of
 from postkeep.node.doctor.finding import Finding, bad, ok
 from postkeep.node.running import RunningState, probe, running
 from postkeep.node.supervisor.layout import LEDGER_KEY_FILE, LEDGER_MLDSA44_FILE, Layout
@@ -30,7 +30,7 @@ def check_node(layout: Layout, config: Config) -> Iterator[Finding]:
         else:
             yield ok("node", "node.up", pid=state.pid, modules=", ".join(asked))
         yield _ports_of_node(state, config)
-    yield _ledger(layout)
+    yield _ledger(layout, config)
 
 
 def _answers(path: Path) -> bool:
@@ -60,11 +60,11 @@ def _ports_of_nobody(config: Config) -> Finding:
     return ok("ports", "ports.free", ports=_list(numbers))
 
 
-def _ledger(layout: Layout) -> Finding:
+def _ledger(layout: Layout, config: Config) -> Finding:
     from postkeep.services.ledger.verify import verify_directory
 
     key_file = layout.data / LEDGER_KEY_FILE
-    directory = layout.data / "state" / "ledger"
+    directory = ledger_of(layout.data, config)
     if not key_file.is_file() or not directory.is_dir():
         return ok("ledger", "ledger.none")
     keys = [

@@ -5,8 +5,7 @@ from pathlib import Path
 
 from postkeep.base.clock import SystemClock
 from postkeep.base.errors import IntegrityError
-from postkeep.model.categories import Category
-from postkeep.node.config import Config
+from postkeep.node.config import Config, ledger_of
 from postkeep.node.doctor.finding import Finding, bad, ok, warn
 from postkeep.node.supervisor.layout import Layout
 from postkeep.services.ledger.life import MISSED_MAX, SILENT, Heard, heard
@@ -29,7 +28,7 @@ def check_silence(layout: Layout, config: Config) -> Iterator[Finding]:
 
 def heard_of_node(data: Path, config: Config) -> list[Heard]:
     """Read what a node's ledger has heard in its last day; empty without a ledger, or without heartbeats."""
-    directory = config.place_of(Category.AUDIT, data / "state" / "ledger")
+    directory = ledger_of(data, config)
     if not (directory / "log").is_dir():
         return []
     try:
