@@ -38,7 +38,7 @@ class FactsPage(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=F
     base_subjects: str
     """RFC 5256 section 2.1."""
     from_: str
-    """Addresses as `name <local@domain>`, BETWEEN_VALUES between two of one message; the same for the rest."""
+    """Addresses as `name <local@domain>`, BETWEEN_VALUES between two of one message; so the next three."""
     to: str
     cc: str
     bcc: str
