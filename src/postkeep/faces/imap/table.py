@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from postkeep.faces.imap import listing, mailboxes, searching, selecting, signin, storing
+from postkeep.faces.imap import appending, listing, mailboxes, searching, selecting, signin, storing
 from postkeep.faces.imap.fetch import fetch
 from postkeep.faces.imap.session import ANY, SIGNED_IN, Border, Entry, State, Table
 from postkeep.faces.imap.updates import at_border
@@ -31,7 +31,7 @@ _LINES: Final[dict[object, tuple[State, Any, Border]]] = {
     commands.Subscribe: (SIGNED_IN, mailboxes.subscribe, _EXPUNGES),
     commands.ListMailboxes: (SIGNED_IN, listing.list_mailboxes, _EXPUNGES),
     commands.Status: (SIGNED_IN, mailboxes.status, _EXPUNGES),
-    commands.Append: (SIGNED_IN, storing.append, _EXPUNGES),
+    commands.Append: (SIGNED_IN, appending.append, _EXPUNGES),
     Bare.NAMESPACE: (SIGNED_IN, mailboxes.namespace, _EXPUNGES),
     commands.GetQuota: (SIGNED_IN, mailboxes.get_quota, _EXPUNGES),
     commands.GetQuotaRoot: (SIGNED_IN, mailboxes.get_quota_root, _EXPUNGES),
