@@ -16,6 +16,7 @@ import msgspec
 from postkeep.base.errors import IntegrityError
 from postkeep.base.secret import Secret
 from postkeep.crypto import hpke, message
+from postkeep.crypto.chunked import HEAD_BYTES
 from postkeep.crypto.epoch import EpochRewrapper, EpochStep, open_seed, seal_seed
 from postkeep.crypto.message import MessageKeys
 from postkeep.crypto.personal import PersonalSeal
@@ -25,6 +26,7 @@ from postkeep.services.kms.tenants import CategoryKey
 from postkeep.stores.kms_keys import PersonKeyRow, PrincipalKeyRow
 
 KEY: Final = b"k" * 32
+PAIR: Final = MessageKeys(KEY, KEY)
 PARENT: Final = CategoryKey(1, Secret(KEY))
 PRIVATE: Final = hpke.PrivateKey(hpke.new_private_seeds())
 HALF: Final = message.WRAP_BYTES
@@ -56,7 +58,7 @@ class Value(msgspec.Struct):
 def wrap_message_key(
     tenant: bytes, body: bytes, person: bytes, epoch: bytes, index: int, category: str
 ) -> bytes:
-    wraps = message.wrap_keys(MessageKeys(KEY, KEY), EpochStep(index, KEY, KEY), tenant, body, person, epoch)
+    wraps = message.wrap_keys(PAIR, EpochStep(index, KEY, KEY), tenant, body, person, epoch)
     return wraps[:HALF] if category == "content" else wraps[HALF:]
 
 
@@ -97,6 +99,15 @@ def open_values(sealed: bytes, tenant: bytes, person: bytes, source: str, number
     return PersonalSeal(KEY, tenant, person).open(text, source, number)
 
 
+def seal_segment(tenant: bytes, segment: bytes, mailbox: bytes) -> bytes:
+    return message.seal_segment(PAIR, tenant, segment, mailbox, b"s")
+
+
+def open_segment(sealed: bytes, tenant: bytes, segment: bytes, mailbox: bytes) -> bytes:
+    where = (sealed[:HEAD_BYTES], len(sealed), HEAD_BYTES, sealed[HEAD_BYTES:])
+    return message.open_segment_span(KEY, tenant, segment, mailbox, *where)
+
+
 KINDS: Final = [
     Kind(
         "message key",
@@ -107,15 +118,28 @@ KINDS: Final = [
     Kind(
         "content",
         [TENANTS, OBJECTS],
-        lambda tenant, body: message.seal_content(MessageKeys(KEY, KEY), tenant, body, b"c"),
+        lambda tenant, body: message.seal_content(PAIR, tenant, body, b"c"),
         lambda sealed, tenant, body: message.open_content(KEY, tenant, body, sealed),
     ),
     Kind(
         "summary",
         [TENANTS, OBJECTS],
-        lambda tenant, body: message.seal_summary(MessageKeys(KEY, KEY), tenant, body, b"s"),
+        lambda tenant, body: message.seal_summary(PAIR, tenant, body, b"s"),
         lambda sealed, tenant, body: message.open_summary(KEY, tenant, body, sealed),
     ),
+    Kind(
+        "search text",
+        [TENANTS, OBJECTS],
+        lambda tenant, body: message.seal_text(PAIR, tenant, body, b"t"),
+        lambda sealed, tenant, body: message.open_text(KEY, tenant, body, sealed),
+    ),
+    Kind(
+        "page",
+        [TENANTS, OBJECTS, NUMBERS, MAILBOXES],
+        lambda tenant, page, kind, box: message.seal_page(PAIR, tenant, page, kind, box, b"p"),
+        lambda sealed, tenant, page, kind, box: message.open_page(KEY, tenant, page, kind, box, sealed),
+    ),
+    Kind("segment", [TENANTS, OBJECTS, MAILBOXES], seal_segment, open_segment),
     Kind(
         "envelope",
         [TENANTS, OBJECTS, ITEMS],

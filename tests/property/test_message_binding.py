@@ -101,14 +101,23 @@ def test_each_part_opens_with_its_own_key_as_itself_only() -> None:
     keys = message.MessageKeys(b"k" * 32, b"k" * 32)  # even where the two keys are equal
     content = message.seal_content(keys, TENANT, BODY, b"content")
     summary = message.seal_summary(keys, TENANT, BODY, b"summary")
+    text = message.seal_text(keys, TENANT, BODY, b"text")
+    page = message.seal_page(keys, TENANT, BODY, 1, ITEM, b"page")
+    segment = message.seal_segment(keys, TENANT, BODY, ITEM, b"segment")
     envelope = message.seal_envelope(keys, TENANT, BODY, ITEM, b"envelope")
     again = message.reseal_envelope(keys.metadata, TENANT, BODY, ITEM, b"fewer")
     openers: dict[str, Callable[[bytes], bytes]] = {
         "content": lambda sealed: message.open_content(keys.content, TENANT, BODY, sealed),
         "summary": lambda sealed: message.open_summary(keys.metadata, TENANT, BODY, sealed),
         "envelope": lambda sealed: message.open_envelope(keys.metadata, TENANT, BODY, ITEM, sealed),
+        "text": lambda sealed: message.open_text(keys.content, TENANT, BODY, sealed),
+        "page": lambda sealed: message.open_page(keys.metadata, TENANT, BODY, 1, ITEM, sealed),
+        "segment": lambda sealed: message.open_segment_span(
+            keys.content, TENANT, BODY, ITEM, sealed[:56], len(sealed), 56, sealed[56:]
+        ),
     }
     sealed = {"content": content, "summary": summary, "envelope": envelope}
+    sealed |= {"text": text, "page": page, "segment": segment}
     for name, opener in openers.items():
         assert opener(sealed[name]) == name.encode()
         for other in sealed.keys() - {name}:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from postkeep.crypto import directory_key, export_file, hpke, message, passphrase
+from postkeep.crypto.chunked import HEAD_BYTES
 from postkeep.crypto.context import context
 from postkeep.crypto.epoch import EpochReader, EpochRewrapper, chain_starts, open_seed
 from postkeep.crypto.wrap import Wrapper, subkey
@@ -60,6 +61,14 @@ def test_a_message_and_a_name_open(sample: dict[str, bytes]) -> None:
     assert message.open_envelope(b"m" * 32, TENANT, BODY, ITEM, sample["envelope"]) == b"envelope"
     name = message.open_name(b"2" * 32, TENANT, PRINCIPAL, BOX, EPOCH, 5, sample["name"])
     assert name == "Entw\u00fcrfe"
+
+
+def test_search_texts_pages_and_segments_open(sample: dict[str, bytes]) -> None:
+    assert message.open_text(b"c" * 32, TENANT, BODY, sample["text"]) == b"text"
+    assert message.open_page(b"m" * 32, TENANT, BODY, 2, BOX, sample["page"]) == b"page"
+    sealed = sample["segment"]
+    where = (sealed[:HEAD_BYTES], len(sealed), HEAD_BYTES, sealed[HEAD_BYTES:])
+    assert message.open_segment_span(b"c" * 32, TENANT, BODY, BOX, *where) == b"segment"
 
 
 def test_wrapped_keys_and_passphrases_open(sample: dict[str, bytes]) -> None:

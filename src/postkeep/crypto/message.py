@@ -1,10 +1,11 @@
 """Keys and parts of one message: what is sealed when it is written, and opened when it is read.
 
-Each message has two random keys. The content key seals the RFC 5322 bytes, the metadata key the summary and,
-on its way out, the envelope. Every recipient gets both keys wrapped under one step of an epoch: 96 bytes,
-the message's wraps. Parts are sealed with chunked encryption under keys derived from the message key, one
-per part, and bound to tenant, body and part; wraps are bound to tenant, body, principal, epoch, index and
-category.
+Each message has two random keys. The content key seals the RFC 5322 bytes and the text that searches
+compare, the metadata key the summary and, on its way out, the envelope. What is made of many messages for
+the next reader, a page of summaries or a segment of a search index, is keyed and wrapped as a message is.
+Every recipient gets both keys wrapped under one step of an epoch: 96 bytes, the message's wraps. Parts are
+sealed with chunked encryption under keys derived from the message key, one per part, and bound to tenant,
+body and part; wraps are bound to tenant, body, principal, epoch, index and category.
 """
 
 # ruff: noqa: PLR0917 - a key's path is many identifiers in one fixed order
@@ -104,6 +105,52 @@ def open_content_span(
     """Open whole chunks of the content, as `chunked.span` named them."""
     key = _part_key(content_key, b"content")
     return chunked.open_span(key, context("content", tenant, body), head, sealed_total, sealed_offset, data)
+
+
+def seal_text(keys: MessageKeys, tenant: bytes, body: bytes, data: Buffer) -> bytes:
+    """Seal what a search compares of the message: its text, folded."""
+    return chunked.seal(_part_key(keys.content, b"text"), context("text", tenant, body), data)
+
+
+def open_text(content_key: bytes, tenant: bytes, body: bytes, sealed: Buffer) -> bytes:
+    """Open a message's search text; raise IntegrityError for anything else."""
+    return chunked.open_all(_part_key(content_key, b"text"), context("text", tenant, body), sealed)
+
+
+def seal_page(
+    keys: MessageKeys, tenant: bytes, page: bytes, kind: int, mailbox: bytes, data: Buffer
+) -> bytes:
+    """Seal a page of a mailbox: summaries of many messages under keys of its own."""
+    return chunked.seal(_part_key(keys.metadata, b"page"), context("page", tenant, mailbox, page, kind), data)
+
+
+def open_page(
+    metadata_key: bytes, tenant: bytes, page: bytes, kind: int, mailbox: bytes, sealed: Buffer
+) -> bytes:
+    """Open a page; raise IntegrityError for another page, another kind, another mailbox."""
+    key = _part_key(metadata_key, b"page")
+    return chunked.open_all(key, context("page", tenant, mailbox, page, kind), sealed)
+
+
+def seal_segment(keys: MessageKeys, tenant: bytes, segment: bytes, mailbox: bytes, data: Buffer) -> bytes:
+    """Seal a segment of a mailbox's search index, under keys of its own."""
+    ctx = context("segment", tenant, mailbox, segment)
+    return chunked.seal(_part_key(keys.content, b"segment"), ctx, data)
+
+
+def open_segment_span(
+    content_key: bytes,
+    tenant: bytes,
+    segment: bytes,
+    mailbox: bytes,
+    head: Buffer,
+    sealed_total: int,
+    sealed_offset: int,
+    data: Buffer,
+) -> bytes:
+    """Open whole chunks of a segment, as `chunked.span` named them."""
+    key, ctx = _part_key(content_key, b"segment"), context("segment", tenant, mailbox, segment)
+    return chunked.open_span(key, ctx, head, sealed_total, sealed_offset, data)
 
 
 def seal_summary(keys: MessageKeys, tenant: bytes, body: bytes, data: Buffer) -> bytes:
