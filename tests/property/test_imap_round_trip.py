@@ -2,6 +2,7 @@
 
 import datetime as dt
 import itertools
+import operator
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,11 +28,13 @@ from postkeep.protocols.imap.commands import (
     Search,
     Select,
     SelectionOption,
+    Sort,
     Status,
     StatusItem,
     Store,
     StoreMode,
     Subscribe,
+    Thread,
     UidExpunge,
 )
 from postkeep.protocols.imap.encoder import encode_command
@@ -45,6 +48,7 @@ from postkeep.protocols.imap.fetch import (
     SectionText,
 )
 from postkeep.protocols.imap.parser import parse_command
+from postkeep.protocols.imap.partial import PartialRange
 from postkeep.protocols.imap.reader import CommandBytes, CommandReader, Continue
 from postkeep.protocols.imap.search import (
     All,
@@ -54,18 +58,23 @@ from postkeep.protocols.imap.search import (
     DateRelation,
     DateSource,
     HasFlag,
+    HasObjectId,
     Header,
     Larger,
     ModSeq,
     Not,
     Numbers,
+    ObjectKind,
     Or,
     ReturnOption,
+    Returns,
     SearchKey,
     Smaller,
     Text,
+    Within,
 )
 from postkeep.protocols.imap.sequence import STAR, SequenceSet, merge, parse_sequence, render_ranges
+from postkeep.protocols.imap.sort import SortField, SortKey, ThreadAlgorithm
 from postkeep.protocols.imap.utf7 import decode_utf7, encode_utf7
 
 numbers = st.integers(1, STAR)
@@ -108,6 +117,8 @@ items = st.one_of(
     parts.map(lambda part: BinarySection(part, size=True)),
 )
 
+object_ids = st.from_regex(r"[A-Za-z0-9_-]{1,20}", fullmatch=True)
+sort_keys = st.builds(SortKey, st.sampled_from(SortField), st.booleans())
 leaf_keys: st.SearchStrategy[SearchKey] = st.one_of(
     st.just(All()),
     st.sampled_from(["\\Seen", "\\Recent", "\\Draft", "\\Answered"]).map(HasFlag),
@@ -120,6 +131,23 @@ leaf_keys: st.SearchStrategy[SearchKey] = st.one_of(
     st.builds(Smaller, sizes),
     st.builds(Numbers, sequences, st.booleans()),
     st.builds(ModSeq, modseqs),
+    st.builds(Within, st.integers(1, 0xFFFFFFFF), st.booleans()),
+    st.builds(
+        HasObjectId, st.sampled_from(ObjectKind), st.from_regex(r"[A-Za-z0-9_-]{1,20}", fullmatch=True)
+    ),
+)
+places = st.integers(1, 0xFFFFFFFF)
+windows = st.builds(PartialRange, places, places) | st.builds(
+    PartialRange, places.map(operator.neg), places.map(operator.neg)
+)
+returns = (
+    st.none()
+    | st.builds(Returns, st.frozensets(st.sampled_from(ReturnOption), min_size=1))
+    | st.builds(
+        Returns,
+        st.frozensets(st.sampled_from([option for option in ReturnOption if option != ReturnOption.ALL])),
+        windows,
+    )
 )
 keys = st.recursive(
     leaf_keys,
@@ -167,12 +195,17 @@ commands: st.SearchStrategy[Command] = st.one_of(
     st.builds(GetQuota, names),
     st.builds(GetQuotaRoot, names),
     st.builds(UidExpunge, sequences),
+    st.builds(Search, keys, st.booleans(), returns),
     st.builds(
-        Search,
+        Sort,
+        st.lists(st.builds(SortKey, st.sampled_from(SortField), st.booleans()), min_size=1, max_size=4).map(
+            tuple
+        ),
         keys,
         st.booleans(),
-        st.none() | st.frozensets(st.sampled_from(ReturnOption), min_size=1),
+        returns,
     ),
+    st.builds(Thread, st.sampled_from(ThreadAlgorithm), keys, st.booleans()),
     st.builds(
         Fetch,
         sequences,

@@ -61,6 +61,7 @@ from postkeep.protocols.imap.search import (
     Numbers,
     Or,
     ReturnOption,
+    Returns,
     Text,
 )
 from postkeep.protocols.imap.sequence import STAR, SequenceSet, merge, parse_sequence, spans_of
@@ -168,10 +169,10 @@ def one() -> SequenceSet:
                     ),
                 ),
                 uid=True,
-                returns=frozenset({ReturnOption.MIN, ReturnOption.COUNT}),
+                returns=Returns(frozenset({ReturnOption.MIN, ReturnOption.COUNT})),
             ),
         ),
-        (b"a SEARCH RETURN () ALL", Search(All(), returns=frozenset({ReturnOption.ALL}))),
+        (b"a SEARCH RETURN () ALL", Search(All(), returns=Returns(frozenset({ReturnOption.ALL})))),
         (b'a SEARCH MODSEQ "/flags/\\\\draft" all 620162338', Search(ModSeq(620162338))),
     ],
 )

@@ -6,8 +6,9 @@ import msgspec
 
 from postkeep.protocols.imap.fetch import FetchItem
 from postkeep.protocols.imap.reader import Literal
-from postkeep.protocols.imap.search import ReturnOption, SearchKey
+from postkeep.protocols.imap.search import Returns, SearchKey
 from postkeep.protocols.imap.sequence import SequenceSet
+from postkeep.protocols.imap.sort import SortKey, ThreadAlgorithm, check_sort_keys
 
 
 class Bare(StrEnum):
@@ -174,7 +175,28 @@ class Search(msgspec.Struct, frozen=True):
 
     key: SearchKey
     uid: bool = False
-    returns: frozenset[ReturnOption] | None = None
+    returns: Returns | None = None
+
+
+class Sort(msgspec.Struct, frozen=True):
+    """SORT (RFC 5256); with `returns` the answer is that of ESORT (RFC 5267)."""
+
+    order: tuple[SortKey, ...]
+    key: SearchKey
+    uid: bool = False
+    returns: Returns | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what the grammar has no form for."""
+        check_sort_keys(self.order)
+
+
+class Thread(msgspec.Struct, frozen=True):
+    """THREAD (RFC 5256)."""
+
+    algorithm: ThreadAlgorithm
+    key: SearchKey
+    uid: bool = False
 
 
 class Fetch(msgspec.Struct, frozen=True):
@@ -232,6 +254,8 @@ Command = (
     | GetQuotaRoot
     | UidExpunge
     | Search
+    | Sort
+    | Thread
     | Fetch
     | Store
     | Copy

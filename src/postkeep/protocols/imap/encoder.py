@@ -22,9 +22,11 @@ from postkeep.protocols.imap.commands import (
     Rename,
     Search,
     Select,
+    Sort,
     Status,
     Store,
     Subscribe,
+    Thread,
     UidExpunge,
 )
 from postkeep.protocols.imap.dates import render_date, render_date_time
@@ -35,6 +37,7 @@ from postkeep.protocols.imap.search import (
     Body,
     Date,
     HasFlag,
+    HasObjectId,
     Header,
     Larger,
     ModSeq,
@@ -44,6 +47,7 @@ from postkeep.protocols.imap.search import (
     SearchKey,
     Smaller,
     Text,
+    Within,
 )
 from postkeep.protocols.imap.sequence import SequenceSet
 from postkeep.protocols.imap.strings import render_string
@@ -150,11 +154,11 @@ class _Writer:
         self.raw(word)
         self.mailbox(mailbox)
 
-    def _message_command(self, command: UidExpunge | Search | Fetch | Store | Copy) -> None:
+    def _message_command(self, command: UidExpunge | Search | Sort | Thread | Fetch | Store | Copy) -> None:
         match command:
             case UidExpunge(sequence):
                 self.raw(b"UID EXPUNGE ", bytes(sequence))
-            case Search():
+            case Search() | Sort() | Thread():
                 self._search(command)
             case Fetch(sequence, items, uid, changed_since):
                 self._numbered(b"FETCH ", sequence, uid=uid)
@@ -210,12 +214,21 @@ class _Writer:
         message = bytes(command.message)
         self.literal(message, binary=b"\0" in message)
 
-    def _search(self, command: Search) -> None:
-        self.raw(b"UID SEARCH " if command.uid else b"SEARCH ")
-        if command.returns is not None:
-            self.raw(b"RETURN (", " ".join(sorted(command.returns)).encode("ascii"), b") ")
-        if not all(text.isascii() for text in _texts(command.key)):
-            self.raw(b"CHARSET UTF-8 ")
+    def _search(self, command: Search | Sort | Thread) -> None:
+        self.raw(b"UID " if command.uid else b"", type(command).__name__.upper().encode("ascii"), b" ")
+        if not isinstance(command, Thread) and command.returns is not None:
+            returns = [option.encode("ascii") for option in sorted(command.returns.options)]
+            if command.returns.partial is not None:
+                returns.append(b"PARTIAL " + bytes(command.returns.partial))
+            self.raw(b"RETURN (", b" ".join(returns), b") ")
+        if isinstance(command, Search):
+            plain = all(text.isascii() for text in _texts(command.key))
+            self.raw(b"" if plain else b"CHARSET UTF-8 ")
+        elif isinstance(command, Sort):
+            order = ("REVERSE " * key.reverse + key.field for key in command.order)
+            self.raw(b"(", " ".join(order).encode("ascii"), b") UTF-8 ")
+        else:
+            self.raw(command.algorithm.encode("ascii"), b" UTF-8 ")
         self._key(command.key)
 
     def _key(self, key: SearchKey) -> None:  # noqa: C901, PLR0912 - one branch per key
@@ -236,6 +249,10 @@ class _Writer:
                 self.string(text.encode())
             case Date(source, relation, day):
                 self.raw(f"{source}{relation} ".encode("ascii"), render_date(day))
+            case Within(seconds, older):
+                self.raw(b"OLDER %d" % seconds if older else b"YOUNGER %d" % seconds)
+            case HasObjectId(kind, identifier):
+                self.raw(f"{kind} {identifier}".encode("ascii"))
             case Larger(size) | Smaller(size):
                 self.raw(b"LARGER %d" % size if isinstance(key, Larger) else b"SMALLER %d" % size)
             case Numbers(sequence, uid):

@@ -20,7 +20,6 @@ from postkeep.protocols.imap.commands import (
     Login,
     Rename,
     Request,
-    Search,
     Select,
     Status,
     Store,
@@ -30,11 +29,11 @@ from postkeep.protocols.imap.commands import (
 )
 from postkeep.protocols.imap.cursor import Cursor
 from postkeep.protocols.imap.dates import parse_date_time
-from postkeep.protocols.imap.errors import ImapCharsetError, ImapSyntaxError
+from postkeep.protocols.imap.errors import ImapSyntaxError
 from postkeep.protocols.imap.limits import TAG_BYTES_MAX
 from postkeep.protocols.imap.parse_fetch import parse_items
 from postkeep.protocols.imap.parse_list import parse_list, parse_lsub
-from postkeep.protocols.imap.parse_search import parse_keys, parse_return
+from postkeep.protocols.imap.parse_search import parse_search, parse_sort, parse_thread
 from postkeep.protocols.imap.reader import CommandBytes
 
 MODSEQ_MAX: Final = (1 << 63) - 1  # RFC 7162 section 7: mod-sequence values are 63 bits
@@ -201,22 +200,6 @@ def _uid_expunge(cursor: Cursor) -> Command:
     return UidExpunge(cursor.sequence())
 
 
-def _search(*, uid: bool) -> Callable[[Cursor], Command]:
-    def parse(cursor: Cursor) -> Command:
-        cursor.space()
-        returns = parse_return(cursor)
-        charset = "US-ASCII-OR-UTF-8"
-        if cursor.text[cursor.at : cursor.at + 8].upper() == b"CHARSET ":
-            cursor.at += 8
-            charset = cursor.astring().decode("ascii", "replace").upper()
-            if charset not in {"US-ASCII", "UTF-8"}:
-                raise ImapCharsetError("Only US-ASCII and UTF-8 are searched.")
-            cursor.space()
-        return Search(parse_keys(cursor, charset), uid, returns)
-
-    return parse
-
-
 def _fetch(*, uid: bool) -> Callable[[Cursor], Command]:
     def parse(cursor: Cursor) -> Command:
         cursor.space()
@@ -292,8 +275,12 @@ _PARSERS: dict[bytes, Callable[[Cursor], Command]] = {
     b"GETQUOTA": _get_quota,
     b"GETQUOTAROOT": _mailbox(GetQuotaRoot),
     b"UID EXPUNGE": _uid_expunge,
-    b"SEARCH": _search(uid=False),
-    b"UID SEARCH": _search(uid=True),
+    b"SEARCH": lambda cursor: parse_search(cursor, uid=False),
+    b"UID SEARCH": lambda cursor: parse_search(cursor, uid=True),
+    b"SORT": lambda cursor: parse_sort(cursor, uid=False),
+    b"UID SORT": lambda cursor: parse_sort(cursor, uid=True),
+    b"THREAD": lambda cursor: parse_thread(cursor, uid=False),
+    b"UID THREAD": lambda cursor: parse_thread(cursor, uid=True),
     b"FETCH": _fetch(uid=False),
     b"UID FETCH": _fetch(uid=True),
     b"STORE": _store(uid=False),

@@ -1,15 +1,9 @@
 """PARTIAL: a window on a result, counted from its beginning or from its end (RFC 9394 section 3.1)."""
 
-import re
-from typing import Final
-
 import msgspec
 
-from postkeep.protocols.imap.cursor import Cursor
 from postkeep.protocols.imap.errors import ImapSyntaxError
 from postkeep.protocols.imap.sequence import NUMBER_MAX
-
-_RANGE: Final = re.compile(rb"(-?)([1-9]\d{0,9}):(-?)([1-9]\d{0,9})(?![\d:])")
 
 
 class PartialRange(msgspec.Struct, frozen=True):
@@ -34,10 +28,3 @@ class PartialRange(msgspec.Struct, frozen=True):
     def __bytes__(self) -> bytes:
         """Return the wire form."""
         return b"%d:%d" % (self.first, self.last)
-
-
-def parse_partial_range(cursor: Cursor) -> PartialRange:
-    """Read `1:100` or `-1:-100`; raises ImapSyntaxError."""
-    found = cursor.match(_RANGE, "a partial range")
-    first_sign, first, last_sign, last = found.groups()
-    return PartialRange(int(first_sign + first), int(last_sign + last))

@@ -1,10 +1,15 @@
-"""What SEARCH can ask for: a tree of keys (RFC 3501 section 6.4.4, RFC 4731, 5182, 7162)."""
+"""What SEARCH, SORT and THREAD can ask for: a tree of keys.
+
+RFC 3501 and 9051 section 6.4.4, and what RFC 4731, 5032, 5182, 7162, 8474, 8514, 9394 add to them.
+"""
 
 import datetime as dt
 from enum import StrEnum
 
 import msgspec
 
+from postkeep.protocols.imap.errors import ImapSyntaxError
+from postkeep.protocols.imap.partial import PartialRange
 from postkeep.protocols.imap.sequence import SequenceSet
 
 
@@ -42,6 +47,8 @@ class DateSource(StrEnum):
 
     INTERNAL = ""
     SENT = "SENT"
+    SAVED = "SAVED"
+    """When the message came into this mailbox (RFC 8514)."""
 
 
 class DateRelation(StrEnum):
@@ -53,7 +60,7 @@ class DateRelation(StrEnum):
 
 
 class Date(msgspec.Struct, frozen=True, tag=True):
-    """The internal date, or the Date field, is before, on or since a day."""
+    """The internal date, the Date field or the save date is before, on or since a day."""
 
     source: DateSource
     relation: DateRelation
@@ -85,6 +92,27 @@ class ModSeq(msgspec.Struct, frozen=True, tag=True):
     modseq: int
 
 
+class Within(msgspec.Struct, frozen=True, tag=True):
+    """The internal date lies less than this before now; `older`: this or more (RFC 5032)."""
+
+    seconds: int
+    older: bool
+
+
+class ObjectKind(StrEnum):
+    """What an object identifier names (RFC 8474)."""
+
+    EMAILID = "EMAILID"
+    THREADID = "THREADID"
+
+
+class HasObjectId(msgspec.Struct, frozen=True, tag=True):
+    """The message, or its thread, has this identifier."""
+
+    kind: ObjectKind
+    id: str
+
+
 class Not(msgspec.Struct, frozen=True, tag=True):
     """The key does not match."""
 
@@ -104,17 +132,47 @@ class And(msgspec.Struct, frozen=True, tag=True):
     keys: tuple["SearchKey", ...]
 
 
-SearchKey = All | HasFlag | Header | Body | Text | Date | Larger | Smaller | Numbers | ModSeq | Not | Or | And
+SearchKey = (
+    All
+    | HasFlag
+    | Header
+    | Body
+    | Text
+    | Date
+    | Within
+    | Larger
+    | Smaller
+    | Numbers
+    | ModSeq
+    | HasObjectId
+    | Not
+    | Or
+    | And
+)
 
 
 class ReturnOption(StrEnum):
-    """RETURN options of ESEARCH (RFC 4731) and SEARCHRES (RFC 5182)."""
+    """RETURN options of ESEARCH (RFC 4731) and SEARCHRES (RFC 5182). PARTIAL has a type of its own."""
 
     MIN = "MIN"
     MAX = "MAX"
     ALL = "ALL"
     COUNT = "COUNT"
     SAVE = "SAVE"
+
+
+class Returns(msgspec.Struct, frozen=True):
+    """What stands in `RETURN (...)`, never empty: `RETURN ()` means ALL (RFC 4731 section 3.1)."""
+
+    options: frozenset[ReturnOption] = frozenset()
+    partial: PartialRange | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what the grammar has no form for."""
+        if not self.options and self.partial is None:
+            raise ImapSyntaxError("There is nothing to return.")
+        if ReturnOption.ALL in self.options and self.partial is not None:  # RFC 9394 section 3.1
+            raise ImapSyntaxError("ALL and PARTIAL exclude each other.")
 
 
 def children(key: SearchKey) -> tuple[SearchKey, ...]:

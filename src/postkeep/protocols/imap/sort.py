@@ -1,0 +1,70 @@
+"""What SORT can order by, and how texts are compared (RFC 5256, 5957, 5051)."""
+
+import unicodedata
+from enum import StrEnum
+from functools import cache
+
+import msgspec
+
+from postkeep.protocols.imap.errors import ImapSyntaxError
+from postkeep.protocols.imap.limits import LIST_ITEMS_MAX
+
+
+class SortField(StrEnum):
+    """RFC 5256 section 3; the two with DISPLAY: RFC 5957."""
+
+    ARRIVAL = "ARRIVAL"
+    CC = "CC"
+    DATE = "DATE"
+    FROM = "FROM"
+    SIZE = "SIZE"
+    SUBJECT = "SUBJECT"
+    TO = "TO"
+    DISPLAYFROM = "DISPLAYFROM"
+    DISPLAYTO = "DISPLAYTO"
+
+
+class SortKey(msgspec.Struct, frozen=True):
+    """A field, ascending or with `reverse` descending."""
+
+    field: SortField
+    reverse: bool = False
+
+
+class ThreadAlgorithm(StrEnum):
+    """How THREAD finds what belongs together (RFC 5256 section 3)."""
+
+    ORDEREDSUBJECT = "ORDEREDSUBJECT"
+    REFERENCES = "REFERENCES"
+
+
+def check_sort_keys(keys: tuple[SortKey, ...]) -> None:
+    """Raise ImapSyntaxError for a list of keys that the grammar has no form for."""
+    if not 1 <= len(keys) <= LIST_ITEMS_MAX:
+        raise ImapSyntaxError("SORT takes a list of keys.")
+
+
+def casemap(text: str) -> str:
+    """Return the form of i;unicode-casemap (RFC 5051): texts are ordered and equal as their forms are.
+
+    Title case of each character for itself, then its compatibility decomposition. Code points order as the
+    octets of UTF-8 do.
+    """
+    if text.isascii():
+        return text.upper()
+    return unicodedata.normalize("NFKD", text.translate(_titles()))
+
+
+@cache
+def _titles() -> dict[int, int]:
+    """Return the simple title case mapping of UnicodeData: one character to one."""
+    titles = {}
+    for point in range(_CASED_END):
+        title = chr(point).title()
+        if len(title) == 1 and ord(title) != point:
+            titles[point] = ord(title)
+    return titles
+
+
+_CASED_END = 0x20000
+"""Unicode gives no letters with case beyond the planes 0 and 1."""
