@@ -21,7 +21,7 @@ _SEEDS = [
     b"a8 STORE 1,2:4 (UNCHANGEDSINCE 9) +FLAGS.SILENT (\\Deleted $X)\r\n",
     b'a9 ID ("name" "mutt" "os" NIL)\r\na10 IDLE\r\nDONE\r\n',
     b"b1 APPEND x {90000+}\r\nshort\r\n",
-    b"b2 UID SORT RETURN (PARTIAL -1:-9 COUNT) (REVERSE DATE) UTF-8 OLDER 9 EMAILID M1 SAVEDON 1-Jan-2020\r\n",
+    b"b2 UID SORT RETURN (PARTIAL -1:-9 COUNT) (REVERSE TO) UTF-8 OLDER 9 EMAILID M1 SAVEDON 1-Jan-2020\r\n",
     b'b3 UID THREAD REFERENCES US-ASCII OR UNSEEN MODSEQ "/flags/x" all 7\r\n',
 ]
 _TOKENS = [
