@@ -200,3 +200,26 @@ def open_name(
     """Open a mailbox's name; raise IntegrityError for anything else."""
     ctx = context("mailbox name", tenant, principal, mailbox, epoch, index)
     return chunked.open_all(_part_key(wrap_key, b"mailbox name"), ctx, sealed).decode()
+
+
+def seal_entries(
+    step: EpochStep, tenant: bytes, principal: bytes, mailbox: bytes, scope: int, epoch: bytes, data: Buffer
+) -> bytes:
+    """Seal the entries of a mailbox or account in one scope; the step is used up by it."""
+    ctx = context("entries", tenant, principal, mailbox, scope, epoch, step.index)
+    return chunked.seal(_part_key(step.metadata, b"entries"), ctx, data)
+
+
+def open_entries(
+    wrap_key: bytes,
+    tenant: bytes,
+    principal: bytes,
+    mailbox: bytes,
+    scope: int,
+    epoch: bytes,
+    index: int,
+    sealed: bytes,
+) -> bytes:
+    """Open entries; raise IntegrityError for anything but what was sealed for this mailbox and scope."""
+    ctx = context("entries", tenant, principal, mailbox, scope, epoch, index)
+    return chunked.open_all(_part_key(wrap_key, b"entries"), ctx, sealed)

@@ -99,7 +99,7 @@ async def drop_owner(connection: Connection, tenant: bytes, principal: bytes) ->
                 tenant,
                 principal,
             )
-        for table in ("queue", "mailboxes", "epochs", "principals"):
+        for table in ("queue", "mailboxes", "entries", "epochs", "principals"):
             await connection.execute(
                 f"DELETE FROM {table} WHERE tenant = $1 AND (length($2::bytea) = 0 OR principal = $2)",  # noqa: S608 - from the line above
                 tenant,

@@ -56,6 +56,7 @@ TOUCHED: Final = (
     "principals",
     "bodies",
     "epochs",
+    "entries",
     "expunged",
     "queue",
     "slot_erasures",

@@ -11,11 +11,48 @@ Record = asyncpg.Record
 
 _LIST: Final = """
 SELECT m.mailbox, m.role, m.name_epoch, m.name_index, m.name_sealed, m.subscribed, m.selectable,
-       m.uid_validity, m.uid_next, m.highest_modseq, m.messages, m.unseen, m.deleted, m.size, p.list_version
+       m.uid_validity, m.uid_next, m.highest_modseq, m.messages, m.unseen, m.deleted, m.size, p.list_version,
+       p.entries_version
 FROM mailboxes m
 JOIN principals p USING (tenant, principal)
 WHERE m.tenant = $1 AND m.principal = $2
 ORDER BY m.uid_validity
+"""
+
+# The list at a version that the caller knows: no names. The version stands in every row, and in one without a
+# mailbox where none is asked for; no row at all: the list is at another version.
+_AT_VERSION: Final = """
+SELECT p.list_version, p.entries_version, m.mailbox, m.role, NULL::bytea AS name_epoch, m.subscribed,
+       m.selectable, m.uid_validity, m.uid_next, m.highest_modseq, m.messages, m.unseen, m.deleted, m.size
+FROM principals p
+"""
+
+_ALL_AT_VERSION: Final = (
+    _AT_VERSION
+    + """
+LEFT JOIN mailboxes m ON m.tenant = p.tenant AND m.principal = p.principal
+WHERE p.tenant = $1 AND p.principal = $2 AND p.list_version = $3
+"""
+)
+
+_SOME_AT_VERSION: Final = (
+    _AT_VERSION
+    + """
+LEFT JOIN (
+    unnest($4::bytea[]) AS wanted (mailbox)
+    JOIN mailboxes m ON m.tenant = $1 AND m.mailbox = wanted.mailbox
+) ON m.principal = p.principal
+WHERE p.tenant = $1 AND p.principal = $2 AND p.list_version = $3
+"""
+)
+
+_DELETED_SIZES: Final = """
+SELECT d.mailbox, s.size
+FROM unnest($2::bytea[]) AS d (mailbox)
+CROSS JOIN LATERAL (
+    SELECT coalesce(sum(m.size), 0)::bigint AS size FROM messages m
+    WHERE m.tenant = $1 AND m.mailbox = d.mailbox AND m.flags & 8 <> 0
+) AS s
 """
 
 _CREATE: Final = """
@@ -69,6 +106,22 @@ async def list_mailboxes(source: Source, tenant: bytes, principal: bytes) -> lis
     return await source.fetch(_LIST, tenant, principal)
 
 
+async def list_at_version(
+    source: Source, tenant: bytes, principal: bytes, version: int, mailboxes: Sequence[bytes] | None
+) -> list[Record]:
+    """Return mailboxes without their names (None: all) if the list is at this version, else nothing. Where
+    none of them is there, one row without a mailbox."""
+    if mailboxes is None:
+        return await source.fetch(_ALL_AT_VERSION, tenant, principal, version)
+    return await source.fetch(_SOME_AT_VERSION, tenant, principal, version, mailboxes)
+
+
+async def deleted_sizes(source: Source, tenant: bytes, mailboxes: Sequence[bytes]) -> dict[bytes, int]:
+    """Return the octets of the messages flagged as deleted, by mailbox."""
+    rows = await source.fetch(_DELETED_SIZES, tenant, mailboxes)
+    return {row["mailbox"]: row["size"] for row in rows}
+
+
 async def mailbox_exists(connection: Connection, tenant: bytes, mailbox: bytes) -> bool:
     """Say whether an identifier is taken, by whichever principal."""
     return bool(
@@ -112,8 +165,9 @@ async def update_mailbox(
 
 
 async def delete_mailbox(connection: Connection, tenant: bytes, mailbox: bytes) -> None:
-    """Delete a mailbox that has no messages any more, and its history."""
+    """Delete a mailbox that has no messages any more, its history and its annotations."""
     await connection.execute("DELETE FROM expunged WHERE tenant = $1 AND mailbox = $2", tenant, mailbox)
+    await connection.execute("DELETE FROM entries WHERE tenant = $1 AND mailbox = $2", tenant, mailbox)
     await connection.execute("DELETE FROM mailboxes WHERE tenant = $1 AND mailbox = $2", tenant, mailbox)
 
 

@@ -261,7 +261,7 @@ async def drop_principal(connection: Connection, tenant: bytes, principal: bytes
         tenant,
         principal,
     )
-    for table in ("mailboxes", "epochs", "principals"):
+    for table in ("mailboxes", "entries", "epochs", "principals"):
         await connection.execute(
             f"DELETE FROM {table} WHERE tenant = $1 AND principal = $2",  # noqa: S608 - from the line above
             tenant,

@@ -51,6 +51,8 @@ class Rule:
     """The request's list whose length is taken from an operation ticket's budget; empty: one a call."""
     units: tuple[Unit, ...] = ()
     """It destroys these: the request carries a `warrant`, which is held against what people approved."""
+    shared: bool = False
+    """A user's ticket may name another principal: the keeper holds that against what was shared with it."""
     waits: bool = False
     """A long poll: it is given up at once when its caller goes or the keeper stops, as nothing is lost."""
     wanted: frozenset[Category] = field(init=False)
@@ -192,7 +194,10 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("kms.provision_tenant",          (STEWARD,), STAFF, Action.KEY_PROVISION),
     Rule("kms.provision_principal",       (STEWARD,), STAFF, Action.KEY_PROVISION),
     Rule("kms.open_epochs",               (IMAP,), USER, _READ, MAIL, any_category=True, fresh=True,
-                                          any_mailbox=True),
+                                          any_mailbox=True, shared=True),
+    Rule("kms.share",                     (IMAP,), USER, _WRITE, MAIL, fresh=True, shared=True),
+    Rule("kms.unshare",                   (IMAP,), USER, _WRITE, MAIL, shared=True),
+    Rule("kms.shares",                    (IMAP,), USER, _READ, METADATA, shared=True),
     Rule("kms.open_epochs",               (RELAY,), OPERATION, _QUEUE, MAIL, counts="epochs"),
     Rule("kms.open_epochs",               (EXPORT,), GRANT, Action.MAIL_EXPORT, MAIL, fresh=True),
     Rule("kms.sign",                      (RELAY,), OPERATION, _QUEUE),
@@ -251,6 +256,8 @@ RULES: Final[tuple[Rule, ...]] = (
     # --- vault: mailboxes and messages ---
     Rule("vault.mailboxes",               (IMAP,), USER, _READ, METADATA, any_mailbox=True),
     Rule("vault.change_mailboxes",        (IMAP,), USER, _WRITE, METADATA),
+    Rule("vault.entries",                 (IMAP,), USER, _READ, METADATA, any_mailbox=True),
+    Rule("vault.set_entries",             (IMAP,), USER, _WRITE, METADATA),
     Rule("vault.sync",                    (IMAP,), USER, _READ, METADATA),
     Rule("vault.summaries",               (IMAP,), USER, _READ, METADATA, fresh=True),
     Rule("vault.content",                 (IMAP,), USER, _READ, CONTENT, fresh=True),

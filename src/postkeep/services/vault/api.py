@@ -144,12 +144,20 @@ class MailboxRow(msgspec.Struct, frozen=True):
     unseen: int
     deleted: int
     size: int
+    deleted_size: int = 0
+    """Octets of the messages flagged as deleted, where it was asked for."""
 
 
 class ListMailboxes(msgspec.Struct, frozen=True):
     """`vault.mailboxes`: every mailbox of the principal; the six with a role are made on first sight."""
 
     principal: bytes
+    known: int = 0
+    """The version whose names the caller has opened already: is it still that, none is sent again."""
+    mailboxes: list[bytes] | None = None
+    """With `known` still right: whose rows are wanted (None: all). Otherwise all come."""
+    deleted_sizes: bool = False
+    """Fill in `MailboxRow.deleted_size`."""
 
 
 class MailboxList(msgspec.Struct, frozen=True):
@@ -157,6 +165,8 @@ class MailboxList(msgspec.Struct, frozen=True):
 
     mailboxes: list[MailboxRow]
     version: int
+    entries_version: int = 0
+    """What `vault.entries` would say."""
 
 
 class MailboxChange(msgspec.Struct, frozen=True):

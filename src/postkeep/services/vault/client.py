@@ -4,7 +4,7 @@ from typing import Final
 
 from postkeep.services.ledger.client import Caller
 from postkeep.services.queue import api as queue_api
-from postkeep.services.vault import api, destruction_api, export_api
+from postkeep.services.vault import api, destruction_api, entries_api, export_api
 
 LONG_SECONDS: Final = 600.0  # seconds for a call that walks or removes a lot
 WAIT_GRACE_SECONDS: Final = (
@@ -38,6 +38,18 @@ class VaultClient:
     async def change_mailboxes(self, request: api.ChangeMailboxes, *, ticket: bytes = b"") -> api.MailboxList:
         """Change the list of mailboxes, all or nothing."""
         return await self._link.call("vault.change_mailboxes", request, api.MailboxList, ticket=ticket)
+
+    async def entries(
+        self, request: entries_api.FetchEntries, *, ticket: bytes = b""
+    ) -> entries_api.EntriesList:
+        """Return the sealed annotations written since a version."""
+        return await self._link.call("vault.entries", request, entries_api.EntriesList, ticket=ticket)
+
+    async def set_entries(
+        self, request: entries_api.SetEntries, *, ticket: bytes = b""
+    ) -> entries_api.EntriesSet:
+        """Replace the sealed annotations of one mailbox, or of the account."""
+        return await self._link.call("vault.set_entries", request, entries_api.EntriesSet, ticket=ticket)
 
     async def sync(self, request: api.Sync, *, ticket: bytes = b"") -> api.SyncPage:
         """Return what changed in a mailbox since a modseq."""

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
+import msgspec
 from asyncpg import Record, UniqueViolationError
 
 from postkeep.base.clock import Clock
@@ -29,6 +30,8 @@ from postkeep.stores.vault_mailboxes import (
     advance_list,
     create_mailbox,
     delete_mailbox,
+    deleted_sizes,
+    list_at_version,
     list_mailboxes,
     mailbox_exists,
     update_mailbox,
@@ -62,6 +65,10 @@ class Mailboxes:
     async def mailboxes(self, grant: Grant, request: api.ListMailboxes) -> api.MailboxList:
         """Answer `vault.mailboxes`."""
         tenant, principal = grant.tenant, request.principal
+        if request.known:
+            unchanged = await self._at_version(grant, request)
+            if unchanged is not None:
+                return unchanged
         with database_errors():
             rows = await list_mailboxes(self._stores.pool, tenant, principal)
         if not any(row["role"] == "inbox" for row in rows):
@@ -75,8 +82,36 @@ class Mailboxes:
         if grant.mailboxes is not None:
             rows = [row for row in rows if row["mailbox"] in grant.mailboxes]
         self._note_names(grant, principal, [row["mailbox"] for row in rows if row["name_epoch"] is not None])
-        version = rows[0]["list_version"] if rows else 0
-        return api.MailboxList([mailbox_row(row) for row in rows], version)
+        version, entries = (rows[0]["list_version"], rows[0]["entries_version"]) if rows else (0, 0)
+        boxes = await self._with_deleted_sizes(grant, request, [mailbox_row(row) for row in rows])
+        return api.MailboxList(boxes, version, entries)
+
+    async def _at_version(self, grant: Grant, request: api.ListMailboxes) -> api.MailboxList | None:
+        """Answer from a list that has not changed since the caller read it; None: it has."""
+        with database_errors():
+            rows = await list_at_version(
+                self._stores.pool, grant.tenant, request.principal, request.known, request.mailboxes
+            )
+        if not rows:
+            return None
+        allowed = grant.mailboxes
+        boxes = [
+            mailbox_row(row)
+            for row in rows
+            if row["mailbox"] is not None and (allowed is None or row["mailbox"] in allowed)
+        ]
+        boxes = await self._with_deleted_sizes(grant, request, boxes)
+        return api.MailboxList(boxes, rows[0]["list_version"], rows[0]["entries_version"])
+
+    async def _with_deleted_sizes(
+        self, grant: Grant, request: api.ListMailboxes, boxes: list[api.MailboxRow]
+    ) -> list[api.MailboxRow]:
+        wanted = [box.id for box in boxes if box.deleted] if request.deleted_sizes else []
+        if not wanted:
+            return boxes
+        with database_errors():
+            sizes = await deleted_sizes(self._stores.pool, grant.tenant, wanted)
+        return [msgspec.structs.replace(box, deleted_size=sizes.get(box.id, 0)) for box in boxes]
 
     def _note_names(self, grant: Grant, principal: bytes, boxes: list[bytes]) -> None:
         """Tell of sealed names that go out: the reader has kms open the epochs that they are sealed with."""
@@ -116,9 +151,9 @@ class Mailboxes:
         await erase(self._stores, tenant, slots)
         if any(change.delete for change in request.changes):
             await self._removal.clear_graves(grant, tenant)
-        version = rows[0]["list_version"]
+        version, entries = rows[0]["list_version"], rows[0]["entries_version"]
         self._watching.changed([(tenant, principal, b"", version)])
-        return api.MailboxList([mailbox_row(row) for row in rows], version)
+        return api.MailboxList([mailbox_row(row) for row in rows], version, entries)
 
     async def _apply(
         self,

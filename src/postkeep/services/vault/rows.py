@@ -27,6 +27,7 @@ def mailbox_row(row: Record) -> MailboxRow:
         unseen=row["unseen"],
         deleted=row["deleted"],
         size=row["size"],
+        deleted_size=row.get("deleted_size", 0),
     )
 
 

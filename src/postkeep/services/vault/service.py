@@ -21,6 +21,7 @@ from postkeep.services.vault.backing import Backing
 from postkeep.services.vault.changing import Changing
 from postkeep.services.vault.checking import Checking
 from postkeep.services.vault.destroying import Destroying
+from postkeep.services.vault.entries import Entries
 from postkeep.services.vault.erasing import finish_erasures
 from postkeep.services.vault.exporting import Exporting
 from postkeep.services.vault.expunging import Expunging
@@ -106,6 +107,7 @@ class VaultService:
         self._principals = Principals(stores)
         self._removal = Removal(stores, self.watching, self._holding, clock)
         self._mailboxes = Mailboxes(stores, self.watching, clock, self._removal, self._holding, trail=trail)
+        self._entries = Entries(stores, self.watching, trail)
         self._checking = Checking(stores)
         self._upkeep = Upkeep(stores, writes, clock)
         self._destroying = Destroying(
@@ -150,6 +152,7 @@ class VaultService:
             "vault.release_hold": (destruction_api.ReleaseHold, self._holding.release),
             "vault.maintain": (api.Maintain, self.maintain),
             "vault.check": (api.CheckStore, self._checking.check),
+            **self._entries.handlers(),
             **self._backing.handlers(),
             **self._exporting.handlers(),
             "vault.queue_lease": (queue_api.Lease, self._queue.lease),
