@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
+import asyncpg
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -109,6 +110,15 @@ class Node:
 
     async def stop_kms(self) -> None:
         await self.stack.aclose()
+
+    @asynccontextmanager
+    async def pool(self) -> AsyncIterator["asyncpg.Pool[asyncpg.Record]"]:
+        """Look at the rows of kms, as a thief of its database would."""
+        pool = await open_pool(self.dsn)
+        try:
+            yield pool
+        finally:
+            await pool.close()
 
     def client(self, identity: ModuleIdentity) -> KmsClient:
         link = Link(identity, self.anchors, "kms", self.directory / "kms.sock")

@@ -22,12 +22,14 @@ from postkeep.services.kms.root import unseal_root
 from postkeep.services.kms.root_change import RootCustody, RootSeals, settle
 from postkeep.services.kms.root_generations import open_root_keys
 from postkeep.services.kms.rotation_parts import RotationParts
+from postkeep.services.kms.sharing import Sharing
 from postkeep.services.kms.signing import NamedKeys, SigningKeys, open_signing_keys
 from postkeep.services.kms.tenants import NoCustodians, TenantKeys
 from postkeep.services.kms.witness import StoreWitness
 from postkeep.stores.kms_installation import KmsInstallationRows
 from postkeep.stores.kms_keys import KmsKeyRows
 from postkeep.stores.kms_rotations import KmsRotationRows
+from postkeep.stores.kms_shares import KmsShareRows
 from postkeep.stores.postgres import load_migrations, migrate, open_pool
 from postkeep.stores.slots import ErasableSlots
 
@@ -79,6 +81,7 @@ async def open_store(dsn: str, directory: Path) -> AsyncIterator[Store]:
                 rows,
                 KmsRotationRows(pool),
                 slots,
+                Sharing(keys, KmsShareRows(pool), slots, witness, clock),
                 witness,
                 clock,
             )
@@ -182,6 +185,7 @@ def test_what_is_shredded_stays_closed_even_with_every_row_put_back(
             # A thief, or a backup, brings back every row as it was, and has the root key.
             await store.pool.execute(
                 "TRUNCATE tenant_keys, category_keys, principal_keys, principal_wraps, data_keys,"
+                " shares, share_wraps, share_rekeys,"
                 " person_keys,"
                 " shredded_keys"
             )

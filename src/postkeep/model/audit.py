@@ -20,6 +20,8 @@ class EventName(StrEnum):
     KEY_ROTATE = "key.rotate"
     KEY_SHRED = "key.shred"
     KEY_CEILING = "key.ceiling"
+    KEY_SHARE = "key.share"
+    """Epochs of the principal open for somebody else too, or no more: `note` is the step and the reader."""
     KEY_ACCEPT = "key.accept_restored"
     """A restored key store (`digest`) is held (code `held`), or gives keys again, by request or policy."""
     KEY_SEAL = "key.seal"

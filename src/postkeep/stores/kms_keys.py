@@ -181,6 +181,7 @@ class KmsKeyRows(KmsRows):
             query = (
                 "SELECT slot FROM principal_keys WHERE tenant = $1 AND principal = $2"
                 " UNION ALL SELECT slot FROM person_keys WHERE tenant = $1 AND principal = $2"
+                " UNION ALL SELECT slot FROM share_wraps WHERE tenant = $1 AND $2 IN (owner, reader)"
             )
             arguments: tuple[Any, ...] = (tenant, principal)
         else:
@@ -189,6 +190,7 @@ class KmsKeyRows(KmsRows):
                 " UNION ALL SELECT slot FROM category_keys WHERE tenant = $1 AND slot IS NOT NULL"
                 " UNION ALL SELECT slot FROM principal_keys WHERE tenant = $1"
                 " UNION ALL SELECT slot FROM person_keys WHERE tenant = $1"
+                " UNION ALL SELECT slot FROM share_wraps WHERE tenant = $1"
             )
             arguments = (tenant,)
         return [row["slot"] for row in await self._all(query, *arguments)]
@@ -263,7 +265,8 @@ class KmsKeyRows(KmsRows):
         """Delete the rows of a principal, or (empty principal) of a tenant with everything below it."""
         if principal:
             await self._run(
-                "WITH people AS (DELETE FROM person_keys WHERE tenant = $1 AND principal = $2)"
+                "WITH people AS (DELETE FROM person_keys WHERE tenant = $1 AND principal = $2),"
+                " shared AS (DELETE FROM shares WHERE tenant = $1 AND $2 IN (owner, reader))"
                 " DELETE FROM principal_keys WHERE tenant = $1 AND principal = $2",
                 tenant,
                 principal,

@@ -18,6 +18,7 @@ from postkeep.stores.kms_keys import (
     add_principal,
 )
 from postkeep.stores.kms_rows import KmsRows
+from postkeep.stores.kms_shares import ShareWrapRow, add_wraps
 from postkeep.stores.postgres import Connection, in_transaction
 
 
@@ -169,11 +170,14 @@ class KmsRotationRows(KmsRows):
 
         await in_transaction(self._pool, work)
 
-    async def begin_principal(self, row: RotationRow, key: PrincipalKeyRow) -> None:
-        """Add the next generation of a principal's key pair."""
+    async def begin_principal(
+        self, row: RotationRow, key: PrincipalKeyRow, wraps: Sequence[ShareWrapRow]
+    ) -> None:
+        """Add the next generation of a principal's key pair, with its wraps for whom it is shared with."""
 
         async def work(connection: Connection) -> None:
             await add_principal(connection, key)
+            await add_wraps(connection, wraps)
             await _insert(connection, row, "")
 
         await in_transaction(self._pool, work)

@@ -140,7 +140,7 @@ def clear_scope(rule: Rule, verified: ShownTicket, scope: Scope) -> None:
             if tenant != verified.tenant:
                 raise RefusedError("the request is about another tenant", code="refused.tenant")
     # A staff ticket's principal is who asks, not whose data it is about.
-    if ticket.principal and ticket.kind is not TicketKind.STAFF:
+    if ticket.principal and ticket.kind is not TicketKind.STAFF and not rule.shared:
         for principal in scope.principals:
             if principal != verified.principal:
                 raise RefusedError("the request is about another principal", code="refused.principal")

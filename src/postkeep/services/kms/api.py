@@ -21,6 +21,8 @@ class ProvisionPrincipal(msgspec.Struct, frozen=True):
     principal: bytes
     queue: bool = False
     """An outbound queue: its epochs, and no others, open with the relay's operation ticket."""
+    manager: bytes = b""
+    """A shared mailbox: the person with whom the pair is shared from its first moment on, to share on."""
 
 
 class SignedPublicKey(msgspec.Struct, frozen=True):

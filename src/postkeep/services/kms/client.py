@@ -4,7 +4,7 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
-from postkeep.services.kms import api, custody_api, restored_api
+from postkeep.services.kms import api, custody_api, restored_api, sharing_api
 
 T = TypeVar("T")
 
@@ -123,3 +123,15 @@ class KmsClient:
     async def shred(self, request: api.Shred, *, ticket: bytes) -> api.Shredded:
         """Destroy keys; when it returns, nothing opens what they covered."""
         return await self._link.call("kms.shred", request, api.Shredded, ticket=ticket)
+
+    async def share(self, request: sharing_api.Share, *, ticket: bytes) -> api.Done:
+        """Let a colleague have an owner's epochs opened."""
+        return await self._link.call("kms.share", request, api.Done, ticket=ticket)
+
+    async def unshare(self, request: sharing_api.Unshare, *, ticket: bytes) -> api.Done:
+        """Take a share back; when it returns, kms opens nothing more of the owner's for the reader."""
+        return await self._link.call("kms.unshare", request, api.Done, ticket=ticket)
+
+    async def shares(self, request: sharing_api.ListShares, *, ticket: bytes) -> sharing_api.ShareList:
+        """List who may have an owner's epochs opened."""
+        return await self._link.call("kms.shares", request, sharing_api.ShareList, ticket=ticket)

@@ -11,15 +11,17 @@ Erasing the slot makes every copy of the wrapped key useless, in whatever backup
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from postkeep.base.clock import Clock
-from postkeep.base.errors import ConflictError, NotFoundError, PostkeepError
+from postkeep.base.errors import ConflictError, NotFoundError, PostkeepError, UnavailableError
 from postkeep.model.categories import Category
 from postkeep.services.destruction.hold import held_error
 from postkeep.services.kms.api import SignedPublicKey
 from postkeep.services.kms.principals import (
     PrincipalKeys,
+    PrivateHalf,
     data_key_of,
     data_key_path,
     data_key_wrapper,
@@ -86,10 +88,16 @@ class Hierarchy:
             return True
 
     async def provision_principal(
-        self, tenant: bytes, principal: bytes, *, queue: bool
+        self,
+        tenant: bytes,
+        principal: bytes,
+        *,
+        queue: bool,
+        store: Callable[[PrincipalKeyRow], Awaitable[None]] | None = None,
     ) -> tuple[SignedPublicKey, bool]:
         """Make a principal's key pair, or return the newest there is, with whether it was made now.
 
+        `store` makes the new pair's row durable, with what else has to come with it; None: the row alone.
         ConflictError if its keys were destroyed, or it exists elsewhere or as something else; NotFoundError
         if the tenant has no keys.
         """
@@ -108,7 +116,7 @@ class Hierarchy:
                         row = await self.new_principal(
                             parent, tenant, principal, FIRST_GENERATION, queue=queue
                         )
-                        await self._rows.add_principal(row)
+                        await (store or self._rows.add_principal)(row)
                     return public_of(row), True
             await self._tenants.load(tenant)
 
@@ -194,11 +202,37 @@ class Hierarchy:
                         secrets, slots = await self._tenants.new_slots(1)
                         row = new_person_key(newest, tenant, principal, secrets[0], slots[0])
                         await self._rows.add_person(row)
-                if row is not None:
-                    parent = self._tenants.held(tenant, Category.SECRET, row.parent)
-                    if parent is not None:
-                        return unwrap_person_key(parent, row, self._slots.read(row.slot))
+                if row is not None and self._tenants.held(tenant, Category.SECRET, row.parent) is not None:
+                    return await self.held_person_key(tenant, principal)
             await self._tenants.load(tenant)
+
+    async def held_person_key(self, tenant: bytes, principal: bytes) -> bytes:
+        """Return a person's own key that there is already; NotFoundError if it was destroyed.
+
+        Call it with the lock held and the tenant's keys loaded.
+        """
+        row = await self._rows.person(tenant, principal)
+        if row is None:
+            raise NotFoundError("the person has no key")
+        return unwrap_person_key(self._parent(tenant, row.parent), row, self._slots.read(row.slot))
+
+    def half_of(self, row: PrincipalKeyRow) -> PrivateHalf:
+        """Unwrap the private half of a pair; call it with the lock held and the tenant's keys loaded."""
+        return unwrap_half(self._parent(row.tenant, row.parent), row, self._slots.read(row.slot))
+
+    async def generations(self, principal: bytes) -> frozenset[int]:
+        """Return the generations that a principal's key pair has now."""
+        return frozenset(row.generation for row in await self._rows.principal(principal))
+
+    async def new_slots(self, count: int) -> tuple[list[bytes], list[int]]:
+        """Fill slots with fresh secrets, durably; return secrets and slots. Call it inside a change."""
+        return await self._tenants.new_slots(count)
+
+    def _parent(self, tenant: bytes, generation: int) -> bytes:
+        parent = self._tenants.held(tenant, Category.SECRET, generation)
+        if parent is None:
+            raise UnavailableError("the tenant's keys were taken out of memory meanwhile")
+        return parent
 
     async def shred(self, tenant: bytes, principal: bytes) -> int:
         """Destroy a principal's keys, or (empty principal) all of a tenant's; return how many there were.

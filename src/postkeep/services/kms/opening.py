@@ -26,6 +26,8 @@ from postkeep.services.kms.rotation import Rotations
 from postkeep.services.kms.rotation_parts import RotationParts
 from postkeep.services.kms.rotation_service import RotationDesk
 from postkeep.services.kms.service import KmsService
+from postkeep.services.kms.sharing import Sharing
+from postkeep.services.kms.sharing_desk import SharingDesk
 from postkeep.services.kms.signing import NamedKeys, SigningKeys, open_signing_keys
 from postkeep.services.kms.tenants import LEASE_SECONDS, TenantKeys
 from postkeep.services.kms.ticket_keys import TicketKeys
@@ -37,6 +39,7 @@ from postkeep.stores.kms_ceilings import KmsCeilingRows
 from postkeep.stores.kms_installation import KmsInstallationRows
 from postkeep.stores.kms_keys import KmsKeyRows
 from postkeep.stores.kms_rotations import KmsRotationRows
+from postkeep.stores.kms_shares import KmsShareRows
 from postkeep.stores.postgres import Pool
 from postkeep.stores.slots import ErasableSlots
 
@@ -127,6 +130,8 @@ async def open_kms(
     registry = CustodianRegistry(named, custody_process or NoCustody())
     tenants = TenantKeys(roots, rows, slots, registry, clock, lease_seconds=lease_seconds)
     hierarchy = Hierarchy(tenants, rows, slots, signing, witness=witness, clock=clock)
+    shares = KmsShareRows(pool)
+    sharing = Sharing(hierarchy, shares, slots, witness, clock)
     backups = BackupKeys(
         lambda: custody.root,
         named,
@@ -150,6 +155,7 @@ async def open_kms(
         rows,
         KmsRotationRows(pool),
         slots,
+        sharing,
         witness,
         clock,
         heirs=(backups.inherit,),
@@ -158,6 +164,7 @@ async def open_kms(
     ceilings = Ceilings(limits, KmsCeilingRows(pool), trail, clock)
     await ceilings.load()
     custody_desk = CustodyDesk(registry, hierarchy, rotations, rows, trail, lease_seconds=lease_seconds)
+    sharing_desk = SharingDesk(sharing, hierarchy, shares, rotations, trail)
     service = KmsService(
         hierarchy,
         signing,
@@ -168,10 +175,12 @@ async def open_kms(
         root_desk=RootDesk(custody, trail),
         custody_desk=custody_desk,
         backups=backups,
-        rotation_desk=RotationDesk(rotations, rows, trail),
+        rotation_desk=RotationDesk(rotations, rows, trail, sharing_desk.look_after),
         ceilings=ceilings,
         ending=Ending(hierarchy, rows=rows, slots=slots, keys=certificates, trail=trail, clock=clock),
         restoration=restoration,
+        sharing=sharing,
+        sharing_desk=sharing_desk,
     )
     return OpenKms(
         service,

@@ -108,6 +108,11 @@ class Rotations:
         row = await self.begin(rotation_principal.KIND, fields, tenant=tenant, principal=principal)
         return row, await self.principals.public_key(principal)
 
+    async def is_rotating(self, tenant: bytes, principal: bytes) -> bool:
+        """Whether a principal's keys are being rotated: the next generation waits for that."""
+        kind = rotation_principal.KIND
+        return await self._parts.rotations.open_of(kind, tenant, principal, "") is not None
+
     async def all(self, limit: int) -> list[RotationRow]:
         """Return rotations under way and ended, the latest first."""
         return await self._parts.rotations.all(limit)

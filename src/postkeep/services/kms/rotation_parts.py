@@ -11,6 +11,7 @@ from postkeep.base.ids import NOBODY, new_id
 from postkeep.base.secret import Secret
 from postkeep.services.kms.hierarchy import Hierarchy
 from postkeep.services.kms.root_generations import RootKeys
+from postkeep.services.kms.sharing import Sharing
 from postkeep.services.kms.signing import NamedKeys
 from postkeep.services.kms.tenants import TenantKeys
 from postkeep.services.kms.witness import StoreWitness
@@ -57,6 +58,7 @@ class RotationParts:
     rows: KmsKeyRows
     rotations: KmsRotationRows
     slots: ErasableSlots
+    sharing: Sharing
     witness: StoreWitness
     clock: Clock
     heirs: tuple[RootHeir, ...] = ()

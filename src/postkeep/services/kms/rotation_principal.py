@@ -50,7 +50,8 @@ class PrincipalRotation:
                     pair = await parts.hierarchy.new_principal(
                         parent, tenant, principal, row.new, queue=pairs[0].queue
                     )
-                    await parts.rotations.begin_principal(row, pair)
+                    wraps = await parts.sharing.wraps_for_next(pair)
+                    await parts.rotations.begin_principal(row, pair, wraps)
                 parts.hierarchy.drop(principal)
             return row, public_of(pair)
 
@@ -91,6 +92,7 @@ class PrincipalRotation:
         if parts.clock.now_ms() < row.started_ms + self._retire_ms:
             return False
         async with parts.hierarchy.changing, parts.witness.change():
+            await parts.sharing.end_generation(row.tenant, row.principal, row.old)
             await parts.rotations.drop_principal(row)
             parts.hierarchy.drop(row.principal, row.old)
         return True

@@ -1,6 +1,6 @@
 """The key service's methods for rotation. Each takes the Grant that the channel has cleared."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 import msgspec
@@ -28,7 +28,11 @@ DUE_MAX: Final = 1_000
 class RotationDesk:
     """The methods of `rotation_api`."""
 
-    def __init__(self, rotations: Rotations, rows: KmsKeyRows, trail: Trail) -> None:
+    def __init__(
+        self, rotations: Rotations, rows: KmsKeyRows, trail: Trail, look_after: Callable[[], Awaitable[None]]
+    ) -> None:
+        """`look_after`: begins rotations that are due for another reason than age, before they are listed."""
+        self._look_after = look_after
         self._rotations = rotations
         self._rows = rows
         self._trail = trail
@@ -72,6 +76,7 @@ class RotationDesk:
         """Return the rotations that wait for epochs, and the principals that are due for one."""
         if not 0 <= request.limit <= DUE_MAX:
             raise LimitError(f"at most {DUE_MAX} principals in one answer")
+        await self._look_after()
         waiting = []
         for row in await self._rotations.sealing():
             try:

@@ -33,6 +33,8 @@ from postkeep.services.kms.restoration import Restoration
 from postkeep.services.kms.restored_desk import RestoredDesk
 from postkeep.services.kms.root_desk import RootDesk
 from postkeep.services.kms.rotation_service import RotationDesk
+from postkeep.services.kms.sharing import Sharing
+from postkeep.services.kms.sharing_desk import SharingDesk
 from postkeep.services.kms.signing import SigningKeys
 from postkeep.services.kms.telling import call_fields, check_id, hex_or_nobody
 from postkeep.services.kms.ticket_keys import TicketKeys
@@ -55,6 +57,7 @@ KEY_METHODS: Final = frozenset(
         "kms.category_key",
         "kms.person_key",
         "kms.release_secret",
+        "kms.share",
         "kms.sign",
         "kms.ticket_keys",
     }
@@ -83,6 +86,8 @@ class KmsService:
         ceilings: Ceilings,
         ending: Ending,
         restoration: Restoration,
+        sharing: Sharing,
+        sharing_desk: SharingDesk,
     ) -> None:
         self._hierarchy = hierarchy
         self._signing = signing
@@ -97,6 +102,8 @@ class KmsService:
         self._ceilings = ceilings
         self._ending = ending
         self._restoration = restoration
+        self._sharing = sharing
+        self._sharing_desk = sharing_desk
 
     def handlers(self) -> Mapping[str, tuple[type[msgspec.Struct], Handler]]:
         """Return the table that the channel's server takes."""
@@ -117,6 +124,7 @@ class KmsService:
             **self._rotation_desk.handlers(),
             **CeilingDesk(self._ceilings).handlers(),
             **self._ending.handlers(),
+            **self._sharing_desk.handlers(),
             **RestoredDesk(self._restoration, self._checkpointer, self._trail).handlers(),
         }
         return guard(table, (self._restoration.check, self._checkpointer.check_sound), self._trail)
@@ -148,9 +156,12 @@ class KmsService:
         """Make a principal's key pair, or return the one there is."""
         _check_provisioner(grant, request.tenant)
         check_id(request.principal)
-        key, made = await self._hierarchy.provision_principal(
-            request.tenant, request.principal, queue=request.queue
-        )
+        if request.manager:
+            key, made = await self._sharing.provision(request.tenant, request.principal, request.manager)
+        else:
+            key, made = await self._hierarchy.provision_principal(
+                request.tenant, request.principal, queue=request.queue
+            )
         if made:
             fields = call_fields(grant, request.tenant, request.principal)
             digest = hashlib.sha256(key.public_key).hexdigest()
@@ -170,13 +181,22 @@ class KmsService:
             categories = tuple(category for category in READABLE if category in grant.categories)
             if not categories:
                 raise RefusedError("the ticket covers no category of epochs", code="refused.category")
-            keys = await self._hierarchy.principal(request.principal)
-            _check_reader(grant, request.principal, keys)
-            person = "" if grant.kind is TicketKind.OPERATION else request.principal.hex()
+            keys = await self._keys_for(grant, request.principal)
+            person = "" if grant.kind is TicketKind.OPERATION else grant.principal.hex()
             await self._ceilings.check(fields, person, grant.peer_instance, len(request.epochs))
             opened = await EpochOpener(keys, categories).open_all(request.epochs)
             await self._record_release(fields, keys, opened, categories)
+            if _is_shared(grant, request.principal):  # it may have been taken back meanwhile
+                await self._sharing.standing(grant.tenant, request.principal, grant.principal)
         return api.OpenedEpochs(opened, self._hierarchy.lease_left(keys.tenant))
+
+    async def _keys_for(self, grant: Grant, principal: bytes) -> PrincipalKeys:
+        """Open the keys that a ticket may read a principal's epochs by: another's only through a share."""
+        if _is_shared(grant, principal):
+            return await self._sharing.open(grant.tenant, principal, grant.principal)
+        keys = await self._hierarchy.principal(principal)
+        _check_reader(grant, principal, keys)
+        return keys
 
     async def _record_release(
         self,
@@ -287,6 +307,11 @@ class KmsService:
             self._trail.note(EventName.KEY_REFUSE, **_with(fields, outcome="refused", code=error.code))
             _log.info("key_refused", method=fields.get("method"), code=error.code, detail=error.detail)
             raise
+
+
+def _is_shared(grant: Grant, principal: bytes) -> bool:
+    """Whether a user's ticket asks for the keys of somebody else."""
+    return grant.kind is TicketKind.USER and NOBODY != grant.principal != principal
 
 
 def _check_reader(grant: Grant, principal: bytes, keys: PrincipalKeys) -> None:

@@ -19,12 +19,14 @@ from postkeep.services.kms.root import fits_check
 from postkeep.services.kms.root_generations import RootKeys, open_root_keys
 from postkeep.services.kms.rotation_parts import ERASING, RotationParts
 from postkeep.services.kms.rotation_upper import ROOT, RootRotation
+from postkeep.services.kms.sharing import Sharing
 from postkeep.services.kms.signing import NamedKeys, open_signing_keys
 from postkeep.services.kms.tenants import NoCustodians, TenantKeys
 from postkeep.services.kms.witness import StoreWitness
 from postkeep.stores.kms_installation import KmsInstallationRows
 from postkeep.stores.kms_keys import KmsKeyRows
 from postkeep.stores.kms_rotations import KmsRotationRows, RotationRow
+from postkeep.stores.kms_shares import KmsShareRows
 from postkeep.stores.slots import ErasableSlots
 
 if TYPE_CHECKING:
@@ -114,6 +116,7 @@ async def _parts(  # noqa: PLR0917 - what a key store consists of
         rows,
         KmsRotationRows(pool),
         slots,
+        Sharing(hierarchy, KmsShareRows(pool), slots, witness, clock),
         witness,
         clock,
     )
