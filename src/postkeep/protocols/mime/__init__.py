@@ -13,7 +13,7 @@ from postkeep.protocols.mime.identifiers import parse_identifiers, parse_message
 from postkeep.protocols.mime.message import Message, Parameters, Part
 from postkeep.protocols.mime.parameters import decoded_parameter
 from postkeep.protocols.mime.scan import parse
-from postkeep.protocols.mime.subject import base_subject
+from postkeep.protocols.mime.subject import base_subject, split_subject
 from postkeep.protocols.mime.words import decode_words
 
 __all__ = [
@@ -34,5 +34,6 @@ __all__ = [
     "parse_message_id",
     "select_fields",
     "split_fields",
+    "split_subject",
     "unfold",
 ]

@@ -1,7 +1,7 @@
 """The base subject that sorting and threading compare (RFC 5256 section 2.1)."""
 
 import re
-from typing import Final
+from typing import Final, NamedTuple
 
 _BLOB: Final = r"\[[^\[\]]*+\]\s*+"
 _LEADER: Final = re.compile(rf"\s++|(?:{_BLOB})*+(?:re|fw|fwd)\s*+(?:{_BLOB})?:", re.IGNORECASE)
@@ -12,18 +12,34 @@ _SUBJECT_CHARACTERS_MAX: Final = 2000  # what stands behind them sorts nothing a
 _ROUNDS_MAX: Final = 64  # replies to replies; each round removes at least one of them
 
 
+class Subject(NamedTuple):
+    """A subject without its marks, and whether one of them says reply or forward."""
+
+    base: str
+    is_reply: bool
+
+
 def base_subject(subject: str) -> str:
     """Return a decoded subject without reply and forward marks, `[lists]` and `(fwd)`, spaces collapsed."""
+    return split_subject(subject).base
+
+
+def split_subject(subject: str) -> Subject:
+    """Take a decoded subject apart."""
     text = " ".join(subject[:_SUBJECT_CHARACTERS_MAX].split())
+    is_reply = False
     if not _MARKED.search(text):
-        return text
+        return Subject(text, is_reply)
     for _ in range(_ROUNDS_MAX):
-        text = _strip_leaders(_strip_trailers(text))
+        ended = _strip_trailers(text)
+        started = _strip_leaders(ended)
+        is_reply |= ended != text or started.is_reply
+        text = started.base
         forwarded = _FORWARDED.match(text)
         if forwarded is None:
-            return text
-        text = forwarded[1]
-    return text
+            return Subject(text, is_reply)
+        text, is_reply = forwarded[1], True
+    return Subject(text, is_reply)
 
 
 def _strip_trailers(text: str) -> str:
@@ -33,14 +49,16 @@ def _strip_trailers(text: str) -> str:
     return lowered
 
 
-def _strip_leaders(text: str) -> str:
+def _strip_leaders(text: str) -> Subject:
+    is_reply = False
     for _ in range(_ROUNDS_MAX):
         leader = _LEADER.match(text)
         if leader is not None:
+            is_reply |= leader[0].endswith(":")
             text = text[leader.end() :]
             continue
         blob = _LEADING_BLOB.match(text)
         if blob is None or blob.end() == len(text):
-            return text
+            break
         text = text[blob.end() :]
-    return text
+    return Subject(text, is_reply)
