@@ -14,13 +14,13 @@ from postkeep.faces.imap.matching import Facts, Sets, match
 from postkeep.faces.imap.names import Named, Pattern, Tree, canonical, is_valid, parents
 from postkeep.faces.imap.opening import Piece, group
 from postkeep.faces.imap.replies import CommandError, reply_to_error
-from postkeep.faces.imap.sections import undo_encoding
 from postkeep.faces.imap.view import View, batches, runs_of
 from postkeep.model.categories import Label
 from postkeep.protocols.imap.commands import ListMailboxes
 from postkeep.protocols.imap.errors import ImapSyntaxError
 from postkeep.protocols.imap.search import All, And, Body, HasFlag, Header, Not, Or, SearchKey
 from postkeep.protocols.imap.sequence import parse_sequence
+from postkeep.protocols.mime.transfer import undo_encoding
 from postkeep.services.vault.api import MailboxRow, MessageRow
 
 

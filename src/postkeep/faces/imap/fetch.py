@@ -18,7 +18,6 @@ from postkeep.faces.imap.sections import (
     is_filtered,
     locate,
     select_header,
-    undo_encoding,
 )
 from postkeep.faces.imap.selected import Selected
 from postkeep.faces.imap.session import Completion, Session
@@ -28,6 +27,7 @@ from postkeep.protocols.imap import responses
 from postkeep.protocols.imap.commands import Fetch
 from postkeep.protocols.imap.dates import render_date_time
 from postkeep.protocols.imap.fetch import Attribute, BinarySection, BodySection, FetchItem
+from postkeep.protocols.mime.transfer import undo_encoding
 from postkeep.services.delivery.summary import Summary
 from postkeep.services.vault.api import StoreFlags
 

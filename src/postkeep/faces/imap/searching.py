@@ -7,7 +7,6 @@ from typing import Final
 from postkeep.faces.imap.limits import SEARCH_PART_BYTES_MAX, SUMMARIES_PER_CALL
 from postkeep.faces.imap.matching import Facts, Sets, fold, match
 from postkeep.faces.imap.opening import Piece, group, open_pieces, open_summaries
-from postkeep.faces.imap.sections import undo_encoding
 from postkeep.faces.imap.selected import Selected
 from postkeep.faces.imap.session import Completion, Session
 from postkeep.faces.imap.texts import completed
@@ -17,6 +16,7 @@ from postkeep.protocols.imap.commands import Search
 from postkeep.protocols.imap.search import ModSeq, Numbers, ReturnOption, leaves
 from postkeep.protocols.imap.sequence import Ranges, spans_of
 from postkeep.protocols.mime import decode_octets, decode_words, split_fields
+from postkeep.protocols.mime.transfer import undo_encoding
 from postkeep.services.delivery.summary import PartSpan, Summary
 
 _ROWS_PER_TURN: Final = 5_000

@@ -1,8 +1,5 @@
 """Where a section lies in a message, by the offsets of its summary (RFC 9051 section 6.4.5.1). Pure."""
 
-import binascii
-import quopri
-import re
 from typing import NamedTuple
 
 from postkeep.protocols.imap.fetch import Partial, Section, SectionText
@@ -66,14 +63,3 @@ def select_header(header: bytes, section: Section) -> bytes:
     """Return the fields named, or all others, with an empty line behind them."""
     exclude = section.text is SectionText.HEADER_FIELDS_NOT
     return select_fields(header, section.fields, exclude=exclude)
-
-
-def undo_encoding(octets: bytes, encoding: str) -> bytes:
-    """Undo a transfer encoding; what is not valid in it is left out, as mail readers do."""
-    if encoding == "base64":
-        digits = re.sub(rb"[^A-Za-z0-9+/]", b"", octets)
-        digits = digits[: len(digits) - (len(digits) % 4 == 1)]
-        return binascii.a2b_base64(digits + b"=" * (-len(digits) % 4))
-    if encoding == "quoted-printable":
-        return quopri.decodestring(octets)
-    return octets
