@@ -22,7 +22,7 @@ from postkeep.base.address import parse_address
 from postkeep.base.ids import new_id
 from postkeep.faces.mx.connection import MxConnection
 from postkeep.faces.smtp.face import Connections, FaceSettings
-from postkeep.faces.smtp.tls import server_context
+from postkeep.faces.tls import server_context
 from postkeep.model.categories import Label
 from postkeep.node.config import LogConfig
 from postkeep.node.logs import configure

@@ -19,7 +19,7 @@ from postkeep.base.ids import NOBODY, new_id
 from postkeep.crypto.message import wrap_keys
 from postkeep.faces.imap.keepers import Keepers
 from postkeep.faces.imap.server import ImapServer
-from postkeep.faces.smtp.tls import server_context
+from postkeep.faces.tls import server_context
 from postkeep.model.categories import Category
 from postkeep.services.authority import api as authority_api
 from postkeep.services.authority.client import AuthorityClient

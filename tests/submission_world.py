@@ -12,10 +12,10 @@ from postkeep.base.address import parse_address
 from postkeep.base.errors import RefusedError
 from postkeep.base.ids import new_id
 from postkeep.faces.smtp.face import Connections, FaceSettings
-from postkeep.faces.smtp.tls import server_context
 from postkeep.faces.submission.connection import SubmissionConnection
 from postkeep.faces.submission.sessions import Sessions
 from postkeep.faces.submission.signin import MECHANISMS
+from postkeep.faces.tls import server_context
 from postkeep.protocols.sasl import SaslError
 from postkeep.protocols.sasl.login import LoginClient
 from postkeep.protocols.sasl.plain import write_plain

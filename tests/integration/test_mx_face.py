@@ -20,7 +20,7 @@ from postkeep.faces.mx.connection import MxConnection
 from postkeep.faces.smtp import connection as connection_module
 from postkeep.faces.smtp import face as face_module
 from postkeep.faces.smtp.face import Connections, FaceSettings, network_of
-from postkeep.faces.smtp.tls import server_context
+from postkeep.faces.tls import server_context
 from postkeep.protocols.smtp.client import Step
 from postkeep.protocols.smtp.parameters import MailParameters
 from postkeep.protocols.smtp.server import ServerSettings

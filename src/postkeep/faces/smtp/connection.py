@@ -13,10 +13,10 @@ from typing import Any, Final, cast
 from postkeep.base.errors import PostkeepError
 from postkeep.faces.smtp import replies
 from postkeep.faces.smtp.face import HELD_OCTETS_MAX, Connections, FaceSettings, network_of
-from postkeep.faces.smtp.timers import NEVER
-from postkeep.faces.smtp.tls import TlsLayer
+from postkeep.faces.timers import NEVER
+from postkeep.faces.tls import TlsError, TlsLayer
 from postkeep.protocols.smtp.events import Closed, Event, StartTls
-from postkeep.protocols.smtp.replies import Reply, SmtpProtocolError
+from postkeep.protocols.smtp.replies import Reply
 from postkeep.protocols.smtp.server import ServerConnection
 from postkeep.protocols.smtp.states import State
 
@@ -185,7 +185,7 @@ class SmtpConnection(asyncio.Protocol, ABC):
         established = tls.established
         try:
             plain = tls.feed(data)
-        except SmtpProtocolError as error:
+        except TlsError as error:
             self.connections.log.info("tls_failed", detail=error.detail)
             self._write(tls.take_output())
             self._close_transport()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from postkeep.faces.smtp import replies
-from postkeep.faces.smtp.timers import TICK_SECONDS, Timers
+from postkeep.faces.timers import TICK_SECONDS, Timers
 from postkeep.protocols.smtp.replies import Reply
 from postkeep.protocols.smtp.server import ServerSettings
 

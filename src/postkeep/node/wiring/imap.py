@@ -5,7 +5,7 @@ import contextlib
 from postkeep.base.clock import SystemClock
 from postkeep.faces.imap.keepers import Keepers
 from postkeep.faces.imap.server import ImapServer
-from postkeep.faces.smtp.tls import server_context
+from postkeep.faces.tls import server_context
 from postkeep.node.context import ModuleContext
 from postkeep.node.wiring.patience import patiently
 from postkeep.services.authority.client import AuthorityClient

@@ -2,7 +2,7 @@
 
 from postkeep.faces.mx.connection import MxConnection
 from postkeep.faces.smtp.face import Connections, FaceSettings
-from postkeep.faces.smtp.tls import server_context
+from postkeep.faces.tls import server_context
 from postkeep.node.context import ModuleContext
 from postkeep.node.wiring.smtp import open_delivery, serve
 from postkeep.protocols.smtp.server import ServerSettings

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 
 from postkeep.faces.smtp.face import Connections, FaceSettings
-from postkeep.faces.smtp.tls import server_context
 from postkeep.faces.submission.connection import SubmissionConnection
 from postkeep.faces.submission.sessions import Sessions
 from postkeep.faces.submission.signin import MECHANISMS
+from postkeep.faces.tls import server_context
 from postkeep.node.context import ModuleContext
 from postkeep.node.wiring.smtp import open_delivery, running, serve
 from postkeep.protocols.smtp.server import ServerSettings

@@ -1,7 +1,8 @@
-"""TLS of the SMTP faces: the server's context, and a layer between socket and core on memory buffers.
+"""TLS of the faces: the server's context, and a layer between socket and core on memory buffers.
 
 The layer reads nothing that came before it was made: what a client sends in the clear behind STARTTLS never
-gets into it (RFC 3207 section 4.2).
+gets into it (RFC 3207 section 4.2, RFC 3501 section 6.2.1). On memory buffers a quiet connection holds some
+15 KB of TLS; uvloop's own TLS transport 26 KB, asyncio's 280.
 """
 
 import contextlib
@@ -9,7 +10,10 @@ import os
 import ssl
 from typing import Final
 
-from postkeep.protocols.smtp.replies import SmtpProtocolError
+from postkeep.base.errors import PostkeepError
+
+SESSION_TICKETS: Final = 1
+"""For each TLS 1.3 handshake: a client resumes one session, and OpenSSL's two cost twice."""
 
 READ_OCTETS: Final = 256 * 1024
 """Plaintext taken out of the layer at once; a TLS record holds 16 KB."""
@@ -18,11 +22,19 @@ _CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
 """TLS 1.2: forward secrecy and AEAD only. TLS 1.3 has nothing else."""
 
 
+class TlsError(PostkeepError):
+    """The other side does not speak TLS, or none that we take."""
+
+    code = "tls"
+    public_text = "The other side broke the TLS protocol."
+
+
 def server_context(pem: bytes) -> ssl.SSLContext:
     """Make the context from a PEM key and chain. They pass through anonymous memory, never through a disk."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(_CIPHERS)
+    context.num_tickets = SESSION_TICKETS
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
     descriptor = os.memfd_create("tls", os.MFD_CLOEXEC)
     try:
@@ -44,7 +56,7 @@ class TlsLayer:
         self.established = False
 
     def feed(self, data: bytes) -> bytes:
-        """Take in ciphertext, return plaintext; raise SmtpProtocolError when TLS fails.
+        """Take in ciphertext, return plaintext; raise TlsError when TLS fails.
 
         The handshake's answers are in `take_output` afterwards, alerts too.
         """
@@ -57,7 +69,7 @@ class TlsLayer:
         except ssl.SSLWantReadError:
             return b""
         except ssl.SSLError as exc:
-            raise SmtpProtocolError(f"TLS: {exc.reason}") from exc
+            raise TlsError(f"TLS: {exc.reason}") from exc
 
     def _read(self) -> bytes:
         incoming = self._incoming
