@@ -7,6 +7,9 @@ import msgspec
 
 from postkeep.model.categories import Label
 from postkeep.model.warrant import Warrant
+from postkeep.services.vault.mailbox_api import MailboxRow as MailboxRow
+from postkeep.services.vault.mailbox_api import SealedName as SealedName
+from postkeep.services.vault.rows_api import Rows
 
 WRAPS_BYTES = 96
 """Two wrapped message keys of 48 bytes: content, then metadata. Kept in an erasable slot, never in a row."""
@@ -118,34 +121,6 @@ class Submit(msgspec.Struct, frozen=True):
 
 
 # --- Mailboxes ---
-
-
-class SealedName(msgspec.Struct, frozen=True):
-    """A mailbox name sealed under one index of an epoch's metadata chain."""
-
-    epoch: bytes
-    index: int
-    sealed: bytes
-
-
-class MailboxRow(msgspec.Struct, frozen=True):
-    """A mailbox. `name` None: it has its role's usual name."""
-
-    id: bytes
-    role: str
-    """`inbox`, `sent`, `drafts`, `trash`, `junk`, `archive` or empty."""
-    name: SealedName | None
-    subscribed: bool
-    selectable: bool
-    uid_validity: int
-    uid_next: int
-    highest_modseq: int
-    messages: int
-    unseen: int
-    deleted: int
-    size: int
-    deleted_size: int = 0
-    """Octets of the messages flagged as deleted, where it was asked for."""
 
 
 class ListMailboxes(msgspec.Struct, frozen=True):
@@ -309,6 +284,8 @@ class Stored(msgspec.Struct, frozen=True):
     rows: list[MessageRow]
     modified: list[int]
     highest_modseq: int
+    columns: Rows = Rows()
+    """The same rows in columns; all of them, however many."""
 
 
 class Expunge(msgspec.Struct, frozen=True):
