@@ -22,7 +22,10 @@ from postkeep.protocols.imap.commands import (
     Id,
     ListMailboxes,
     Login,
+    MessageUrl,
+    NewMessage,
     Rename,
+    Replace,
     Request,
     ReturnAttribute,
     Search,
@@ -90,6 +93,13 @@ texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"
 keywords = st.from_regex(r"\$?[A-Za-z][A-Za-z0-9_-]{0,8}", fullmatch=True)
 flags = st.one_of(st.sampled_from(["\\Seen", "\\Answered", "\\Flagged", "\\Deleted", "\\Draft"]), keywords)
 flag_lists = st.lists(flags, unique=True, max_size=5).map(tuple)
+urls = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)
+new_messages = st.builds(
+    NewMessage,
+    flag_lists,
+    st.none() | st.integers(0, 200_000_000_000).map(lambda seconds: seconds * 1000),
+    st.lists(st.binary(max_size=200) | urls.map(MessageUrl), min_size=1, max_size=3).map(tuple),
+)
 days = st.dates(dt.date(1, 1, 1), dt.date(9999, 12, 31))
 modseqs = st.integers(0, (1 << 63) - 1)
 sizes = st.integers(0, 0xFFFFFFFF)
@@ -185,13 +195,8 @@ commands: st.SearchStrategy[Command] = st.one_of(
     extended_lists,
     st.builds(ListMailboxes, names, names.map(lambda name: (name,)), lsub=st.booleans()),
     st.builds(Status, names, status_items),
-    st.builds(
-        Append,
-        names,
-        flag_lists,
-        st.none() | st.integers(0, 200_000_000_000).map(lambda seconds: seconds * 1000),
-        st.binary(max_size=200),
-    ),
+    st.builds(Append, names, st.lists(new_messages, min_size=1, max_size=3).map(tuple)),
+    st.builds(Replace, st.none() | st.integers(1, 2**32 - 1), names, new_messages, st.booleans()),
     st.builds(GetQuota, names),
     st.builds(GetQuotaRoot, names),
     st.builds(UidExpunge, sequences),

@@ -18,6 +18,7 @@ from postkeep.protocols.imap.commands import (
     Id,
     ListMailboxes,
     Login,
+    NewMessage,
     Rename,
     ReturnAttribute,
     Search,
@@ -184,9 +185,7 @@ def test_literals_take_the_place_of_strings() -> None:
     assert parse(b"a LOGIN {5}\r\n {3+}\r\n", b"alice", b'p"w') == Login(b"alice", b'p"w')
     assert parse(b'a APPEND x (\\Seen) " 7-Feb-1994 21:52:25 -0800" {3}\r\n', b"abc") == Append(
         "x",
-        ("\\Seen",),
-        760_686_745_000,
-        b"abc",
+        (NewMessage(("\\Seen",), 760_686_745_000, (b"abc",)),),
     )
     assert parse(b"a SEARCH CHARSET UTF-8 TEXT {6}\r\n", "日本".encode()) == Search(Text("日本"))
 
@@ -290,7 +289,11 @@ def test_an_append_is_refused_by_its_size_before_it_is_read() -> None:
     reader = CommandReader()
     reader.append_bytes_max = 100
     reader.feed(b"a APPEND x {101}\r\n")
-    assert events(reader) == [Refusal(b"a")]
+    assert events(reader) == [Refusal(b"a", too_big=True)]
+    reader.feed(b"c APPEND x {60+}\r\n" + b"m" * 60 + b" {60}\r\n")
+    assert events(reader) == [Refusal(b"c", too_big=False)]
+    reader.feed(b"d UID REPLACE 1 x {100+}\r\n" + b"m" * 100 + b"\r\n")
+    assert events(reader) == [CommandBytes(b"d UID REPLACE 1 x {100+}\r\n", (b"m" * 100,))]
     reader.feed(b"b APPEND x {100}\r\n" + b"m" * 100 + b"\r\n")
     assert events(reader) == [Continue(), CommandBytes(b"b APPEND x {100}\r\n", (b"m" * 100,))]
 
@@ -302,7 +305,7 @@ def test_a_refused_literal_that_comes_anyway_is_skipped() -> None:
     assert events(reader) == []
     assert reader.backlog == 0
     reader.feed(b"m" * 150 + b" more {2+}\r\nxx\r\nb NOOP\r\n")
-    assert events(reader) == [Refusal(b"a"), CommandBytes(b"b NOOP")]
+    assert events(reader) == [Refusal(b"a", too_big=True), CommandBytes(b"b NOOP")]
     reader.feed(b"c APPEND x {%d+}\r\n" % (DISCARD_BYTES_MAX + 1))
     with pytest.raises(ImapStreamError):
         reader.next_event()

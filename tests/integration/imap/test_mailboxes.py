@@ -10,7 +10,16 @@ from tests.imap_mail import PLAIN
 from tests.imap_world import ALICE, PASSWORD, Person, Scenario, World
 
 from postkeep.protocols.imap.client import Response
-from postkeep.protocols.imap.commands import Append, Create, Delete, ListMailboxes, Rename, Status, StatusItem
+from postkeep.protocols.imap.commands import (
+    Append,
+    Create,
+    Delete,
+    ListMailboxes,
+    NewMessage,
+    Rename,
+    Status,
+    StatusItem,
+)
 
 
 def names(responses: list[Response], kind: str = "LIST") -> dict[str, set[str]]:
@@ -43,7 +52,7 @@ def test_mailboxes_are_made_renamed_and_deleted_under_any_name(in_world: Callabl
         assert listed["&mHl27g-"] == {"\\HasChildren"}
         assert set(names(await client.line('LIST "" "&mHl27g-/%"'))) == {"&mHl27g-/&i6FSEg- &- &AMQ-"}
         assert (await refused(client, "CREATE &mHl27g-")).code == "ALREADYEXISTS"
-        await client.run(Append("项目", (), None, PLAIN))
+        await client.run(Append("项目", (NewMessage((), None, (PLAIN,)),)))
         await client.run(Rename("项目", "Projects/CN"))
         listed = names(await client.line('LIST "" "*"'))
         assert set(listed) - ROLES == {

@@ -15,7 +15,7 @@ from postkeep.crypto.message import open_content_span
 from postkeep.faces.imap import opening
 from postkeep.faces.imap.connection import ImapConnection
 from postkeep.faces.imap.limits import CONTENT_BYTES_PER_CALL
-from postkeep.protocols.imap.commands import Append
+from postkeep.protocols.imap.commands import Append, NewMessage
 
 
 def test_a_message_is_delivered_listed_and_read(in_world: Callable[[Scenario], None]) -> None:
@@ -276,7 +276,9 @@ def test_append_stores_exactly_the_octets_with_flags_and_date(in_world: Callable
         client = await signed_in(world, "Drafts")
         large = b"Subject: big\r\n\r\n" + bytes(range(1, 256)) * 4000
         for number, message in enumerate((PLAIN, large, b"no header at all", b"Subject: nul\r\n\r\n\0")):
-            answers = await client.run(Append("Drafts", ("\\Seen", "$X"), 760_686_745_000, message))
+            answers = await client.run(
+                Append("Drafts", (NewMessage(("\\Seen", "$X"), 760_686_745_000, (message,)),))
+            )
             assert answers[-1].code.split()[0::2] == ["APPENDUID", str(number + 1)]
         items = fetched(await client.line("FETCH 1:* (FLAGS INTERNALDATE BODY.PEEK[])"))
         assert items[1] == {
@@ -288,7 +290,7 @@ def test_append_stores_exactly_the_octets_with_flags_and_date(in_world: Callable
         assert items[3]["BODY[]"] == b"no header at all"
         assert items[4]["BODY[]"] == b"Subject: nul\r\n\r\n\0"
         with pytest.raises(Refused) as caught:
-            await client.run(Append("Nowhere", (), None, PLAIN))
+            await client.run(Append("Nowhere", (NewMessage((), None, (PLAIN,)),)))
         assert caught.value.response.code == "TRYCREATE"
         response = await refused(client, "APPEND Drafts {60000000}")
         assert (response.kind, response.code) == ("NO", "TOOBIG")

@@ -278,7 +278,7 @@ class ImapConnection(asyncio.Protocol):
         if isinstance(event, CommandBytes):
             await self.session.run(event)
         else:
-            await self.session.refuse(event.tag)
+            await self.session.refuse(event)
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._task = None

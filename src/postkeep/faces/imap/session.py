@@ -18,7 +18,7 @@ from postkeep.protocols.imap import responses
 from postkeep.protocols.imap.commands import Bare, Command, Request
 from postkeep.protocols.imap.errors import ImapSyntaxError
 from postkeep.protocols.imap.parser import parse_command
-from postkeep.protocols.imap.reader import CommandBytes
+from postkeep.protocols.imap.reader import CommandBytes, Refusal
 
 _log = structlog.get_logger(__name__)
 _ALARMING = {"internal", "integrity"}  # errors that no client can cause
@@ -174,10 +174,11 @@ class Session:
             _log.exception("command_crashed")
             await self.send(reply_to_error(tag, PostkeepError("unexpected")))
 
-    async def refuse(self, tag: bytes) -> None:
-        """Answer a command whose literal is too large."""
-        code = "TOOBIG" if self.account is not None else "LIMIT"
-        await self.send(responses.status(tag, "NO", Text.LITERAL_TOO_LARGE, code))
+    async def refuse(self, refusal: Refusal) -> None:
+        """Answer a command with a literal that is too large, or with too many (RFC 7889, 9051)."""
+        code = "TOOBIG" if refusal.too_big and self.account is not None else "LIMIT"
+        text = Text.LITERAL_TOO_LARGE if refusal.too_big else Text.LITERALS_TOO_LARGE
+        await self.send(responses.status(refusal.tag, "NO", text, code))
 
     async def _run(self, request: Request) -> None:
         command = request.command

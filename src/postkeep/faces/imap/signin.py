@@ -34,6 +34,8 @@ _SIGNED_IN: Final = (
     "ESEARCH",
     "SEARCHRES",
     "BINARY",
+    "MULTIAPPEND",
+    "CATENATE",
     "CONDSTORE",
     f"APPENDLIMIT={APPEND_BYTES_MAX}",
     "QUOTA",

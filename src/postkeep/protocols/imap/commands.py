@@ -140,16 +140,38 @@ class Status(msgspec.Struct, frozen=True):
     items: tuple[StatusItem, ...]
 
 
-class Append(msgspec.Struct, frozen=True):
-    """APPEND of one message."""
+class MessageUrl(msgspec.Struct, frozen=True):
+    """An IMAP URL as it was written, of which CATENATE takes the octets (RFC 4469, 5092)."""
 
-    mailbox: str
+    text: str
+
+
+class NewMessage(msgspec.Struct, frozen=True):
+    """A message to be stored; its octets are those of `parts` one after the other."""
+
     flags: tuple[str, ...]
     date_ms: int | None
-    message: Literal
+    """INTERNALDATE; None: now."""
+    parts: tuple[Literal | MessageUrl, ...]
 
     def __repr__(self) -> str:
-        return "Append(...)"
+        return "NewMessage(...)"
+
+
+class Append(msgspec.Struct, frozen=True):
+    """APPEND of one message, or of several (RFC 3502)."""
+
+    mailbox: str
+    messages: tuple[NewMessage, ...]
+
+
+class Replace(msgspec.Struct, frozen=True):
+    """REPLACE (RFC 8508): a message that takes the place of another one; `number` None: the last one."""
+
+    number: int | None
+    mailbox: str
+    message: NewMessage
+    uid: bool = False
 
 
 class GetQuota(msgspec.Struct, frozen=True):
@@ -250,6 +272,7 @@ Command = (
     | ListMailboxes
     | Status
     | Append
+    | Replace
     | GetQuota
     | GetQuotaRoot
     | UidExpunge

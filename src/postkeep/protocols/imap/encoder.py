@@ -19,7 +19,10 @@ from postkeep.protocols.imap.commands import (
     Id,
     ListMailboxes,
     Login,
+    MessageUrl,
+    NewMessage,
     Rename,
+    Replace,
     Search,
     Select,
     Sort,
@@ -31,6 +34,7 @@ from postkeep.protocols.imap.commands import (
 )
 from postkeep.protocols.imap.dates import render_date, render_date_time
 from postkeep.protocols.imap.fetch import render_item
+from postkeep.protocols.imap.reader import Literal
 from postkeep.protocols.imap.search import (
     All,
     And,
@@ -141,7 +145,7 @@ class _Writer:
             case Status(mailbox, items):
                 self._named(b"STATUS ", mailbox)
                 self.raw(b" (", " ".join(items).encode("ascii"), b")")
-            case Append():
+            case Append() | Replace():
                 self._append(command)
             case GetQuota(root):
                 self._named(b"GETQUOTA ", root)
@@ -206,13 +210,37 @@ class _Writer:
         if returns:
             self.raw(b" RETURN (", " ".join(returns).encode("ascii"), b")")
 
-    def _append(self, command: Append) -> None:
-        self._named(b"APPEND ", command.mailbox)
-        self.raw(b" (", " ".join(command.flags).encode("ascii"), b") ")
-        if command.date_ms is not None:
-            self.raw(render_date_time(command.date_ms), b" ")
-        message = bytes(command.message)
-        self.literal(message, binary=b"\0" in message)
+    def _append(self, command: Append | Replace) -> None:
+        if isinstance(command, Append):
+            self._named(b"APPEND ", command.mailbox)
+            messages = command.messages
+        else:
+            number = b"*" if command.number is None else b"%d" % command.number
+            self._named((b"UID " if command.uid else b"") + b"REPLACE " + number + b" ", command.mailbox)
+            messages = (command.message,)
+        for message in messages:
+            self._message(message)
+
+    def _message(self, message: NewMessage) -> None:
+        self.raw(b" (", " ".join(message.flags).encode("ascii"), b") ")
+        if message.date_ms is not None:
+            self.raw(render_date_time(message.date_ms), b" ")
+        if len(message.parts) == 1 and not isinstance(message.parts[0], MessageUrl):
+            self._octets(message.parts[0])
+            return
+        for at, part in enumerate(message.parts):
+            self.raw(b" " if at else b"CATENATE (")
+            if isinstance(part, MessageUrl):
+                self.raw(b"URL ")
+                self.string(part.text.encode())
+            else:
+                self.raw(b"TEXT ")
+                self._octets(part)
+        self.raw(b")")
+
+    def _octets(self, literal: Literal) -> None:
+        octets = bytes(literal)
+        self.literal(octets, binary=b"\0" in octets)
 
     def _search(self, command: Search | Sort | Thread) -> None:
         self.raw(b"UID " if command.uid else b"", type(command).__name__.upper().encode("ascii"), b" ")

@@ -10,8 +10,8 @@ LITERAL_BYTES_MAX: Final = 65_536
 """All literals of one command that is not APPEND: mailbox names, search texts."""
 LITERAL_BYTES_MAX_UNAUTHENTICATED: Final = 4_096
 """The same before sign-in: a user name and a password."""
-LITERALS_MAX: Final = 256
-"""Literals in one command."""
+LITERALS_MAX: Final = 512
+"""Literals in one command: the messages of one APPEND; the vault takes as many in one transaction."""
 DISCARD_BYTES_MAX: Final = 1 << 28
 """A refused non-synchronising literal is read and thrown away up to this; beyond it we hang up (RFC 7888)."""
 PIPELINE_BYTES_MAX: Final = 131_072

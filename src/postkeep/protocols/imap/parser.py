@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Final
 
 from postkeep.protocols.imap.commands import (
-    Append,
     Authenticate,
     Bare,
     Command,
@@ -28,9 +27,9 @@ from postkeep.protocols.imap.commands import (
     UidExpunge,
 )
 from postkeep.protocols.imap.cursor import Cursor
-from postkeep.protocols.imap.dates import parse_date_time
 from postkeep.protocols.imap.errors import ImapSyntaxError
 from postkeep.protocols.imap.limits import TAG_BYTES_MAX
+from postkeep.protocols.imap.parse_append import parse_append, parse_replace
 from postkeep.protocols.imap.parse_fetch import parse_items
 from postkeep.protocols.imap.parse_list import parse_list, parse_lsub
 from postkeep.protocols.imap.parse_search import parse_search, parse_sort, parse_thread
@@ -42,7 +41,6 @@ _HEAD = re.compile(rb"([^\x00-\x20\x7f-\xff(){%*\"\\+]+) ((?:UID )?[A-Za-z]+)", 
 _TAG = re.compile(rb"([^\x00-\x20\x7f-\xff(){%*\"\\+]+)(?: |\Z)")
 _STORE = re.compile(rb"([+-]?)FLAGS(\.SILENT)?", re.IGNORECASE)
 _BASE64 = re.compile(rb"=|[A-Za-z0-9+/]*={0,2}")
-_QUOTED_DATE = re.compile(rb'"([^"]{26})"')
 
 
 def parse_command(command: CommandBytes, *, utf8: bool = False) -> Request:
@@ -172,24 +170,6 @@ def _status(cursor: Cursor) -> Command:
     return Status(mailbox, cursor.status_items())
 
 
-def _append(cursor: Cursor) -> Command:
-    cursor.space()
-    mailbox = cursor.mailbox()
-    cursor.space()
-    flags: tuple[str, ...] = ()
-    if cursor.text.startswith(b"(", cursor.at):
-        flags = cursor.flags()
-        cursor.space()
-    date_ms = None
-    if cursor.text.startswith(b'"', cursor.at):
-        date_ms = parse_date_time(cursor.match(_QUOTED_DATE, "a date and time").group(1))
-        cursor.space()
-    message = cursor.literal()
-    if message is None:
-        raise ImapSyntaxError("APPEND takes a literal.")
-    return Append(mailbox, flags, date_ms, message)
-
-
 def _get_quota(cursor: Cursor) -> Command:
     cursor.space()
     return GetQuota(cursor.mailbox())
@@ -271,7 +251,9 @@ _PARSERS: dict[bytes, Callable[[Cursor], Command]] = {
     b"LIST": parse_list,
     b"LSUB": parse_lsub,
     b"STATUS": _status,
-    b"APPEND": _append,
+    b"APPEND": parse_append,
+    b"REPLACE": parse_replace(uid=False),
+    b"UID REPLACE": parse_replace(uid=True),
     b"GETQUOTA": _get_quota,
     b"GETQUOTAROOT": _mailbox(GetQuotaRoot),
     b"UID EXPUNGE": _uid_expunge,

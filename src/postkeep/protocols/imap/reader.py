@@ -20,7 +20,7 @@ from postkeep.protocols.imap.limits import (
 Literal = bytes | bytearray
 
 _MARKER = re.compile(rb"\{(\d{1,19})(\+?)\}\Z")
-_APPEND = re.compile(rb"[^ ]+ APPEND ", re.IGNORECASE)
+_APPEND = re.compile(rb"[^ ]+ (?:APPEND|(?:UID )?REPLACE) ", re.IGNORECASE)
 _TAG = re.compile(rb"([^\x00-\x20\x7f-\xff(){%*\"\\+]+) ")
 _SMALL_BYTES: Final = (
     65_536  # literals up to this become bytes, larger ones are handed out as they were filled
@@ -39,9 +39,11 @@ class Continue(NamedTuple):
 
 
 class Refusal(NamedTuple):
-    """A command that was dropped because a literal is too large: answer its tag, and go on."""
+    """A command that was dropped because of its literals: answer its tag, and go on."""
 
     tag: bytes
+    too_big: bool
+    """One of them alone is larger than is taken; else they are too many, or too much together."""
 
 
 Event = CommandBytes | Continue | Refusal
@@ -60,9 +62,10 @@ class CommandReader:
         self._literals: list[Literal] = []
         self._literal_bytes = 0
         self._target: bytearray | None = None
-        self._filled = 0
+        self._missing = 0
         self._discard = 0
         self._refused = False
+        self._too_big = False
 
     @property
     def backlog(self) -> int:
@@ -125,7 +128,7 @@ class CommandReader:
     def _whole(self, line: bytes) -> Event:
         event: Event
         if self._refused:
-            event = Refusal(_tag(self._text[0]))
+            event = Refusal(_tag(self._text[0]), self._too_big)
         elif self._text:
             self._text.append(line)
             event = CommandBytes(b"\r\n".join(self._text), tuple(self._literals))
@@ -140,10 +143,11 @@ class CommandReader:
         is_append = _APPEND.match(self._text[0]) is not None
         limit = self.append_bytes_max if is_append else self.literal_bytes_max
         fits = self._literal_bytes + size <= limit and len(self._literals) < LITERALS_MAX
+        self._too_big |= size > limit
         if synchronising and (self._refused or not fits):
-            tag = _tag(self._text[0])
+            refusal = Refusal(_tag(self._text[0]), self._too_big)
             self._reset()
-            return Refusal(tag)
+            return refusal
         if self._refused or not fits:
             if size > DISCARD_BYTES_MAX:
                 raise ImapStreamError("a refused literal is too large to skip")
@@ -152,16 +156,17 @@ class CommandReader:
             self._discard = size
             return None
         self._literal_bytes += size
-        self._target = bytearray(size)
-        self._filled = 0
+        self._target = bytearray()
+        self._missing = size
         return Continue() if synchronising else None
 
     def _fill(self, data: bytes | bytearray) -> int:
+        """Take octets of the literal. It grows as they come: a size that is only announced costs nothing."""
         target = self._target
         assert target is not None
-        count = min(len(data), len(target) - self._filled)
-        target[self._filled : self._filled + count] = memoryview(data)[:count]
-        self._filled += count
+        count = min(len(data), self._missing)
+        target += data if count == len(data) else memoryview(data)[:count]
+        self._missing -= count
         return count
 
     def _finish_literal(self) -> bool:
@@ -170,7 +175,7 @@ class CommandReader:
         if self._buffer:
             taken = self._fill(self._buffer)
             del self._buffer[:taken]
-        if self._filled < len(target):
+        if self._missing:
             return False
         self._literals.append(bytes(target) if len(target) <= _SMALL_BYTES else target)
         self._target = None
@@ -191,6 +196,7 @@ class CommandReader:
         self._target = None
         self._discard = 0
         self._refused = False
+        self._too_big = False
 
 
 def _tag(line: bytes) -> bytes:
