@@ -19,6 +19,14 @@ class Text(StrEnum):
     HAS_CHILDREN = "There are mailboxes below it."
     BELOW_ITSELF = "A mailbox can't be moved below itself."
     NO_QUOTA_ROOT = "There is no such quota root."
+    QUOTA_FIXED = "Only the administrator sets quotas."
+    TOO_MANY_SUBSCRIPTIONS = "There are too many subscriptions to names without a mailbox."
+    ENTRIES_TOO_LARGE = "The annotations of this mailbox would be too many or too large together."
+    ENTRY_TOO_LARGE = "The annotation is too large."
+    ENTRY_FIXED = "That annotation can't be changed."
+    ENTRIES_LONG = "Larger annotations were left out."
+    EVENTS_UNKNOWN = "Some of these events are not known."
+    TOO_MUCH_NEWS = "There is too much news to tell; ask again for what matters."
     NO_MAILBOX = "There is no such mailbox."
     NO_MESSAGE = "There is no message with that number."
     READ_ONLY = "The mailbox is open for reading only."
@@ -56,6 +64,7 @@ class Text(StrEnum):
     SESSION_OVER = "The session has ended."
     SESSION_REVOKED = "The session has been ended."
     IDLE_ENDS_WITH_DONE = "IDLE ends with DONE."
+    STILL_RUNNING = "The command is still running."
 
 
 def completed(command: str) -> str:
