@@ -299,6 +299,7 @@ class World:
                     parts.summary,
                     parts.size,
                     [placement],
+                    text=parts.text,
                 ),
             )
             epochs[writer.epoch] = epoch.announcement

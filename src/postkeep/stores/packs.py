@@ -1,7 +1,7 @@
 """Packs: files to which sealed bodies are appended, many bodies to one durable write.
 
-A pack is a row of frames: a header of 48 octets (magic, tenant, body, length, CRC-32 of the header) and then
-the sealed body. The index is the database; the headers are there so that a pack can be walked to find bytes
+A pack is a row of frames: a header of 48 octets (magic, tenant, body, length, CRC-32 of the header), then
+the sealed body and the sealed search text. The index is the database; the headers are there so that a pack can be walked to find bytes
 that no row knows. All calls block and are meant for a thread; they may be made from several.
 
 A store of objects (S3) has the same calls: `append_many` is then one PUT of an object per group, `read_many`
@@ -47,6 +47,8 @@ class Body(NamedTuple):
     tenant: bytes
     body: bytes
     data: bytes
+    text: bytes = b""
+    """Its sealed search text, in the same frame behind it."""
 
 
 class Frame(NamedTuple):
@@ -123,9 +125,10 @@ class Packs:
         """
         buffers: list[bytes] = []
         lengths: list[int] = []
-        for tenant, body, data in bodies:
-            buffers += (frame_header(tenant, body, len(data)), data)
-            lengths.append(len(data))
+        for tenant, body, data, text in bodies:
+            length = len(data) + len(text)
+            buffers += (frame_header(tenant, body, length), data, text)
+            lengths.append(length)
         if not buffers:
             return []
         total = sum(lengths) + HEADER_BYTES * len(lengths)

@@ -86,7 +86,7 @@ WITH locked AS MATERIALIZED (
         gone_ms = CASE WHEN b.refs = l.count THEN $4::bigint END
     FROM locked l
     WHERE b.tenant = l.tenant AND b.body = l.body
-    RETURNING b.pack, b.length, b.refs
+    RETURNING b.pack, b.length + b.text_length AS length, b.refs
 )
 SELECT pack, sum(length + $5::bigint)::bigint FROM released WHERE refs = 0 GROUP BY pack ORDER BY pack
 """

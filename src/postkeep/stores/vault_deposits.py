@@ -47,35 +47,35 @@ JOIN unnest($8::bytea[], $9::bytea[]) AS asked (tenant, body) USING (tenant, bod
 
 _STORE = """
 WITH stored_bodies AS (
-    INSERT INTO bodies (tenant, body, pack, "offset", length, refs, placed, summary)
+    INSERT INTO bodies (tenant, body, pack, "offset", length, refs, placed, summary, text_length)
     SELECT * FROM unnest($1::bytea[], $2::bytea[], $3::int[], $4::bigint[], $5::int[], $6::int[],
-                         $7::bytea[], $8::bytea[])
+                         $7::bytea[], $8::bytea[], $9::int[])
 ), stored_messages AS (
     INSERT INTO messages (tenant, mailbox, uid, modseq, internal_ms, slot, size, epoch_index, flags, label,
                           body, epoch, keywords)
     SELECT n.tenant, n.mailbox, n.uid, n.modseq, n.internal_ms, n.slot, n.size, n.epoch_index, n.flags,
            n.label, n.body, n.epoch, string_to_array(n.keywords, ' ')
-    FROM unnest($9::bytea[], $10::bytea[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[],
-                $15::int[], $16::int[], $17::smallint[], $18::smallint[], $19::bytea[], $20::bytea[],
-                $21::text[])
+    FROM unnest($10::bytea[], $11::bytea[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[],
+                $16::int[], $17::int[], $18::smallint[], $19::smallint[], $20::bytea[], $21::bytea[],
+                $22::text[])
          AS n (tenant, mailbox, uid, modseq, internal_ms, slot, size, epoch_index, flags, label, body, epoch,
                keywords)
 ), counted AS (
     UPDATE mailboxes m
     SET uid_next = c.uid_next, highest_modseq = c.highest_modseq, messages = m.messages + c.messages,
         unseen = m.unseen + c.unseen, deleted = m.deleted + c.deleted, size = m.size + c.size
-    FROM unnest($22::bytea[], $23::bytea[], $24::bigint[], $25::bigint[], $26::bigint[], $27::bigint[],
-                $28::bigint[], $29::bigint[])
+    FROM unnest($23::bytea[], $24::bytea[], $25::bigint[], $26::bigint[], $27::bigint[], $28::bigint[],
+                $29::bigint[], $30::bigint[])
          AS c (tenant, mailbox, uid_next, highest_modseq, messages, unseen, deleted, size)
     WHERE m.tenant = c.tenant AND m.mailbox = c.mailbox
 ), used AS (
     UPDATE principals p
     SET used_bytes = p.used_bytes + u.bytes, messages = p.messages + u.messages
-    FROM unnest($30::bytea[], $31::bytea[], $32::bigint[], $33::bigint[])
+    FROM unnest($31::bytea[], $32::bytea[], $33::bigint[], $34::bigint[])
          AS u (tenant, principal, bytes, messages)
     WHERE p.tenant = u.tenant AND p.principal = u.principal
 )
-INSERT INTO audit_outbox (event) SELECT * FROM unnest($34::bytea[])
+INSERT INTO audit_outbox (event) SELECT * FROM unnest($35::bytea[])
 """
 
 _EPOCHS = """
@@ -163,6 +163,7 @@ class BodyInsert(NamedTuple):
     refs: int
     placed: bytes
     summary: bytes
+    text_length: int = 0
 
 
 class MessageInsert(NamedTuple):

@@ -26,8 +26,8 @@ WITH owner AS MATERIALIZED (
     UPDATE principals SET used_bytes = used_bytes + $8::int, messages = messages + 1
     WHERE EXISTS (SELECT FROM counted) AND tenant = $1 AND principal = $2
 ), stored_body AS (
-    INSERT INTO bodies (tenant, body, pack, "offset", length, refs, placed, summary)
-    SELECT $1::bytea, $11::bytea, $12::int, $13::bigint, $14::int, 1, $15::bytea, $16::bytea
+    INSERT INTO bodies (tenant, body, pack, "offset", length, refs, placed, summary, text_length)
+    SELECT $1::bytea, $11::bytea, $12::int, $13::bigint, $14::int, 1, $15::bytea, $16::bytea, $25::int
     WHERE EXISTS (SELECT FROM counted)
 ), stored_message AS (
     INSERT INTO messages (tenant, mailbox, uid, modseq, internal_ms, slot, size, epoch_index, flags, label,
@@ -89,5 +89,6 @@ async def store_single(connections: KeptConnections, state: DepositState, rows: 
             message.epoch,
             message.keywords,
             rows.events[0],
+            body.text_length,
         )
     )

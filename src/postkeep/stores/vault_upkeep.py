@@ -7,6 +7,7 @@ import asyncpg
 
 from postkeep.stores.packs import Frame, Location
 from postkeep.stores.postgres import Connection, Pool, Source
+from postkeep.stores.vault_rights import drop_rights_of
 
 Record = asyncpg.Record
 
@@ -232,9 +233,10 @@ async def write_mark(pool: Pool, name: str, value: int) -> None:
 
 
 async def live_bodies(connection: Connection) -> AsyncIterator[list[Record]]:
-    """Yield tenant, body, pack, offset, length of every body in use, in batches, by place."""
+    """Yield tenant, body, pack, offset, and length with search text, of every body in use, in batches, by place."""
     cursor = await connection.cursor(
-        'SELECT tenant, body, pack, "offset", length FROM bodies WHERE refs > 0 ORDER BY pack, "offset"'
+        'SELECT tenant, body, pack, "offset", length + text_length AS length FROM bodies WHERE refs > 0 '
+        'ORDER BY pack, "offset"'
     )
     while rows := await cursor.fetch(SCAN_ROWS):
         yield rows
@@ -261,6 +263,7 @@ async def drop_principal(connection: Connection, tenant: bytes, principal: bytes
         tenant,
         principal,
     )
+    await drop_rights_of(connection, tenant, principal)
     for table in ("mailboxes", "entries", "epochs", "principals"):
         await connection.execute(
             f"DELETE FROM {table} WHERE tenant = $1 AND principal = $2",  # noqa: S608 - from the line above

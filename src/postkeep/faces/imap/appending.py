@@ -73,7 +73,9 @@ async def seal_new(session: Session, target: Named, message: NewMessage) -> tupl
         flags=message.flags,
         internal_date_ms=message.date_ms or 0,
     )
-    deposit = Deposit(parts.tenant, parts.body, parts.content, parts.summary, parts.size, [placement])
+    deposit = Deposit(
+        parts.tenant, parts.body, parts.content, parts.summary, parts.size, [placement], text=parts.text
+    )
     return deposit, epoch
 
 

@@ -10,7 +10,6 @@ from postkeep.base.clock import Clock
 from postkeep.base.errors import InvalidInputError, UnavailableError
 from postkeep.base.ids import ID_BYTES
 from postkeep.crypto.context import context
-from postkeep.crypto.message import new_message_keys, seal_content, seal_summary
 from postkeep.faces.relay.opened import OpenItem
 from postkeep.faces.relay.results import Result
 from postkeep.faces.relay.settle import Settlement
@@ -22,8 +21,7 @@ from postkeep.services.delivery.copies import Copies, Outbound, by_destination, 
 from postkeep.services.delivery.deposit import Depositor
 from postkeep.services.delivery.envelope import Envelope, EnvelopeRecipient, Origin
 from postkeep.services.delivery.epochs import EpochBook
-from postkeep.services.delivery.seal import Needs, SealedParts, Target, enqueue, place
-from postkeep.services.delivery.summary import encode, summarize
+from postkeep.services.delivery.seal import Needs, SealedParts, Target, enqueue, place, seal_parts
 from postkeep.services.kms.api import SignedPublicKey
 
 _TIME_BYTES: Final = 6
@@ -152,15 +150,7 @@ def _seal(name: bytes, way: bytes, tenant: bytes, message: bytes) -> SealedParts
     """Seal a report under fresh keys as a body of a derived name: the vault stores the first of that name."""
     digest = hmac.digest(name, context("report body", way, tenant), "sha256")
     body = name[:_TIME_BYTES] + digest[: ID_BYTES - _TIME_BYTES]
-    keys = new_message_keys()
-    return SealedParts(
-        tenant,
-        body,
-        keys,
-        seal_content(keys, tenant, body, message),
-        seal_summary(keys, tenant, body, encode(summarize(message))),
-        len(message),
-    )
+    return seal_parts(tenant, message, body)
 
 
 def _recipient(result: Result, action: Action, now_ms: int, until_ms: int) -> ReportedRecipient:

@@ -90,7 +90,7 @@ class Depositor:
         octets = 0
         while self._pending and len(batch) < BATCH_DEPOSITS_MAX:
             deposit = self._pending[0][0].deposit
-            octets += len(deposit.content) + len(deposit.summary)
+            octets += len(deposit.content) + len(deposit.text) + len(deposit.summary)
             if batch and octets > BATCH_OCTETS_MAX:
                 break
             batch.append(self._pending.popleft())

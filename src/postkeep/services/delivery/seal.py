@@ -1,6 +1,6 @@
 """Stage 7: one body for one company, sealed, with the keys wrapped for every principal that gets a copy.
 
-The parts (content, summary) are sealed apart from the wraps: for a large message they are made in a thread
+The parts (content, summary, search text) are sealed apart from the wraps: for a large message they are made in a thread
 while the loop serves others, and the steps of the epochs are taken on the loop.
 """
 
@@ -15,9 +15,11 @@ from postkeep.crypto.message import (
     seal_content,
     seal_envelope,
     seal_summary,
+    seal_text,
     wrap_keys,
 )
 from postkeep.model.categories import Label
+from postkeep.services.delivery import searchtext
 from postkeep.services.delivery.copies import Outbound
 from postkeep.services.delivery.epochs import EpochBook, OpenEpoch
 from postkeep.services.delivery.summary import encode, summarize
@@ -36,6 +38,7 @@ class SealedParts(NamedTuple):
     content: bytes
     summary: bytes
     size: int
+    text: bytes = b""
 
 
 class Target(NamedTuple):
@@ -54,17 +57,21 @@ class SealedDeposit:
     epochs: tuple[OpenEpoch, ...]
 
 
-def seal_parts(tenant: bytes, message: bytes) -> SealedParts:
-    """Summarise a message and seal its parts under new keys."""
-    body = new_id()
+def seal_parts(tenant: bytes, message: bytes, body: bytes = b"") -> SealedParts:
+    """Summarise a message, make its search text, and seal its parts under new keys, as a body of this name
+    (empty: of a new one)."""
+    body = body or new_id()
     keys = new_message_keys()
+    summary = summarize(message)
+    text = searchtext.encode(searchtext.text_of(message, summary))
     return SealedParts(
         tenant,
         body,
         keys,
         seal_content(keys, tenant, body, message),
-        seal_summary(keys, tenant, body, encode(summarize(message))),
+        seal_summary(keys, tenant, body, encode(summary)),
         len(message),
+        seal_text(keys, tenant, body, text),
     )
 
 
@@ -90,7 +97,16 @@ def place(
                 internal_date_ms=received_ms,
             )
         )
-    deposit = Deposit(parts.tenant, parts.body, parts.content, parts.summary, parts.size, placements, label)
+    deposit = Deposit(
+        parts.tenant,
+        parts.body,
+        parts.content,
+        parts.summary,
+        parts.size,
+        placements,
+        label,
+        text=parts.text,
+    )
     return SealedDeposit(deposit, tuple(epochs))
 
 
@@ -146,6 +162,7 @@ def enqueue(
             deposit.placements,
             deposit.label,
             items,
+            deposit.text,
         ),
         tuple(epochs),
     )

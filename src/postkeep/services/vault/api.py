@@ -7,8 +7,8 @@ import msgspec
 
 from postkeep.model.categories import Label
 from postkeep.model.warrant import Warrant
-from postkeep.services.vault.mailbox_api import MailboxRow as MailboxRow
-from postkeep.services.vault.mailbox_api import SealedName as SealedName
+from postkeep.services.vault.mailbox_api import MailboxRow as MailboxRow  # noqa: PLC0414 - part of this api
+from postkeep.services.vault.mailbox_api import SealedName as SealedName  # noqa: PLC0414 - part of this api
 from postkeep.services.vault.rows_api import Rows
 
 WRAPS_BYTES = 96
@@ -72,6 +72,8 @@ class Deposit(msgspec.Struct, frozen=True):
     placements: list[Placement]
     label: Label = Label.INTERNAL
     queue: list[QueueItem] = []
+    text: bytes = b""
+    """Sealed search text; empty: it has none, and searches read the content."""
 
 
 class DepositBatch(msgspec.Struct, frozen=True):

@@ -65,7 +65,9 @@ class DepositGroups:
         Raise UnavailableError if a disk or the database does not serve; repeating the request is harmless.
         """
         keys = [(deposit.tenant, deposit.body) for deposit in request.deposits]
-        octets = sum(len(deposit.content) + len(deposit.summary) for deposit in request.deposits)
+        octets = sum(
+            len(deposit.content) + len(deposit.text) + len(deposit.summary) for deposit in request.deposits
+        )
         while twins := [self._in_flight[key] for key in keys if key in self._in_flight]:
             await asyncio.wait(twins)  # the same deposit over another connection: its answer will be ours
         if self._waiting_bytes + octets > WAITING_BYTES_MAX:
@@ -151,7 +153,7 @@ class DepositGroups:
         wraps: list[bytes] = []
         for request in requests:
             for deposit in request.deposits:
-                bodies.append(Body(deposit.tenant, deposit.body, deposit.content))
+                bodies.append(Body(deposit.tenant, deposit.body, deposit.content, deposit.text))
                 wraps += [placement.wraps for placement in deposit.placements]
                 wraps += [item.wraps for item in deposit.queue]
         packs, records = self._stores.packs, self._stores.slots

@@ -186,7 +186,15 @@ def _place(deposit: Deposit, durable: Durable, state: DepositState, rows: Deposi
         placed.append(Placed(box.mailbox, box.uid_validity, uid, modseq))
     rows.bodies.append(
         BodyInsert(
-            deposit.tenant, deposit.body, *location, len(slots), _encode_placed(placed), deposit.summary
+            deposit.tenant,
+            deposit.body,
+            location.pack,
+            location.offset,
+            len(deposit.content),
+            len(slots),
+            _encode_placed(placed),
+            deposit.summary,
+            len(deposit.text),
         )
     )
     rows.queue += [

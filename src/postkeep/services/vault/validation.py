@@ -15,6 +15,7 @@ DEPOSITS_MAX: Final = 1000  # deposits in one request
 PLACEMENTS_MAX: Final = 5000  # copies and queue items of one deposit: recipients of one message, expanded
 EPOCHS_MAX: Final = 10_000  # new epochs in one request: two writers' for every placement
 CONTENT_BYTES_MAX: Final = 160 * 1024 * 1024  # a sealed body: three times the largest message mx takes
+TEXT_BYTES_MAX: Final = 2 * 1024 * 1024  # a sealed search text: twice its limit before it is compressed
 SUMMARY_BYTES_MAX: Final = 4 * 1024 * 1024  # a sealed summary of a message with very many parts
 EPOCH_SEALED_BYTES_MAX: Final = 8192  # a sealed epoch secret: HPKE's hybrid encapsulation is 1,136 octets
 NAME_SEALED_BYTES_MAX: Final = 4096  # a sealed mailbox name
@@ -63,13 +64,14 @@ def check_deposits(grant: Grant, deposits: Sequence[Deposit]) -> None:
         _check_deposit(deposit)
 
 
-def check_own(grant: Grant, deposits: Sequence[Deposit], epochs: Sequence[NewEpoch]) -> None:
-    """Accept deposits that touch nothing but what belongs to the ticket's principal."""
-    if any(epoch.principal != grant.principal or epoch.tenant != grant.tenant for epoch in epochs):
+def check_owned(grant: Grant, deposits: Sequence[Deposit], epochs: Sequence[NewEpoch]) -> None:
+    """Accept deposits into mailboxes, with epochs of those whose they are; whether they may be another's has
+    been judged by then."""
+    owners = {placement.principal for deposit in deposits for placement in deposit.placements}
+    if any(epoch.principal not in owners or epoch.tenant != grant.tenant for epoch in epochs):
         raise RefusedError("an epoch of another principal")
-    for deposit in deposits:
-        if deposit.queue or any(p.principal != grant.principal for p in deposit.placements):
-            raise RefusedError("only into one's own mailboxes")
+    if any(deposit.queue for deposit in deposits):
+        raise RefusedError("only into mailboxes")
 
 
 def check_submitted(grant: Grant, deposits: Sequence[Deposit], epochs: Sequence[NewEpoch]) -> None:
@@ -108,6 +110,8 @@ def _check_deposit(deposit: Deposit) -> None:
         raise LimitError(f"{len(deposit.placements)} placements and {len(deposit.queue)} queue items")
     if not 0 < len(deposit.content) <= CONTENT_BYTES_MAX or not 0 <= deposit.size <= len(deposit.content):
         raise InvalidInputError("a sealed body of an impossible size")
+    if len(deposit.text) > TEXT_BYTES_MAX:
+        raise LimitError(f"a search text of {len(deposit.text)} octets")
     if len(deposit.summary) > SUMMARY_BYTES_MAX:
         raise LimitError(f"a summary of {len(deposit.summary)} octets")
     keyed: list[Placement | QueueItem] = [*deposit.placements, *deposit.queue]
