@@ -1,8 +1,9 @@
 """Packs: files to which sealed bodies are appended, many bodies to one durable write.
 
 A pack is a row of frames: a header of 48 octets (magic, tenant, body, length, CRC-32 of the header), then
-the sealed body and the sealed search text. The index is the database; the headers are there so that a pack can be walked to find bytes
-that no row knows. All calls block and are meant for a thread; they may be made from several.
+the sealed body and the sealed search text. The index is the database; the headers are there so that a pack
+can be walked to find bytes that no row knows. All calls block and are meant for a thread; they may be made
+from several.
 
 A store of objects (S3) has the same calls: `append_many` is then one PUT of an object per group, `read_many`
 ranged GETs, `remove` a DELETE.
