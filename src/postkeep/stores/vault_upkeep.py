@@ -233,7 +233,7 @@ async def write_mark(pool: Pool, name: str, value: int) -> None:
 
 
 async def live_bodies(connection: Connection) -> AsyncIterator[list[Record]]:
-    """Yield tenant, body, pack, offset and length (with search text) of bodies in use, in batches, by place."""
+    """Yield tenant, body, pack, offset and length (with search text) of bodies in use, by place."""
     cursor = await connection.cursor(
         'SELECT tenant, body, pack, "offset", length + text_length AS length FROM bodies WHERE refs > 0 '
         'ORDER BY pack, "offset"'
