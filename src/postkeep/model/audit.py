@@ -32,6 +32,8 @@ class EventName(StrEnum):
     READ = "mail.read"
     WRITE = "mail.write"
     SHRED = "mail.shred"
+    SHARE = "mail.share"
+    """Rights on the principal's mailboxes were given or taken: `note` is the reader and the letters."""
     QUEUE = "queue"
     HOLD = "hold"
     """A legal hold was placed or released (`digest` is its identifier); it does not say on whom."""

@@ -4,7 +4,7 @@ from typing import Final
 
 from postkeep.services.ledger.client import Caller
 from postkeep.services.queue import api as queue_api
-from postkeep.services.vault import api, destruction_api, entries_api, export_api
+from postkeep.services.vault import api, destruction_api, entries_api, export_api, rights_api
 
 LONG_SECONDS: Final = 600.0  # seconds for a call that walks or removes a lot
 WAIT_GRACE_SECONDS: Final = (
@@ -226,3 +226,19 @@ class VaultClient:
     async def queue_act(self, request: queue_api.QueueAct, *, ticket: bytes = b"") -> queue_api.QueueActed:
         """Retry, hold, release or delete items."""
         return await self._link.call("vault.queue_act", request, queue_api.QueueActed, ticket=ticket)
+
+    async def shared(self, request: rights_api.ListShared, *, ticket: bytes) -> rights_api.SharedList:
+        """List the mailboxes of others that the ticket's principal has rights on."""
+        return await self._link.call("vault.shared", request, rights_api.SharedList, ticket=ticket)
+
+    async def rights(self, request: rights_api.GetRights, *, ticket: bytes) -> rights_api.RightsList:
+        """Return everybody's rights on a mailbox."""
+        return await self._link.call("vault.rights", request, rights_api.RightsList, ticket=ticket)
+
+    async def set_rights(self, request: rights_api.SetRights, *, ticket: bytes) -> rights_api.RightsSet:
+        """Replace somebody's rights on a mailbox."""
+        return await self._link.call("vault.set_rights", request, rights_api.RightsSet, ticket=ticket)
+
+    async def open_shared(self, request: rights_api.OpenShared, *, ticket: bytes) -> api.Done:
+        """Give the first manager of a new shared mailbox all rights on it."""
+        return await self._link.call("vault.open_shared", request, api.Done, ticket=ticket)

@@ -10,6 +10,7 @@ from postkeep.base.errors import IntegrityError
 from postkeep.base.ids import NOBODY
 from postkeep.model.audit import EventName
 from postkeep.model.categories import Category
+from postkeep.model.ticket import TicketKind
 from postkeep.services.ledger.trail import EventFields
 from postkeep.tickets.clear import Grant
 
@@ -41,6 +42,8 @@ def event_fields(
         fields["tenant"] = tenant.hex()
     if owner != NOBODY:
         fields["principal"] = owner.hex()
+    if grant.kind is TicketKind.USER and owner != grant.principal != NOBODY:
+        fields["actor"] = grant.principal.hex()
     if grant.session:
         fields["session"] = grant.session.hex()
     if mailbox:

@@ -137,7 +137,7 @@ class Mailboxes:
             slots: list[int] = []
             for change in request.changes:
                 try:
-                    slots += await self._apply(connection, grant, change, boxes, uid_validity)
+                    slots += await self._apply(connection, grant, principal, change, boxes, uid_validity)
                 except UniqueViolationError as exc:
                     raise ConflictError("the role belongs to another mailbox") from exc
                 uid_validity += change.create
@@ -155,16 +155,17 @@ class Mailboxes:
         self._watching.changed([(tenant, principal, b"", version)])
         return api.MailboxList([mailbox_row(row) for row in rows], version, entries)
 
-    async def _apply(
+    async def _apply(  # noqa: PLR0917 - whose list, the change, and what it is made in
         self,
         connection: Connection,
         grant: Grant,
+        principal: bytes,
         change: api.MailboxChange,
         boxes: dict[bytes, Record],
         uid_validity: int,
     ) -> list[int]:
         """Make one change; return the slots to be overwritten."""
-        tenant, principal, fields = grant.tenant, grant.principal, _fields(change)
+        tenant, fields = grant.tenant, _fields(change)
         if change.create:
             if await mailbox_exists(connection, tenant, change.id):
                 raise ConflictError("the identifier is taken")

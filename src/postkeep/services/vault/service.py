@@ -33,12 +33,13 @@ from postkeep.services.vault.placing import PLACEMENT_FAILED, DepositRequest
 from postkeep.services.vault.principals import Principals
 from postkeep.services.vault.reading import Reading
 from postkeep.services.vault.removal import Removal
+from postkeep.services.vault.sharing import Sharing
 from postkeep.services.vault.storing import RowStore
 from postkeep.services.vault.upkeep import Upkeep
 from postkeep.services.vault.validation import (
     check_deposits,
     check_epochs,
-    check_own,
+    check_owned,
     check_submitted,
 )
 from postkeep.services.vault.watching import Watching
@@ -107,6 +108,7 @@ class VaultService:
         self._principals = Principals(stores)
         self._removal = Removal(stores, self.watching, self._holding, clock)
         self._mailboxes = Mailboxes(stores, self.watching, clock, self._removal, self._holding, trail=trail)
+        self._sharing = Sharing(stores, self.watching, trail, clock)
         self._entries = Entries(stores, self.watching, trail)
         self._checking = Checking(stores)
         self._upkeep = Upkeep(stores, writes, clock)
@@ -120,7 +122,7 @@ class VaultService:
     @property
     def handlers(self) -> dict[str, tuple[type[msgspec.Struct], Handler]]:
         """Every method by its name on the wire, with the type of its request."""
-        return {
+        table: dict[str, tuple[type[msgspec.Struct], Handler]] = {
             "vault.deposit": (api.DepositBatch, self.deposit),
             "vault.append": (api.Append, self.append),
             "vault.submit": (api.Submit, self.submit),
@@ -153,6 +155,7 @@ class VaultService:
             "vault.maintain": (api.Maintain, self.maintain),
             "vault.check": (api.CheckStore, self._checking.check),
             **self._entries.handlers(),
+            **self._sharing.handlers(),
             **self._backing.handlers(),
             **self._exporting.handlers(),
             "vault.queue_lease": (queue_api.Lease, self._queue.lease),
@@ -163,6 +166,7 @@ class VaultService:
             "vault.queue_list": (queue_api.QueueList, self._queue.list),
             "vault.queue_act": (queue_api.QueueAct, self._queue.act),
         }
+        return self._sharing.guarded(table)
 
     async def deposit(self, grant: Grant, request: api.DepositBatch) -> api.DepositResults:
         """Answer `vault.deposit`."""
@@ -174,7 +178,7 @@ class VaultService:
     async def append(self, grant: Grant, request: api.Append) -> api.DepositResults:
         """Answer `vault.append`."""
         check_deposits(grant, request.deposits)
-        check_own(grant, request.deposits, request.epochs)
+        check_owned(grant, request.deposits, request.epochs)
         check_epochs(request.epochs)
         return await self._deposit_whole(grant, request.deposits, request.epochs)
 

@@ -30,6 +30,8 @@ class Watching:
         self._tell_change: Callable[[MailboxChanged], None] | None = None
         self._tell_queue: Callable[[], None] | None = None
         self._followers: list[Callable[[MailboxChanged], None]] = []
+        self._readers: dict[tuple[bytes, bytes], dict[bytes, frozenset[bytes]]] = {}
+        """Which mailboxes of an owner others have been shown since the owner's list last changed."""
 
     def watch(self, grant: Grant) -> None:
         """Tell this connection of the grant's principal from now on."""
@@ -47,6 +49,11 @@ class Watching:
         if watcher is not None:
             for key in [key for key in watcher.watched if key[1] == principal]:
                 self._drop(watcher, key)
+
+    def share(self, tenant: bytes, owner: bytes, reader: bytes, mailboxes: Iterable[bytes]) -> None:
+        """Tell the reader's watchers of these mailboxes of an owner too, until the owner's list changes: they
+        are told of that, and are shown what they may see then."""
+        self._readers.setdefault((tenant, owner), {})[reader] = frozenset(mailboxes)
 
     def revoked(self, revocation: Revocation) -> None:
         """Tell nobody any more of a user or company whose tickets are void: a watch outlives its ticket.
@@ -104,6 +111,18 @@ class Watching:
             tenant, principal, mailbox, modseq = change
             for watcher in self._by_principal.get((tenant, principal), ()):
                 watcher.add(tenant, principal, mailbox, modseq)
+            for reader in self._readers_of(tenant, principal, mailbox):
+                for watcher in self._by_principal.get((tenant, reader), ()):
+                    watcher.add(tenant, reader, mailbox, modseq)
+
+    def _readers_of(self, tenant: bytes, owner: bytes, mailbox: bytes) -> list[bytes]:
+        """Return who else is told of a change; a changed list ends what was known of its readers."""
+        readers = self._readers.get((tenant, owner))
+        if readers is None:
+            return []
+        if not mailbox:
+            return list(self._readers.pop((tenant, owner)))
+        return [reader for reader, boxes in readers.items() if mailbox in boxes]
 
     def wake_queue(self) -> None:
         """Wake who waits for the queue in this process."""
