@@ -120,6 +120,13 @@ class DirectoryRows:
         query = f"SELECT {_PRINCIPAL} FROM principals WHERE tenant = $1 AND kind = $2"
         return [PrincipalRow(*row) for row in await self._fetch(query, tenant, kind)]
 
+    async def principals_named(self, tenant: bytes, principals: Sequence[bytes]) -> list[PrincipalRow]:
+        """Return those of these users and groups that are a tenant's."""
+        if not principals:
+            return []
+        query = f"SELECT {_PRINCIPAL} FROM principals WHERE tenant = $1 AND principal = ANY($2)"
+        return [PrincipalRow(*row) for row in await self._fetch(query, tenant, principals)]
+
     async def owners(self, lookups: Sequence[bytes]) -> dict[bytes, PrincipalRow]:
         """Return the principals that own these addresses."""
         query = (

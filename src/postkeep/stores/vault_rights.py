@@ -68,6 +68,30 @@ async def drop_rights_of(connection: Connection, tenant: bytes, principal: bytes
     )
 
 
+async def advance_readers(
+    connection: Connection, tenant: bytes, owner: bytes, reader: bytes | None = None
+) -> None:
+    """Count a change to the lists of all who have rights on an owner's mailboxes, or of just one reader: what
+    they may see is part of them."""
+    if reader is not None:
+        await connection.execute(
+            "INSERT INTO principals (tenant, principal) VALUES ($1, $2) ON CONFLICT (tenant, principal)"
+            " DO UPDATE SET list_version = principals.list_version + 1",
+            tenant,
+            reader,
+        )
+        return
+    await connection.execute(
+        "WITH readers AS MATERIALIZED (SELECT p.tenant, p.principal FROM principals p WHERE p.tenant = $1"
+        " AND p.principal IN (SELECT reader FROM rights WHERE tenant = $1 AND owner = $2)"
+        " ORDER BY p.principal FOR UPDATE)"
+        " UPDATE principals p SET list_version = list_version + 1 FROM readers r"
+        " WHERE p.tenant = r.tenant AND p.principal = r.principal",
+        tenant,
+        owner,
+    )
+
+
 def _rows(records: list[Record]) -> list[RightsRow]:
     return [RightsRow(*record) for record in records]
 

@@ -6,7 +6,8 @@ from typing import Final, Protocol, TypeVar
 import msgspec
 
 from postkeep.base.clock import Clock, SystemClock
-from postkeep.services.authority import api, governance_api
+from postkeep.services.authority import api, governance_api, tokens_api
+from postkeep.services.authority.colleagues_api import Colleagues, FindColleagues
 from postkeep.services.kms.api import SignedPublicKey
 from postkeep.tickets.mint import OPERATION_SECONDS
 
@@ -65,6 +66,10 @@ class AuthorityClient:
         """Finish a SCRAM exchange; RefusedError if the proof is wrong."""
         return await self._link.call("authority.scram_finish", request, api.SignedIn)
 
+    async def colleagues(self, request: FindColleagues) -> Colleagues:
+        """Look colleagues of a signed-in person up."""
+        return await self._link.call("authority.colleagues", request, Colleagues)
+
     async def renew_user(self, request: api.RenewUser) -> api.SignedIn:
         """Get a fresh ticket for a session that this module instance holds."""
         return await self._link.call("authority.renew_user", request, api.SignedIn)
@@ -72,6 +77,14 @@ class AuthorityClient:
     async def sign_out(self, request: api.SignOut) -> api.Done:
         """End a session."""
         return await self._link.call("authority.sign_out", request, api.Done)
+
+    async def keep_sessions(self, request: api.KeepSessions) -> api.KeptSessions:
+        """Say that sessions are still held."""
+        return await self._link.call("authority.keep_sessions", request, api.KeptSessions)
+
+    async def end_sessions(self, request: api.EndSessions) -> api.Done:
+        """End sessions."""
+        return await self._link.call("authority.end_sessions", request, api.Done)
 
     async def resolve(self, request: api.Resolve) -> api.Routes:
         """Find where mail for addresses goes."""
@@ -192,6 +205,22 @@ class AuthorityClient:
     async def delete_app_password(self, request: api.DeleteAppPassword, *, ticket: bytes) -> api.Done:
         """Take an app password away."""
         return await self._link.call("authority.delete_app_password", request, api.Done, ticket=ticket)
+
+    async def token_sign_in(self, request: tokens_api.TokenSignIn) -> api.SignedIn:
+        """Check an access token and open a session."""
+        return await self._link.call("authority.token_sign_in", request, api.SignedIn)
+
+    async def create_token(self, request: tokens_api.CreateToken, *, ticket: bytes) -> tokens_api.AccessToken:
+        """Make an access token."""
+        return await self._link.call("authority.create_token", request, tokens_api.AccessToken, ticket=ticket)
+
+    async def list_tokens(self, request: tokens_api.ListTokens, *, ticket: bytes) -> tokens_api.TokenList:
+        """List a user's access tokens."""
+        return await self._link.call("authority.list_tokens", request, tokens_api.TokenList, ticket=ticket)
+
+    async def delete_token(self, request: tokens_api.DeleteToken, *, ticket: bytes) -> api.Done:
+        """Take an access token away."""
+        return await self._link.call("authority.delete_token", request, api.Done, ticket=ticket)
 
     async def dual_control(
         self, request: governance_api.DualControl, *, ticket: bytes = b""

@@ -14,6 +14,7 @@ from postkeep.base.ids import NOBODY
 from postkeep.model.audit import EventName
 from postkeep.services.authority import api, governance_api
 from postkeep.services.authority.administration import Administration
+from postkeep.services.authority.colleagues import ColleagueDesk
 from postkeep.services.authority.deletion import Deletion
 from postkeep.services.authority.enrolment import Enrolments, ModuleDesk
 from postkeep.services.authority.exports import ExportDesk
@@ -28,6 +29,8 @@ from postkeep.services.authority.signing_in import SignInDesk
 from postkeep.services.authority.staff_desk import StaffDesk
 from postkeep.services.authority.state import AuthorityState
 from postkeep.services.authority.throttle import Throttle
+from postkeep.services.authority.tokens import TokenDesk
+from postkeep.services.authority.tokens_api import TokenSignIn
 from postkeep.services.kms.api import SignedPublicKey
 from postkeep.services.ledger.trail import refusal_fields
 from postkeep.tickets.channel import Handler, Refusal
@@ -114,15 +117,20 @@ class AuthorityService:
             "authority.publish_key": (api.PublishKey, KeyPublisher(self._state).publish_key),
             "authority.sign_in": (api.SignIn, self._people.sign_in),
             "authority.owner_sign_in": (api.OwnerSignIn, self._people.owner_sign_in),
+            "authority.token_sign_in": (TokenSignIn, self._people.token_sign_in),
             "authority.scram_start": (api.ScramStart, self._people.scram_start),
             "authority.scram_finish": (api.ScramFinish, self._people.scram_finish),
             "authority.renew_user": (api.RenewUser, self._told(self.sessions.renew)),
             "authority.sign_out": (api.SignOut, self._told(self.sessions.sign_out)),
+            "authority.keep_sessions": (api.KeepSessions, self.sessions.keep),
+            "authority.end_sessions": (api.EndSessions, self.sessions.end),
             "authority.issue_export": (governance_api.IssueExport, self._told(self._exports.issue_export)),
             "authority.resolve": (api.Resolve, self._resolve),
             "authority.queue_key": (api.QueueKey, self._queue_key),
         }
         table.update(Deletion(self._state).handlers())
+        table.update(TokenDesk(self._state).handlers())
+        table.update(ColleagueDesk(self._state, self.sessions).handlers())
         for name, request in _REQUESTS.items():
             table[f"authority.{name}"] = (request, getattr(self._administration, name))
         for name, request in _GOVERNANCE.items():

@@ -6,7 +6,7 @@ until nobody renews it.
 
 from typing import Final, NamedTuple
 
-from postkeep.base.errors import NotFoundError, RefusedError
+from postkeep.base.errors import LimitError, NotFoundError, RefusedError
 from postkeep.base.ids import new_id
 from postkeep.model.audit import EventName
 from postkeep.model.ticket import Ticket
@@ -41,6 +41,8 @@ class SignIn(NamedTuple):
     """The network to remember; None: known already."""
     personal: Sealer | None = None
     """Seals where it came from for the ledger."""
+    expires_ms: int | None = None
+    """When the session ends in any case."""
 
 
 class Sessions:
@@ -58,7 +60,7 @@ class Sessions:
         row, state = sign_in.row, self._state
         session, now_ms = new_id(), state.clock.now_ms()
         addresses = await self._addresses(row, sign_in.names)
-        ticket, token = self._mint(grant, row, session)
+        ticket, token = self._mint(grant, row, session, sign_in.expires_ms)
         await state.access.open_session(
             SessionRow(
                 session,
@@ -71,6 +73,7 @@ class Sessions:
                 LEVEL_PASSWORD,
                 now_ms,
                 now_ms,
+                sign_in.expires_ms,
             ),
             sign_in.network,
         )
@@ -84,12 +87,13 @@ class Sessions:
             instance=grant.peer_instance,
             session=session.hex(),
             method=protocol,
+            rule=grant.rule,
         )
         return _signed_in(row, ticket, token, addresses)
 
     async def renew(self, grant: Grant, request: api.RenewUser) -> api.SignedIn:
         """Give a fresh ticket for a session that lives to the one key that holds it."""
-        found = await self._held(grant, request.session)
+        found = await self.held(grant, request.session)
         try:
             row = await self._state.directory.principal(found.principal)
         except NotFoundError as exc:
@@ -98,7 +102,7 @@ class Sessions:
             raise RefusedError("the user is disabled", code="refused.session")
         names = self._state.seal.open(row.sealed, PrincipalNames, "principals", row.tenant, row.principal)
         addresses = await self._addresses(row, names)
-        ticket, token = self._mint(grant, row, found.session)
+        ticket, token = self._mint(grant, row, found.session, found.expires_ms)
         await self._state.access.renew_session(found.session, self._state.clock.now_ms())
         self._state.note_issue(ticket)
         return _signed_in(row, ticket, token, addresses)
@@ -106,21 +110,40 @@ class Sessions:
     async def sign_out(self, grant: Grant, request: api.SignOut) -> api.Done:
         """End a session; one that has ended already is no error."""
         try:
-            found = await self._held(grant, request.session)
+            found = await self.held(grant, request.session)
         except RefusedError as error:
             if error.code != "refused.session":
                 raise
             return api.Done()
-        await self._state.access.end_session(found.session)
-        self._state.trail.note(
-            EventName.SIGN_OUT,
-            tenant=found.tenant.hex(),
-            principal=found.principal.hex(),
-            module=grant.peer_module,
-            instance=grant.peer_instance,
-            session=found.session.hex(),
-        )
+        await self._end(grant, [found.session])
         return api.Done()
+
+    async def end(self, grant: Grant, request: api.EndSessions) -> api.Done:
+        """End sessions of the caller's; one that has ended already is no error."""
+        _check_count(request.sessions)
+        await self._end(grant, request.sessions)
+        return api.Done()
+
+    async def keep(self, grant: Grant, request: api.KeepSessions) -> api.KeptSessions:
+        """Note that the caller still holds sessions. It gives no ticket: whoever wants one renews it."""
+        _check_count(request.sessions)
+        kept = await self._state.access.keep_sessions(
+            request.sessions, grant.connection.thumbprint, self._state.clock.now_ms()
+        )
+        return api.KeptSessions([session for session in request.sessions if session not in kept])
+
+    async def _end(self, grant: Grant, sessions: list[bytes]) -> None:
+        for session, tenant, principal in await self._state.access.end_sessions(
+            sessions, grant.connection.thumbprint
+        ):
+            self._state.trail.note(
+                EventName.SIGN_OUT,
+                tenant=tenant.hex(),
+                principal=principal.hex(),
+                module=grant.peer_module,
+                instance=grant.peer_instance,
+                session=session.hex(),
+            )
 
     async def sweep(self) -> None:
         """Forget sessions that nobody holds any more, revocations older than any ticket, old networks."""
@@ -129,7 +152,8 @@ class Sessions:
             now_ms - ABANDONED_SECONDS * 1000, now_ms - 2 * KEPT_MS, now_ms - NETWORK_DAYS * 86_400_000
         )
 
-    async def _held(self, grant: Grant, session: bytes) -> SessionRow:
+    async def held(self, grant: Grant, session: bytes) -> SessionRow:
+        """Return a session that lives and that the caller's key holds; RefusedError otherwise."""
         try:
             found = await self._state.access.session(session)
         except NotFoundError as exc:
@@ -150,7 +174,15 @@ class Sessions:
         ]
         return list(dict.fromkeys([names.address, *own, *granted]))
 
-    def _mint(self, grant: Grant, row: PrincipalRow, session: bytes) -> tuple[Ticket, bytes]:
+    def _mint(
+        self, grant: Grant, row: PrincipalRow, session: bytes, expires_ms: int | None
+    ) -> tuple[Ticket, bytes]:
+        """Make the ticket of a session. It never outlives what the session was opened with."""
+        seconds = USER_SECONDS
+        if expires_ms is not None:
+            seconds = min(seconds, (expires_ms - self._state.clock.now_ms()) // 1000)
+            if seconds <= 0:
+                raise RefusedError("what the session was opened with has run out", code="refused.session")
         try:
             return self._state.mint.user(
                 grant.peer_module,
@@ -160,6 +192,7 @@ class Sessions:
                 principal=row.principal,
                 session=session,
                 level=LEVEL_PASSWORD,
+                seconds=seconds,
             )
         except PolicyRefusedError as error:
             self._state.trail.note(
@@ -175,6 +208,11 @@ class Sessions:
                 method=grant.method,
             )
             raise
+
+
+def _check_count(sessions: list[bytes]) -> None:
+    if len(sessions) > api.SESSIONS_PER_CALL_MAX:
+        raise LimitError(f"more than {api.SESSIONS_PER_CALL_MAX} sessions in one call")
 
 
 def _signed_in(row: PrincipalRow, ticket: Ticket, token: bytes, addresses: list[str]) -> api.SignedIn:

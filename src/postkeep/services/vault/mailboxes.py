@@ -36,6 +36,7 @@ from postkeep.stores.vault_mailboxes import (
     mailbox_exists,
     update_mailbox,
 )
+from postkeep.stores.vault_rights import advance_readers
 from postkeep.tickets.clear import Grant
 
 MAILBOXES_MAX: Final = 10_000  # mailboxes of one principal: a list that a client can still show
@@ -142,6 +143,7 @@ class Mailboxes:
                     raise ConflictError("the role belongs to another mailbox") from exc
                 uid_validity += change.create
             await advance_list(connection, tenant, principal, uid_validity)
+            await advance_readers(connection, tenant, principal)
             rows = await list_mailboxes(connection, tenant, principal)
             _check_list(rows)
             await note_events(connection, [_change_event(grant, principal, request.changes)])

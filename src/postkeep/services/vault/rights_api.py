@@ -75,6 +75,8 @@ class SharedList(msgspec.Struct, frozen=True):
     mailboxes: list[SharedMailbox]
     whole: dict[bytes, str] = {}
     """Rights on all mailboxes of an owner, those to come included: `k` among them lets mailboxes be made."""
+    until_ms: int | None = None
+    """The earliest end of any of them, milliseconds since the epoch: ask again then."""
 
 
 class OpenShared(msgspec.Struct, frozen=True):

@@ -40,6 +40,7 @@ from postkeep.stores.vault_deposits import ensure_mailboxes
 from postkeep.stores.vault_mailboxes import list_mailboxes
 from postkeep.stores.vault_rights import (
     RightsRow,
+    advance_readers,
     drop_rights,
     put_rights,
     rights_between,
@@ -150,6 +151,7 @@ class Sharing:
             fields = event_fields(grant, tenant, [reader], principal=owner, mailbox=request.mailbox)
             fields["note"] = f"{reader.hex()} {row.letters or 'none'}"
             await note_events(connection, [pack_event(EventName.SHARE, fields)])
+            await advance_readers(connection, tenant, owner, reader)
             return await rights_between(connection, tenant, owner, reader)
 
         left = await in_transaction(self._stores.pool, work)
@@ -175,7 +177,8 @@ class Sharing:
                 self._watching.share(tenant, owner, request.principal, [box.row.id for box in seen])
                 boxes += seen
         whole = {row.owner: row.letters for row in held if row.mailbox is None}
-        return SharedList(boxes, whole)
+        ends = [row.until_ms for row in held if row.until_ms is not None]
+        return SharedList(boxes, whole, min(ends, default=None))
 
     async def open_shared(self, grant: Grant, request: OpenShared) -> Done:
         """Answer `vault.open_shared`: only for an owner whom nobody has rights on, and who has no mail."""
@@ -198,6 +201,7 @@ class Sharing:
             fields = event_fields(grant, tenant, [manager], principal=owner)
             fields["note"] = f"{manager.hex()} {LETTERS}"
             await note_events(connection, [pack_event(EventName.SHARE, fields)])
+            await advance_readers(connection, tenant, owner, manager)
 
         await in_transaction(self._stores.pool, work)
         self._tell(tenant, owner, manager)
