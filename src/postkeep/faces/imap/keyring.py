@@ -3,6 +3,7 @@
 import contextlib
 import time
 from collections.abc import Iterable
+from typing import Protocol
 
 from postkeep.base.errors import IntegrityError, PostkeepError
 from postkeep.crypto.epoch import EpochReader
@@ -10,7 +11,27 @@ from postkeep.crypto.message import unwrap_key
 from postkeep.faces.imap.keepers import Keepers
 from postkeep.faces.imap.limits import EPOCHS_PER_CALL, WHOLE_KEYRING_FROM
 from postkeep.services.kms.api import OpenEpochs, SealedEpoch
-from postkeep.services.vault.api import EpochRow, FetchEpochs, ReplaceEpochs, SealedContent, SealedSummary
+from postkeep.services.vault.api import EpochRow, FetchEpochs, ReplaceEpochs
+
+
+class Wrapped(Protocol):
+    """What comes from the vault with its wrapped keys: a summary, a text, a part of a body."""
+
+    @property
+    def body(self) -> bytes:
+        """What the keys are of."""
+
+    @property
+    def epoch(self) -> bytes:
+        """The epoch they are wrapped under."""
+
+    @property
+    def index(self) -> int:
+        """The step of its chains."""
+
+    @property
+    def wraps(self) -> bytes:
+        """Both keys, wrapped."""
 
 
 class Keyring:
@@ -70,7 +91,7 @@ class Keyring:
             raise IntegrityError("the epoch could not be opened")
         return reader.wrap_key(category, index)
 
-    def message_key(self, category: str, item: SealedSummary | SealedContent) -> bytes:
+    def message_key(self, category: str, item: Wrapped) -> bytes:
         """Unwrap a message's key for one category; raises IntegrityError."""
         return unwrap_key(
             category,

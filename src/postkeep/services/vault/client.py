@@ -4,7 +4,15 @@ from typing import Final
 
 from postkeep.services.ledger.client import Caller
 from postkeep.services.queue import api as queue_api
-from postkeep.services.vault import api, destruction_api, entries_api, export_api, rights_api
+from postkeep.services.vault import (
+    api,
+    destruction_api,
+    entries_api,
+    export_api,
+    rights_api,
+    rows_api,
+    search_api,
+)
 
 LONG_SECONDS: Final = 600.0  # seconds for a call that walks or removes a lot
 WAIT_GRACE_SECONDS: Final = (
@@ -51,6 +59,18 @@ class VaultClient:
         """Replace the sealed annotations of one mailbox, or of the account."""
         return await self._link.call("vault.set_entries", request, entries_api.EntriesSet, ticket=ticket)
 
+    async def select(self, request: rows_api.OpenMailbox, *, ticket: bytes = b"") -> rows_api.Opened:
+        """Open a mailbox: which UIDs are there, and what SELECT says of it."""
+        return await self._link.call("vault.select", request, rows_api.Opened, ticket=ticket)
+
+    async def rows(self, request: rows_api.FetchRows, *, ticket: bytes = b"") -> rows_api.Rows:
+        """Return rows of messages, by UID."""
+        return await self._link.call("vault.rows", request, rows_api.Rows, ticket=ticket)
+
+    async def updates(self, request: rows_api.Updates, *, ticket: bytes = b"") -> rows_api.UpdatePage:
+        """Return what has changed in a mailbox since a modseq."""
+        return await self._link.call("vault.updates", request, rows_api.UpdatePage, ticket=ticket)
+
     async def sync(self, request: api.Sync, *, ticket: bytes = b"") -> api.SyncPage:
         """Return what changed in a mailbox since a modseq."""
         return await self._link.call("vault.sync", request, api.SyncPage, ticket=ticket)
@@ -62,6 +82,10 @@ class VaultClient:
     async def content(self, request: api.FetchContent, *, ticket: bytes = b"") -> api.ContentList:
         """Return ranges of sealed bodies, and wraps."""
         return await self._link.call("vault.content", request, api.ContentList, ticket=ticket)
+
+    async def texts(self, request: search_api.FetchTexts, *, ticket: bytes = b"") -> search_api.TextList:
+        """Return sealed search texts, and wraps."""
+        return await self._link.call("vault.texts", request, search_api.TextList, ticket=ticket)
 
     async def store_flags(self, request: api.StoreFlags, *, ticket: bytes = b"") -> api.Stored:
         """Change flags."""

@@ -28,11 +28,13 @@ from postkeep.services.vault.expunging import Expunging
 from postkeep.services.vault.groups import DepositGroups, Stores
 from postkeep.services.vault.holding import Holding
 from postkeep.services.vault.mailboxes import Mailboxes
+from postkeep.services.vault.opening import Opening
 from postkeep.services.vault.outbox import Outbox
 from postkeep.services.vault.placing import PLACEMENT_FAILED, DepositRequest
 from postkeep.services.vault.principals import Principals
 from postkeep.services.vault.reading import Reading
 from postkeep.services.vault.removal import Removal
+from postkeep.services.vault.searching import Searching
 from postkeep.services.vault.sharing import Sharing
 from postkeep.services.vault.storing import RowStore
 from postkeep.services.vault.upkeep import Upkeep
@@ -101,6 +103,8 @@ class VaultService:
         self.rows = RowStore(stores.pool, stores.kept, self.watching, clock)
         self._groups = DepositGroups(stores, self.rows, writes)
         self._reading = Reading(stores, trail)
+        self._opening = Opening(stores, trail)
+        self._searching = Searching(stores, trail)
         self._exporting = Exporting(stores, self._reading, trail)
         self._changing = Changing(stores, writes, self.watching, clock)
         self._holding = Holding(stores, clock)
@@ -154,7 +158,9 @@ class VaultService:
             "vault.release_hold": (destruction_api.ReleaseHold, self._holding.release),
             "vault.maintain": (api.Maintain, self.maintain),
             "vault.check": (api.CheckStore, self._checking.check),
+            **self._opening.handlers(),
             **self._entries.handlers(),
+            **self._searching.handlers(),
             **self._sharing.handlers(),
             **self._backing.handlers(),
             **self._exporting.handlers(),
