@@ -7,6 +7,7 @@ import operator
 from hypothesis import given
 from hypothesis import strategies as st
 
+from postkeep.protocols.imap.acl import AclMode, DeleteAcl, GetAcl, ListRights, MyRights, SetAcl
 from postkeep.protocols.imap.commands import (
     Append,
     Authenticate,
@@ -88,6 +89,7 @@ names = st.text(
     st.characters(exclude_categories=["Cs", "Cc"]),
     max_size=20,
 )
+identifiers = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=40)
 octets = st.binary(max_size=40).filter(lambda value: 0 not in value)
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
 keywords = st.from_regex(r"\$?[A-Za-z][A-Za-z0-9_-]{0,8}", fullmatch=True)
@@ -199,6 +201,11 @@ commands: st.SearchStrategy[Command] = st.one_of(
     st.builds(Replace, st.none() | st.integers(1, 2**32 - 1), names, new_messages, st.booleans()),
     st.builds(GetQuota, names),
     st.builds(GetQuotaRoot, names),
+    st.builds(SetAcl, names, identifiers, st.sampled_from(AclMode), st.text("lrswipkxteacd", max_size=13)),
+    st.builds(DeleteAcl, names, identifiers),
+    st.builds(GetAcl, names),
+    st.builds(ListRights, names, identifiers),
+    st.builds(MyRights, names),
     st.builds(UidExpunge, sequences),
     st.builds(Search, keys, st.booleans(), returns),
     st.builds(

@@ -4,7 +4,10 @@ from enum import StrEnum
 
 import msgspec
 
+from postkeep.protocols.imap.acl import DeleteAcl, GetAcl, ListRights, MyRights, SetAcl
+from postkeep.protocols.imap.annotations import GetMetadata, SetMetadata
 from postkeep.protocols.imap.fetch import FetchItem
+from postkeep.protocols.imap.notify import Notify
 from postkeep.protocols.imap.reader import Literal
 from postkeep.protocols.imap.search import Returns, SearchKey
 from postkeep.protocols.imap.sequence import SequenceSet
@@ -105,10 +108,12 @@ class ReturnAttribute(StrEnum):
     SUBSCRIBED = "SUBSCRIBED"
     CHILDREN = "CHILDREN"
     SPECIAL_USE = "SPECIAL-USE"
+    MYRIGHTS = "MYRIGHTS"
+    """In a line of its own (RFC 8440)."""
 
 
 class StatusItem(StrEnum):
-    """What STATUS returns (RFC 3501, 7162, 8438, 9051, 7889)."""
+    """What STATUS returns (RFC 3501, 7162, 8438, 8474, 9051, 9208, 7889)."""
 
     MESSAGES = "MESSAGES"
     RECENT = "RECENT"
@@ -119,10 +124,12 @@ class StatusItem(StrEnum):
     SIZE = "SIZE"
     HIGHESTMODSEQ = "HIGHESTMODSEQ"
     APPENDLIMIT = "APPENDLIMIT"
+    DELETED_STORAGE = "DELETED-STORAGE"
+    MAILBOXID = "MAILBOXID"
 
 
 class ListMailboxes(msgspec.Struct, frozen=True):
-    """LIST with everything that RFC 5258, 5819 and 6154 add; `lsub`: LSUB."""
+    """LIST with everything that RFC 5258, 5819, 6154, 8440 and 9590 add; `lsub`: LSUB."""
 
     reference: str
     patterns: tuple[str, ...]
@@ -131,6 +138,8 @@ class ListMailboxes(msgspec.Struct, frozen=True):
     status: tuple[StatusItem, ...] = ()
     extended: bool = False
     lsub: bool = False
+    metadata: tuple[str, ...] = ()
+    """Entries whose values come along."""
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -178,6 +187,13 @@ class GetQuota(msgspec.Struct, frozen=True):
     """GETQUOTA (RFC 9208)."""
 
     root: str
+
+
+class SetQuota(msgspec.Struct, frozen=True):
+    """SETQUOTA (RFC 9208): resources and their limits."""
+
+    root: str
+    limits: tuple[tuple[str, int], ...]
 
 
 class GetQuotaRoot(msgspec.Struct, frozen=True):
@@ -273,8 +289,17 @@ Command = (
     | Status
     | Append
     | Replace
+    | SetAcl
+    | DeleteAcl
+    | GetAcl
+    | ListRights
+    | MyRights
     | GetQuota
     | GetQuotaRoot
+    | SetQuota
+    | GetMetadata
+    | SetMetadata
+    | Notify
     | UidExpunge
     | Search
     | Sort

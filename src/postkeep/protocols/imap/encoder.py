@@ -4,6 +4,8 @@ import datetime as dt
 
 import msgspec
 
+from postkeep.protocols.imap.acl import DeleteAcl, GetAcl, ListRights, MyRights, SetAcl
+from postkeep.protocols.imap.annotations import GetMetadata, SetMetadata
 from postkeep.protocols.imap.commands import (
     Append,
     Authenticate,
@@ -25,6 +27,7 @@ from postkeep.protocols.imap.commands import (
     Replace,
     Search,
     Select,
+    SetQuota,
     Sort,
     Status,
     Store,
@@ -34,6 +37,7 @@ from postkeep.protocols.imap.commands import (
 )
 from postkeep.protocols.imap.dates import render_date, render_date_time
 from postkeep.protocols.imap.fetch import render_item
+from postkeep.protocols.imap.notify import Notify
 from postkeep.protocols.imap.reader import Literal
 from postkeep.protocols.imap.search import (
     All,
@@ -149,8 +153,18 @@ class _Writer:
                 self._append(command)
             case GetQuota(root):
                 self._named(b"GETQUOTA ", root)
+            case SetAcl() | DeleteAcl() | GetAcl() | ListRights() | MyRights():
+                self._acl(command)
             case GetQuotaRoot(mailbox):
                 self._named(b"GETQUOTAROOT ", mailbox)
+            case SetQuota(root, limits):
+                self._named(b"SETQUOTA ", root)
+                pairs = " ".join(f"{resource} {limit}" for resource, limit in limits)
+                self.raw(b" (", pairs.encode("ascii"), b")")
+            case GetMetadata() | SetMetadata():
+                self._metadata(command)
+            case Notify():
+                self._notify(command)
             case _:
                 self._message_command(command)
 
@@ -207,8 +221,53 @@ class _Writer:
         returns = [option.value for option in sorted(command.returns)]
         if command.status:
             returns.append("STATUS (" + " ".join(command.status) + ")")
+        if command.metadata:
+            returns.append("METADATA (" + " ".join(command.metadata) + ")")
         if returns:
             self.raw(b" RETURN (", " ".join(returns).encode("ascii"), b")")
+
+    def _acl(self, command: SetAcl | DeleteAcl | GetAcl | ListRights | MyRights) -> None:
+        self._named(type(command).__name__.upper().encode("ascii") + b" ", command.mailbox)
+        if isinstance(command, SetAcl | DeleteAcl | ListRights):
+            self.raw(b" ")
+            self.string(command.identifier.encode())
+        if isinstance(command, SetAcl):
+            self.raw(b" ")
+            self.string((command.mode + command.letters).encode("ascii"))
+
+    def _metadata(self, command: GetMetadata | SetMetadata) -> None:
+        if isinstance(command, GetMetadata):
+            limit = "" if command.max_size is None else f" MAXSIZE {command.max_size}"
+            self._named(f"GETMETADATA (DEPTH {command.depth}{limit}) ".encode("ascii"), command.mailbox)
+            self.raw(b" (", " ".join(command.entries).encode("ascii"), b")")
+            return
+        self._named(b"SETMETADATA ", command.mailbox)
+        for at, (name, value) in enumerate(command.values):
+            self.raw(b" " if at else b" (", name.encode("ascii"), b" ")
+            if value is None:
+                self.raw(b"NIL")
+            elif b"\0" in value:
+                self.literal(value, binary=True)
+            else:
+                self.string(value)
+        self.raw(b")")
+
+    def _notify(self, command: Notify) -> None:
+        if not command.groups:
+            self.raw(b"NOTIFY NONE")
+            return
+        self.raw(b"NOTIFY SET", b" STATUS" if command.status else b"")
+        for group in command.groups:
+            self.raw(b" (", group.filter.encode("ascii"))
+            for at, name in enumerate(group.mailboxes):
+                self._named(b" " if at else b" (", name)
+            self.raw(b")" if group.mailboxes else b"")
+            words = [event.encode("ascii") for event in sorted(group.events)]
+            words += [name.encode("ascii") for name in group.unknown]
+            if group.items:
+                items = b"(" + b" ".join(map(render_item, group.items)) + b")"
+                words[words.index(b"MessageNew")] += b" " + items
+            self.raw(b" (" + b" ".join(words) + b"))" if words else b" NONE)")
 
     def _append(self, command: Append | Replace) -> None:
         if isinstance(command, Append):

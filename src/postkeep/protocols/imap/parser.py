@@ -20,6 +20,7 @@ from postkeep.protocols.imap.commands import (
     Rename,
     Request,
     Select,
+    SetQuota,
     Status,
     Store,
     StoreMode,
@@ -29,9 +30,18 @@ from postkeep.protocols.imap.commands import (
 from postkeep.protocols.imap.cursor import Cursor
 from postkeep.protocols.imap.errors import ImapSyntaxError
 from postkeep.protocols.imap.limits import TAG_BYTES_MAX
+from postkeep.protocols.imap.parse_acl import (
+    parse_delete_acl,
+    parse_get_acl,
+    parse_list_rights,
+    parse_my_rights,
+    parse_set_acl,
+)
+from postkeep.protocols.imap.parse_annotations import parse_get_metadata, parse_set_metadata
 from postkeep.protocols.imap.parse_append import parse_append, parse_replace
 from postkeep.protocols.imap.parse_fetch import parse_items
 from postkeep.protocols.imap.parse_list import parse_list, parse_lsub
+from postkeep.protocols.imap.parse_notify import parse_notify
 from postkeep.protocols.imap.parse_search import parse_search, parse_sort, parse_thread
 from postkeep.protocols.imap.reader import CommandBytes
 
@@ -175,6 +185,23 @@ def _get_quota(cursor: Cursor) -> Command:
     return GetQuota(cursor.mailbox())
 
 
+def _set_quota(cursor: Cursor) -> Command:
+    cursor.space()
+    root = cursor.mailbox()
+    cursor.take(b" (")
+    limits: list[tuple[str, int]] = []
+    if not cursor.skip(b")"):
+        while True:
+            resource = cursor.word().decode("ascii")
+            cursor.space()
+            limits.append((resource, cursor.number(MODSEQ_MAX)))
+            cursor.more(limits)
+            if not cursor.skip(b" "):
+                break
+        cursor.take(b")")
+    return SetQuota(root, tuple(limits))
+
+
 def _uid_expunge(cursor: Cursor) -> Command:
     cursor.space()
     return UidExpunge(cursor.sequence())
@@ -256,6 +283,15 @@ _PARSERS: dict[bytes, Callable[[Cursor], Command]] = {
     b"UID REPLACE": parse_replace(uid=True),
     b"GETQUOTA": _get_quota,
     b"GETQUOTAROOT": _mailbox(GetQuotaRoot),
+    b"SETQUOTA": _set_quota,
+    b"GETMETADATA": parse_get_metadata,
+    b"SETMETADATA": parse_set_metadata,
+    b"NOTIFY": parse_notify,
+    b"SETACL": parse_set_acl,
+    b"DELETEACL": parse_delete_acl,
+    b"GETACL": parse_get_acl,
+    b"LISTRIGHTS": parse_list_rights,
+    b"MYRIGHTS": parse_my_rights,
     b"UID EXPUNGE": _uid_expunge,
     b"SEARCH": lambda cursor: parse_search(cursor, uid=False),
     b"UID SEARCH": lambda cursor: parse_search(cursor, uid=True),
