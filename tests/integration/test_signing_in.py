@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 from tests.authority_world import PASSWORD, Office, run
 
-from postkeep.base.errors import RefusedError, ThrottledError
+from postkeep.base.errors import InvalidInputError, RefusedError, ThrottledError
 from postkeep.model.audit import EventName
 from postkeep.protocols.sasl.scram import ScramClient
-from postkeep.services.authority import api
+from postkeep.services.authority import api, tokens_api
+from postkeep.services.authority.tokens import make_token
 from postkeep.tickets import token as tokens
 
 
@@ -168,5 +169,136 @@ def test_guesses_are_throttled_per_network_and_the_owner_is_not_locked_out(
             await office.sign_in("alice", network="198.51.100.7")
         assert (await office.sign_in("alice", network="192.0.2.1")).ticket
         assert (await office.sign_in("alice", network="203.0.113.5")).ticket
+
+    run(dsn, tmp_path, scenario)
+
+
+def test_a_token_signs_its_owner_in_until_it_runs_out_or_is_deleted(dsn: str, tmp_path: Path) -> None:
+    async def scenario(office: Office) -> None:
+        alice, bob = await office.person("alice"), await office.person("bob")
+        make = tokens_api.CreateToken(alice, "laptop", ["imap"], 30)
+        made = await office.admin.create_token(make, ticket=office.staff)
+        imap = office.client(office.module("imap", 2))
+
+        async def sign_in(token: str, address: str = "", protocol: str = "imap") -> api.SignedIn:
+            client = imap if protocol == "imap" else office.client(office.module(protocol, 2))
+            return await client.token_sign_in(
+                tokens_api.TokenSignIn(token, address, "192.0.2.9", protocol, "Test 1")
+            )
+
+        signed_in = await sign_in(made.token)
+        assert signed_in.principal == alice
+        assert (await sign_in(made.token, "alice@example.com")).principal == alice
+        assert [event["note"] for event in office.events.named(EventName.SIGN_IN)] == ["token"] * 2
+        (listed,) = (await office.admin.list_tokens(tokens_api.ListTokens(alice), ticket=office.staff)).tokens
+        assert (listed.token, listed.name, listed.protocols) == ("", "laptop", ["imap"])
+        assert listed.last_used_ms
+        assert listed.expires_ms - listed.created_ms == 30 * 86_400_000
+        assert made.token not in repr(made)
+        # Somebody else's, another protocol's, a changed one, none at all: one and the same refusal.
+        other = await office.admin.create_token(
+            tokens_api.CreateToken(bob, "phone", ["imap"], 1), ticket=office.staff
+        )
+        changed = made.token[:-1] + ("A" if made.token[-1] != "A" else "B")
+        for token, address, protocol in (
+            (other.token, "alice@example.com", "imap"),
+            (made.token, "nobody@example.com", "imap"),
+            (made.token, "", "submission"),
+            (changed, "", "imap"),
+            ("pkt_", "", "imap"),
+            ("", "alice@example.com", "imap"),
+            (PASSWORD, "alice@example.com", "imap"),
+        ):
+            with pytest.raises(RefusedError) as caught:
+                await sign_in(token, address, protocol)
+            assert caught.value.code == "refused.credentials"
+        # A token is no password.
+        with pytest.raises(RefusedError):
+            await office.sign_in("alice", made.token)
+        await office.admin.delete_token(tokens_api.DeleteToken(alice, made.id), ticket=office.staff)
+        with pytest.raises(RefusedError):
+            await sign_in(made.token)
+        with pytest.raises(RefusedError) as caught:
+            await imap.renew_user(api.RenewUser(signed_in.session))
+        assert caught.value.code == "refused.session"
+
+    run(dsn, tmp_path, scenario)
+
+
+def test_tokens_are_throttled_like_passwords(dsn: str, tmp_path: Path) -> None:
+    async def scenario(office: Office) -> None:
+        alice = await office.person("alice")
+        made = await office.admin.create_token(
+            tokens_api.CreateToken(alice, "laptop", ["imap"], 30), ticket=office.staff
+        )
+        imap = office.client(office.module("imap", 2))
+        wrong = tokens_api.TokenSignIn(make_token(alice), "", "192.0.2.9", "imap")
+
+        async def attempt() -> str:
+            try:
+                await imap.token_sign_in(wrong)
+            except (RefusedError, ThrottledError) as error:
+                return error.code
+            raise AssertionError
+
+        codes = await asyncio.gather(*(attempt() for _ in range(14)))
+        assert "throttled.pair" in codes
+        right = tokens_api.TokenSignIn(made.token, "alice@example.com", "192.0.2.9", "imap")
+        with pytest.raises(ThrottledError):
+            await imap.token_sign_in(right)
+        elsewhere = tokens_api.TokenSignIn(made.token, "", "192.0.2.10", "imap")
+        assert (await imap.token_sign_in(elsewhere)).principal == alice
+
+    run(dsn, tmp_path, scenario)
+
+
+def test_a_token_that_has_run_out_opens_nothing_and_ends_what_it_opened(
+    dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("postkeep.services.authority.tokens.DAY_MS", 200_000)
+
+    async def scenario(office: Office) -> None:
+        alice = await office.person("alice")
+        make = tokens_api.CreateToken(alice, "laptop", ["imap"], 1)
+        made = await office.admin.create_token(make, ticket=office.staff)
+        request = tokens_api.TokenSignIn(made.token, "", "192.0.2.9", "imap")
+        signed_in = await office.imap.token_sign_in(request)
+        assert signed_in.expires * 1000 <= made.expires_ms  # the ticket ends with the token
+        office.clock.advance(199)
+        await office.imap.renew_user(api.RenewUser(signed_in.session))
+        office.clock.advance(2)
+        with pytest.raises(RefusedError):
+            await office.imap.token_sign_in(request)
+        with pytest.raises(RefusedError) as caught:
+            await office.imap.renew_user(api.RenewUser(signed_in.session))
+        assert caught.value.code == "refused.session"
+        # What has run out gives way to a new one.
+        await office.admin.create_token(make, ticket=office.staff)
+        listed = await office.admin.list_tokens(tokens_api.ListTokens(alice), ticket=office.staff)
+        assert len(listed.tokens) == 1
+
+    run(dsn, tmp_path, scenario)
+
+
+@pytest.mark.parametrize(
+    ("name", "protocols", "days"),
+    [
+        ("", ["imap"], 1),
+        ("x" * 201, ["imap"], 1),
+        ("x", [], 1),
+        ("x", ["web"], 1),
+        ("x", ["imap"], 0),
+        ("x", ["imap"], 401),
+    ],
+)
+def test_no_token_is_made_without_bounds(
+    name: str, protocols: list[str], days: int, dsn: str, tmp_path: Path
+) -> None:
+    async def scenario(office: Office) -> None:
+        alice = await office.person("alice")
+        with pytest.raises(InvalidInputError):
+            await office.admin.create_token(
+                tokens_api.CreateToken(alice, name, protocols, days), ticket=office.staff
+            )
 
     run(dsn, tmp_path, scenario)

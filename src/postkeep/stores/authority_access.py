@@ -11,7 +11,7 @@ from postkeep.stores.postgres import Pool, database_errors
 
 
 class CredentialRow(NamedTuple):
-    """A password (kind `password`) or an app password (kind `app`), sealed."""
+    """A password (kind `password`), an app password (`app`) or an access token (`token`), sealed."""
 
     tenant: bytes
     principal: bytes
@@ -35,6 +35,8 @@ class SessionRow(NamedTuple):
     level: int
     opened_ms: int
     renewed_ms: int
+    expires_ms: int | None = None
+    """When it ends whoever renews it; None: it has no such end."""
 
 
 class RevocationRow(NamedTuple):
@@ -70,7 +72,7 @@ class AccessRows:
         return [CredentialRow(*row) for row in await self._fetch(query, principal)]
 
     async def add_credential(self, row: CredentialRow) -> None:
-        """Add an app password."""
+        """Add an app password or a token."""
         await self._execute(INSERT_CREDENTIAL, *row[:6])
 
     async def replace_password(
@@ -85,17 +87,19 @@ class AccessRows:
                 await connection.execute(INSERT_CREDENTIAL, *row[:6])
                 return await _revoke(connection, *revocation, row.principal)
 
-    async def remove_credential(self, principal: bytes, credential: bytes) -> list[bytes]:
-        """Remove an app password; return the sessions that it had opened. NotFoundError if it is none."""
+    async def remove_credential(self, principal: bytes, credential: bytes, kind: str) -> list[bytes]:
+        """Remove an app password or a token; return the sessions that it had opened. NotFoundError if there
+        is none of this kind."""
         with database_errors():
             async with self._pool.acquire() as connection, connection.transaction():
                 gone = await connection.fetchval(
-                    "DELETE FROM credentials WHERE principal = $1 AND id = $2 AND kind = 'app' RETURNING id",
+                    "DELETE FROM credentials WHERE principal = $1 AND id = $2 AND kind = $3 RETURNING id",
                     principal,
                     credential,
+                    kind,
                 )
                 if gone is None:
-                    raise NotFoundError("no such app password")
+                    raise NotFoundError("no such credential")
                 rows = await connection.fetch(
                     "SELECT session FROM sessions WHERE credential = $1", credential
                 )
@@ -125,7 +129,8 @@ class AccessRows:
                 if not good:
                     raise RefusedError("the account has changed meanwhile", code="refused.credentials")
                 await connection.execute(
-                    f"INSERT INTO sessions ({_SESSION}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+                    f"INSERT INTO sessions ({_SESSION}) "
+                    "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
                     *row,
                 )
                 if network is not None:
@@ -152,9 +157,22 @@ class AccessRows:
         if not await self._fetch(query, session, now_ms):
             raise RefusedError("the session has ended", code="refused.session")
 
-    async def end_session(self, session: bytes) -> None:
-        """End a session that its user has left: its ticket is not revoked, its holder throws it away."""
-        await self._execute("DELETE FROM sessions WHERE session = $1", session)
+    async def keep_sessions(self, sessions: Sequence[bytes], holder: str, now_ms: int) -> set[bytes]:
+        """Note that a holder's sessions live; return those that do."""
+        query = (
+            "UPDATE sessions SET renewed_ms = $3 WHERE session = ANY($1::bytea[]) AND holder = $2 "
+            "AND (expires_ms IS NULL OR expires_ms > $3) RETURNING session"
+        )
+        return {row[0] for row in await self._fetch(query, sessions, holder, now_ms)}
+
+    async def end_sessions(self, sessions: Sequence[bytes], holder: str) -> list[tuple[bytes, bytes, bytes]]:
+        """End a holder's sessions that their users have left: their tickets are not revoked, the holder
+        throws them away. Return session, tenant and principal of each that was there."""
+        query = (
+            "DELETE FROM sessions WHERE session = ANY($1::bytea[]) AND holder = $2 "
+            "RETURNING session, tenant, principal"
+        )
+        return [tuple(row) for row in await self._fetch(query, sessions, holder)]
 
     async def sweep(self, renewed_before_ms: int, revoked_before_ms: int, networks_before_ms: int) -> None:
         """Forget sessions that nobody renews, revocations that no ticket is old enough for, old networks."""

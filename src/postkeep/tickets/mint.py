@@ -95,10 +95,11 @@ class Mint:
         principal: bytes,
         session: bytes,
         level: int = 1,
+        seconds: int = USER_SECONDS,
     ) -> tuple[Ticket, bytes]:
-        """Make the ticket of a user's session on a face."""
+        """Make the ticket of a user's session on a face, good for `seconds`."""
         ticket = msgspec.structs.replace(
-            self._blank(TicketKind.USER, USER_SECONDS, module, instance, holder),
+            self._blank(TicketKind.USER, seconds, module, instance, holder),
             audience=rules.SESSION_AUDIENCE[module],
             tenant=tenant.hex(),
             principal=principal.hex(),

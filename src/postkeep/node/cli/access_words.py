@@ -35,6 +35,8 @@ _BY_METHOD: Final = {
     "vault.summaries": "access.read.summaries",
     "vault.mailboxes": "access.read.summaries",
     "vault.sync": "access.read.summaries",
+    "vault.rows": "access.read.summaries",
+    "vault.updates": "access.read.summaries",
     "vault.export_begin": "access.export.names",
     "vault.export_page": "access.export.read",
     "vault.queue_content": "access.read.queue",
@@ -54,6 +56,8 @@ _BY_ACT: Final = {
     "user.sender": "access.directory.alias",
     "app_password.create": "access.directory.app",
     "app_password.delete": "access.directory.app",
+    "token.create": "access.directory.token",
+    "token.delete": "access.directory.token",
 }
 """Changes of the directory, by the name that the authority gives them."""
 

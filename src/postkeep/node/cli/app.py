@@ -17,6 +17,7 @@ COMMANDS: Final = {
     "local": ("init", "serve", "doctor", "version"),
     "tenants": ("tenant", "domain"),
     "people": ("user", "app-password"),
+    "tokens": ("token",),
     "addresses": ("alias", "group"),
     "queue": ("queue", "store"),
     "keys": ("key",),

@@ -185,6 +185,7 @@ _TEXTS: Final[dict[str, tuple[str, str]]] = {
     "col.state": ("state", "状态"),
     "col.reason": ("last answer", "最近应答"),
     "col.protocols": ("protocols", "协议"),
+    "col.expires": ("expires", "到期"),
     "col.last_used": ("last used", "最近使用"),
     "col.index": ("index", "序号"),
     "col.time": ("time", "时间"),

@@ -32,6 +32,7 @@ from postkeep.services.steward.rotation import RotationDesk
 from postkeep.services.steward.rounds import make_rounds
 from postkeep.services.steward.service import StewardService
 from postkeep.services.steward.ticket_keys import TicketKeyDesk
+from postkeep.services.steward.tokens import TokenDesk
 from postkeep.services.steward.witness_http import WitnessHttp
 from postkeep.services.steward.witnesses import Witnesses, peer_of
 from postkeep.services.vault.client import VaultClient
@@ -94,6 +95,7 @@ async def _serve(context: ModuleContext, rows: OrderRows, media_rows: MediaRows)
             (
                 StewardService(control, authority, vault, ledger),
                 TicketKeyDesk(control, authority),
+                TokenDesk(control, authority),
                 ExplainDesk(ledger),
                 RotationDesk(control, authority, rotation, resealing),
                 CeilingDesk(control, rotation),

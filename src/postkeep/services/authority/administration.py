@@ -273,7 +273,7 @@ class Administration:
     async def delete_app_password(self, grant: Grant, request: api.DeleteAppPassword) -> api.Done:
         """Take an app password away and end the sessions opened with it."""
         row = await self._of_kind(request.principal, "user")
-        for session in await self._state.access.remove_credential(row.principal, request.id):
+        for session in await self._state.access.remove_credential(row.principal, request.id, "app"):
             await self._state.revoke(grant, api.Revoke("session", session.hex()))
         self._state.note_change(grant, "app_password.delete", tenant=row.tenant, principal=row.principal)
         return api.Done()

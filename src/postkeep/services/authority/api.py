@@ -1,5 +1,7 @@
 """The authority's methods, as values on the wire. Callers use `postkeep.services.authority.client`."""
 
+from typing import Final
+
 import msgspec
 
 from postkeep.model.warrant import Warrant
@@ -150,6 +152,29 @@ class SignOut(msgspec.Struct, frozen=True):
     """`authority.sign_out`: end the session."""
 
     session: bytes
+
+
+SESSIONS_PER_CALL_MAX: Final = 1_000
+"""Sessions in one `KeepSessions` or `EndSessions`."""
+
+
+class KeepSessions(msgspec.Struct, frozen=True):
+    """`authority.keep_sessions`: these sessions are still held, though they need no ticket at the moment."""
+
+    sessions: list[bytes]
+
+
+class KeptSessions(msgspec.Struct, frozen=True):
+    """Answers it."""
+
+    ended: list[bytes]
+    """Those of them that live no more, or were never the caller's."""
+
+
+class EndSessions(msgspec.Struct, frozen=True):
+    """`authority.end_sessions`: as `authority.sign_out`, many at once."""
+
+    sessions: list[bytes]
 
 
 # --- Directory view ---

@@ -46,15 +46,17 @@ class Credential(msgspec.Struct, frozen=True, array_like=True):
     """What is sealed of a password."""
 
     verifier: bytes
-    """`password`: the Argon2id hash; `app`: the password's keyed hash."""
+    """`password`: the Argon2id hash; `app` and `token`: a keyed hash."""
     stored_key: bytes
     server_key: bytes
-    """SCRAM-SHA-256 keys."""
+    """SCRAM-SHA-256 keys; tokens have none."""
     iterations: int
     name: str = ""
-    """App passwords: what the owner calls it."""
+    """App passwords and tokens: what the owner calls it."""
     protocols: tuple[str, ...] = ()
-    """App passwords: where it is good; empty: everywhere."""
+    """App passwords and tokens: where it is good; empty: everywhere."""
+    expires_ms: int = 0
+    """Tokens: from when on it is good no more."""
 
     @property
     def scram(self) -> ScramKeys:

@@ -54,6 +54,8 @@ class AccountSeal:
         self._network_key = subkey(account_key, context("authority look-up of networks"))
         self.app_key = subkey(account_key, context("authority app passwords"))
         """The key of app passwords' verifiers."""
+        self.token_key = subkey(account_key, context("authority access tokens"))
+        """The key of access tokens' verifiers."""
         self._staff_key = subkey(account_key, context("authority look-up of staff"))
         self._decoy_key = subkey(account_key, context("authority decoys"))
 

@@ -87,7 +87,7 @@ class Sessions:
             instance=grant.peer_instance,
             session=session.hex(),
             method=protocol,
-            rule=grant.rule,
+            note="" if sign_in.expires_ms is None else "token",
         )
         return _signed_in(row, ticket, token, addresses)
 

@@ -1,4 +1,4 @@
-"""Signing in: a name and a password, or a SCRAM exchange, become a session. Or the same refusal always.
+"""Signing in: a password, a SCRAM exchange or an access token becomes a session. Or the same refusal always.
 
 Who does not exist, is disabled or mistypes gets one and the same answer after the same work.
 """
@@ -15,8 +15,8 @@ from typing import Final, NamedTuple
 import msgspec
 
 from postkeep.base.address import parse_address
-from postkeep.base.errors import InvalidInputError, RefusedError, ThrottledError
-from postkeep.base.ids import ID_BYTES, new_id
+from postkeep.base.errors import InvalidInputError, NotFoundError, RefusedError, ThrottledError
+from postkeep.base.ids import ID_BYTES, NOBODY, new_id
 from postkeep.model.audit import EventName, PersonalValues
 from postkeep.protocols.sasl import SaslError
 from postkeep.protocols.sasl.scram import SALT_BYTES, ScramServer, read_client_first
@@ -27,6 +27,9 @@ from postkeep.services.authority.sealing import LOOKUP_BYTES, PrincipalNames
 from postkeep.services.authority.sessions import Sessions, SignIn
 from postkeep.services.authority.state import AuthorityState
 from postkeep.services.authority.throttle import Throttle, network_of
+from postkeep.services.authority.tokens import KIND as TOKEN
+from postkeep.services.authority.tokens import owner_of, token_verifier
+from postkeep.services.authority.tokens_api import TokenSignIn
 from postkeep.stores.authority_directory import PrincipalRow
 from postkeep.tickets.clear import Grant
 from postkeep.tickets.rules import OWNER
@@ -57,6 +60,7 @@ class Account:
     names: PrincipalNames
     password: tuple[bytes, Credential] | None
     apps: list[tuple[bytes, Credential]]
+    tokens: list[tuple[bytes, Credential]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +116,26 @@ class SignInDesk:
             credential = await self._check_password(account, request.password)
             return await self._open(grant, account, credential, door)
 
+    async def token_sign_in(self, grant: Grant, request: TokenSignIn) -> api.SignedIn:
+        """Check an access token and open a session that ends with it."""
+        _check_protocol(grant, request.protocol)
+        network = network_of(request.network)
+        door = Door(request.protocol, request.network, request.program)
+        if request.address:
+            account = await self._find(request.address, request.protocol, network)
+        else:
+            account = await self._find_owner(request.token, request.protocol, network)
+        async with self._attempt(grant, account, door):
+            await self._wait_turn(account)
+            given = token_verifier(self._state.seal.token_key, request.token)
+            now_ms = self._state.clock.now_ms()
+            for identifier, token in account.tokens:
+                if hmac.compare_digest(given, token.verifier):
+                    if token.expires_ms <= now_ms:
+                        raise RefusedError("the token has run out", code="refused.credentials")
+                    return await self._open(grant, account, identifier, door, token.expires_ms)
+            raise RefusedError("no such token", code="refused.credentials")
+
     async def owner_sign_in(self, grant: Grant, request: api.OwnerSignIn) -> api.OwnerSignedIn:
         """Check a password and open a session that sees the person's own ledger, and nothing else."""
         connection = grant.connection
@@ -155,10 +179,7 @@ class SignInDesk:
             raise RefusedError("no such exchange", code="refused.credentials")
         account = await self._find(exchange.server.first.name, exchange.door.protocol, exchange.network)
         async with self._attempt(grant, account, exchange.door):
-            delay = self._throttle.check(account.key, account.network, known=account.known)
-            if delay:
-                await asyncio.sleep(delay)
-                self._throttle.check(account.key, account.network, known=account.known)
+            await self._wait_turn(account)
             usable = [*([account.password] if account.password else []), *account.apps]
             keys = [item.scram for _, item in usable]
             try:
@@ -178,6 +199,19 @@ class SignInDesk:
         except InvalidInputError:
             lookup = seal.decoy("address " + name.casefold(), LOOKUP_BYTES)
         row = (await state.directory.owners([lookup])).get(lookup)
+        return await self._account(row, lookup, protocol, network)
+
+    async def _find_owner(self, token: str, protocol: str, network: str) -> Account:
+        """Find whose a token says it is."""
+        owner = owner_of(token) or NOBODY
+        try:
+            row = await self._state.directory.principal(owner)
+        except NotFoundError:
+            row = None
+        return await self._account(row, self._state.seal.decoy("token", LOOKUP_BYTES), protocol, network)
+
+    async def _account(self, row: PrincipalRow | None, lookup: bytes, protocol: str, network: str) -> Account:
+        state, seal = self._state, self._state.seal
         if row is not None and row.kind != "user":
             row = None
         key = row.principal if row is not None else lookup[:ID_BYTES]
@@ -185,16 +219,25 @@ class SignInDesk:
         known = await state.access.knows_network(key, seal.network(network))
         if row is None:
             names = PrincipalNames("", "", seal.decoy(f"salt {lookup.hex()}", SALT_BYTES))
-            return Account(key, network, known, None, names, None, [])
+            return Account(key, network, known, None, names, None, [], [])
         names = seal.open(row.sealed, PrincipalNames, "principals", row.tenant, row.principal)
-        password, apps = None, []
+        password = None
+        apps: list[tuple[bytes, Credential]] = []
+        tokens: list[tuple[bytes, Credential]] = []
         for item in credentials:
             opened = seal.open(item.sealed, Credential, "credentials", item.principal, item.id)
             if item.kind == "password":
                 password = (item.id, opened)
             elif not opened.protocols or protocol in opened.protocols:
-                apps.append((item.id, opened))
-        return Account(key, network, known, row, names, password, apps)
+                (tokens if item.kind == TOKEN else apps).append((item.id, opened))
+        return Account(key, network, known, row, names, password, apps, tokens)
+
+    async def _wait_turn(self, account: Account) -> None:
+        """Wait as long as an attempt must; raise ThrottledError if it may not be made."""
+        delay = self._throttle.check(account.key, account.network, known=account.known)
+        if delay:
+            await asyncio.sleep(delay)
+            self._throttle.check(account.key, account.network, known=account.known)
 
     async def _check_password(self, account: Account, password: str) -> bytes:
         """Return the credential that fits; raise RefusedError if none does, after the same work."""
@@ -218,13 +261,15 @@ class SignInDesk:
         assert account.password is not None
         return account.password[0]
 
-    async def _open(self, grant: Grant, account: Account, credential: bytes, door: Door) -> api.SignedIn:
+    async def _open(
+        self, grant: Grant, account: Account, credential: bytes, door: Door, expires_ms: int | None = None
+    ) -> api.SignedIn:
         row = account.row
         if row is None or row.status != "active":
             raise RefusedError("the account is disabled", code="refused.credentials")
         network = None if account.known else self._state.seal.network(account.network)
         personal = await self._state.persons.sealer(row.tenant, row.principal, door.values)
-        found = SignIn(row, account.names, credential, network, personal)
+        found = SignIn(row, account.names, credential, network, personal, expires_ms)
         return await self._sessions.open(grant, door.protocol, found)
 
     @asynccontextmanager

@@ -13,7 +13,9 @@ from postkeep.services.steward.repeats import Repeats
 from postkeep.tickets.channel import Handler
 from postkeep.tickets.clear import Grant
 
-REMOVALS: Final = frozenset({"domain_delete", "alias_delete", "group_delete", "app_password_delete"})
+REMOVALS: Final = frozenset(
+    {"domain_delete", "alias_delete", "group_delete", "app_password_delete", "token_delete"}
+)
 
 R = TypeVar("R", bound=api.Command)
 A = TypeVar("A", bound=msgspec.Struct)

@@ -13,6 +13,7 @@ from postkeep.node.cli.words import (
     restored,
     roots,
     rotation,
+    tokens,
     witnesses,
 )
 
@@ -27,5 +28,6 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
     **restored.TEXTS,
     **roots.TEXTS,
     **rotation.TEXTS,
+    **tokens.TEXTS,
     **witnesses.TEXTS,
 }

@@ -135,6 +135,7 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     "access.directory.status": ("your account was enabled or disabled", "您的账户被启用或停用"),
     "access.directory.quota": ("your storage limit was changed", "您的存储上限已更改"),
     "access.directory.alias": ("your addresses were changed", "您的地址已更改"),
+    "access.directory.token": ("an access token was made or deleted", "访问令牌被创建或删除"),
     "access.directory.app": ("an app password was made or deleted", "应用密码被创建或删除"),
     "access.other": ("event {event} {note}", "事件 {event} {note}"),
 }
