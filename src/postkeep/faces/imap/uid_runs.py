@@ -51,8 +51,8 @@ class UidRuns:
         for low, high in pairs(packed):
             if not before + 1 < low <= high:
                 raise IntegrityError("runs of UIDs ascend and do not touch each other")
-            runs._lows.append(low)  # noqa: SLF001 - one's own
-            runs._highs.append(high)  # noqa: SLF001
+            runs._lows.append(low)
+            runs._highs.append(high)
             before = high
         runs._count_from(0)
         return runs
