@@ -28,6 +28,7 @@ from postkeep.protocols.imap.commands import (
     Rename,
     Replace,
     Request,
+    Resync,
     ReturnAttribute,
     Search,
     Select,
@@ -48,6 +49,7 @@ from postkeep.protocols.imap.fetch import (
     BinarySection,
     BodySection,
     Partial,
+    Preview,
     Section,
     SectionText,
 )
@@ -127,6 +129,14 @@ items = st.one_of(
     st.builds(BodySection, sections(), partials, st.booleans()),
     st.builds(BinarySection, parts, partials, st.booleans()),
     parts.map(lambda part: BinarySection(part, size=True)),
+    st.builds(Preview, st.booleans()),
+)
+known_uids = st.lists(st.tuples(st.integers(1, STAR - 1), st.integers(1, STAR - 1)), min_size=1, max_size=3)
+resyncs = st.none() | st.builds(
+    Resync,
+    st.integers(1, STAR - 1),
+    st.integers(1, (1 << 63) - 1),
+    st.none() | known_uids.map(lambda ranges: SequenceSet(tuple(ranges))),
 )
 
 object_ids = st.from_regex(r"[A-Za-z0-9_-]{1,20}", fullmatch=True)
@@ -189,7 +199,7 @@ commands: st.SearchStrategy[Command] = st.one_of(
     st.builds(Login, octets, octets),
     st.builds(Enable, st.lists(st.sampled_from(["CONDSTORE", "IMAP4REV2"]), min_size=1).map(tuple)),
     st.builds(Id, st.none() | st.lists(st.tuples(octets, st.none() | octets), max_size=3).map(tuple)),
-    st.builds(Select, names, st.booleans(), st.booleans()),
+    st.builds(Select, names, st.booleans(), st.booleans(), resyncs),
     st.builds(Create, names, st.sampled_from([(), ("\\Sent",), ("\\Junk", "\\Trash")])),
     st.builds(Delete, names),
     st.builds(Rename, names, names),
@@ -224,6 +234,17 @@ commands: st.SearchStrategy[Command] = st.one_of(
         st.lists(items, min_size=1, max_size=5, unique=True).map(tuple),
         st.booleans(),
         st.none() | modseqs,
+        st.just(False),
+        st.none() | windows,
+    ),
+    st.builds(
+        Fetch,
+        sequences,
+        st.just((Attribute.FLAGS,)),
+        st.just(True),
+        modseqs,
+        st.booleans(),
+        st.none() | windows,
     ),
     st.builds(
         Store,

@@ -8,6 +8,7 @@ from postkeep.protocols.imap.acl import DeleteAcl, GetAcl, ListRights, MyRights,
 from postkeep.protocols.imap.annotations import GetMetadata, SetMetadata
 from postkeep.protocols.imap.fetch import FetchItem
 from postkeep.protocols.imap.notify import Notify
+from postkeep.protocols.imap.partial import PartialRange
 from postkeep.protocols.imap.reader import Literal
 from postkeep.protocols.imap.search import Returns, SearchKey
 from postkeep.protocols.imap.sequence import SequenceSet
@@ -58,12 +59,26 @@ class Id(msgspec.Struct, frozen=True):
     fields: tuple[tuple[bytes, bytes | None], ...] | None
 
 
+class Resync(msgspec.Struct, frozen=True):
+    """QRESYNC of SELECT (RFC 7162 section 3.2.5): what the client knew when it went away.
+
+    Message numbers with their UIDs, which may stand there too, are read and left out: they help servers that
+    forget which UIDs went.
+    """
+
+    uid_validity: int
+    modseq: int
+    known: SequenceSet | None = None
+    """The UIDs it holds; None: all up to then."""
+
+
 class Select(msgspec.Struct, frozen=True):
     """SELECT, or EXAMINE where `read_only`."""
 
     mailbox: str
     read_only: bool = False
     condstore: bool = False
+    resync: Resync | None = None
 
 
 class Create(msgspec.Struct, frozen=True):
@@ -238,12 +253,14 @@ class Thread(msgspec.Struct, frozen=True):
 
 
 class Fetch(msgspec.Struct, frozen=True):
-    """FETCH, with CHANGEDSINCE (RFC 7162 section 3.1.4)."""
+    """FETCH, with CHANGEDSINCE and VANISHED (RFC 7162 sections 3.1.4, 3.2.6) and PARTIAL (RFC 9394)."""
 
     sequence: SequenceSet
     items: tuple[FetchItem, ...]
     uid: bool = False
     changed_since: int | None = None
+    vanished: bool = False
+    partial: PartialRange | None = None
 
 
 class StoreMode(StrEnum):

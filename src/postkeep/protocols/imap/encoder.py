@@ -130,9 +130,8 @@ class _Writer:
                 self.raw(b"ENABLE ", " ".join(capabilities).encode("ascii"))
             case Id():
                 self._id(command)
-            case Select(mailbox, read_only, condstore):
-                self._named(b"EXAMINE " if read_only else b"SELECT ", mailbox)
-                self.raw(b" (CONDSTORE)" if condstore else b"")
+            case Select():
+                self._select(command)
             case Create(mailbox, uses):
                 self._named(b"CREATE ", mailbox)
                 if uses:
@@ -178,11 +177,10 @@ class _Writer:
                 self.raw(b"UID EXPUNGE ", bytes(sequence))
             case Search() | Sort() | Thread():
                 self._search(command)
-            case Fetch(sequence, items, uid, changed_since):
+            case Fetch(sequence, items, uid):
                 self._numbered(b"FETCH ", sequence, uid=uid)
                 self.raw(b" (", b" ".join(map(render_item, items)), b")")
-                if changed_since is not None:
-                    self.raw(b" (CHANGEDSINCE %d)" % changed_since)
+                self._modifiers(command)
             case Store(sequence, mode, flags, silent, uid, unchanged_since):
                 self._numbered(b"STORE ", sequence, uid=uid)
                 if unchanged_since is not None:
@@ -192,6 +190,27 @@ class _Writer:
             case Copy(sequence, mailbox, uid, move):
                 self._numbered(b"MOVE " if move else b"COPY ", sequence, uid=uid)
                 self._named(b" ", mailbox)
+
+    def _modifiers(self, command: Fetch) -> None:
+        words = []
+        if command.changed_since is not None:
+            words.append(b"CHANGEDSINCE %d" % command.changed_since)
+        if command.vanished:
+            words.append(b"VANISHED")
+        if command.partial is not None:
+            words.append(b"PARTIAL " + bytes(command.partial))
+        if words:
+            self.raw(b" (", b" ".join(words), b")")
+
+    def _select(self, command: Select) -> None:
+        self._named(b"EXAMINE " if command.read_only else b"SELECT ", command.mailbox)
+        words = [b"CONDSTORE"] if command.condstore else []
+        if command.resync is not None:
+            known = command.resync.known
+            numbers = b"%d %d" % (command.resync.uid_validity, command.resync.modseq)
+            words.append(b"QRESYNC (" + numbers + (b"" if known is None else b" " + bytes(known)) + b")")
+        if words:
+            self.raw(b" (", b" ".join(words), b")")
 
     def _numbered(self, word: bytes, sequence: SequenceSet, *, uid: bool) -> None:
         self.raw(b"UID " if uid else b"", word, bytes(sequence))

@@ -1,4 +1,7 @@
-"""What FETCH can ask for (RFC 3501 section 6.4.5, RFC 3516 and 9051 for BINARY, RFC 7162 for MODSEQ)."""
+"""What FETCH can ask for: RFC 3501 section 6.4.5 and 9051.
+
+MODSEQ: RFC 7162; BINARY: 3516; SAVEDATE: 8514; EMAILID, THREADID: 8474; PREVIEW: 8970.
+"""
 
 from enum import StrEnum
 
@@ -20,6 +23,9 @@ class Attribute(StrEnum):
     BODYSTRUCTURE = "BODYSTRUCTURE"
     BODY = "BODY"
     MODSEQ = "MODSEQ"
+    SAVEDATE = "SAVEDATE"
+    EMAILID = "EMAILID"
+    THREADID = "THREADID"
 
 
 class SectionText(StrEnum):
@@ -95,7 +101,13 @@ class BinarySection(msgspec.Struct, frozen=True):
         Section(self.part)
 
 
-FetchItem = Attribute | BodySection | BinarySection
+class Preview(msgspec.Struct, frozen=True):
+    """PREVIEW (RFC 8970); `lazy`: NIL will do where it takes long."""
+
+    lazy: bool = False
+
+
+FetchItem = Attribute | BodySection | BinarySection | Preview
 
 _RFC822: dict[str, tuple[Section, bool]] = {
     "RFC822": (Section(), False),
@@ -136,6 +148,8 @@ def render_item(item: FetchItem) -> bytes:
     """Write an item as a client asks for it."""
     if isinstance(item, Attribute):
         return item.encode("ascii")
+    if isinstance(item, Preview):
+        return b"PREVIEW (LAZY)" if item.lazy else b"PREVIEW"
     if isinstance(item, BinarySection):
         part = b".".join(b"%d" % number for number in item.part)
         name = b"BINARY.SIZE" if item.size else b"BINARY.PEEK" if item.peek else b"BINARY"

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable
-from typing import Final
 
 from postkeep.protocols.imap.commands import (
     Authenticate,
@@ -19,7 +18,6 @@ from postkeep.protocols.imap.commands import (
     Login,
     Rename,
     Request,
-    Select,
     SetQuota,
     Status,
     Store,
@@ -39,13 +37,12 @@ from postkeep.protocols.imap.parse_acl import (
 )
 from postkeep.protocols.imap.parse_annotations import parse_get_metadata, parse_set_metadata
 from postkeep.protocols.imap.parse_append import parse_append, parse_replace
-from postkeep.protocols.imap.parse_fetch import parse_items
+from postkeep.protocols.imap.parse_fetch import MODSEQ_MAX, parse_items, parse_modifiers
 from postkeep.protocols.imap.parse_list import parse_list, parse_lsub
 from postkeep.protocols.imap.parse_notify import parse_notify
 from postkeep.protocols.imap.parse_search import parse_search, parse_sort, parse_thread
+from postkeep.protocols.imap.parse_select import parse_select
 from postkeep.protocols.imap.reader import CommandBytes
-
-MODSEQ_MAX: Final = (1 << 63) - 1  # RFC 7162 section 7: mod-sequence values are 63 bits
 
 _HEAD = re.compile(rb"([^\x00-\x20\x7f-\xff(){%*\"\\+]+) ((?:UID )?[A-Za-z]+)", re.IGNORECASE)
 _TAG = re.compile(rb"([^\x00-\x20\x7f-\xff(){%*\"\\+]+)(?: |\Z)")
@@ -130,18 +127,7 @@ def _id(cursor: Cursor) -> Command:
 
 
 def _select(*, read_only: bool) -> Callable[[Cursor], Command]:
-    def parse(cursor: Cursor) -> Command:
-        cursor.space()
-        mailbox = cursor.mailbox()
-        condstore = False
-        if cursor.skip(b" ("):
-            if cursor.word() != b"CONDSTORE":
-                raise ImapSyntaxError("The parameter is not known.")
-            condstore = True
-            cursor.take(b")")
-        return Select(mailbox, read_only, condstore)
-
-    return parse
+    return lambda cursor: parse_select(cursor, read_only=read_only)
 
 
 def _create(cursor: Cursor) -> Command:
@@ -213,14 +199,7 @@ def _fetch(*, uid: bool) -> Callable[[Cursor], Command]:
         sequence = cursor.sequence()
         cursor.space()
         items = parse_items(cursor)
-        changed_since = None
-        if cursor.skip(b" ("):
-            if cursor.word() != b"CHANGEDSINCE":
-                raise ImapSyntaxError("The modifier is not known.")
-            cursor.space()
-            changed_since = cursor.number(MODSEQ_MAX)
-            cursor.take(b")")
-        return Fetch(sequence, items, uid, changed_since)
+        return Fetch(sequence, items, uid, *parse_modifiers(cursor, uid=uid))
 
     return parse
 
