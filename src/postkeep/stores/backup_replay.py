@@ -53,12 +53,31 @@ WITH numbered AS (
                + row_number() OVER (PARTITION BY m.tenant, m.principal ORDER BY m.mailbox) AS validity
     FROM mailboxes m JOIN principals p USING (tenant, principal)
 ), renewed AS (
-    UPDATE mailboxes m SET uid_validity = n.validity, vanished_since = m.highest_modseq
+    UPDATE mailboxes m SET uid_validity = n.validity
     FROM numbered n WHERE m.tenant = n.tenant AND m.mailbox = n.mailbox
 )
 UPDATE principals p SET uid_validity_last = n.last, list_version = p.list_version + 1
 FROM (SELECT tenant, principal, max(validity) AS last FROM numbered GROUP BY tenant, principal) n
 WHERE p.tenant = n.tenant AND p.principal = n.principal
+"""
+
+# What has gone from the copy is worked out from what is there: the UIDs just outside each gap, as borders.
+_COUNT_GAPS: Final = """
+INSERT INTO expunged (tenant, mailbox, modseq, borders)
+SELECT g.tenant, g.mailbox, b.highest_modseq,
+       string_agg(substring(int8send(g.below) FROM 5) || substring(int8send(g.uid) FROM 5), ''
+                  ORDER BY g.uid)
+FROM (
+    SELECT tenant, mailbox, uid,
+           coalesce(lag(uid) OVER (PARTITION BY tenant, mailbox ORDER BY uid), 0) AS below
+    FROM (
+        SELECT tenant, mailbox, uid FROM messages
+        UNION ALL SELECT tenant, mailbox, uid_next FROM mailboxes
+    ) AS known
+) AS g
+JOIN mailboxes b USING (tenant, mailbox)
+WHERE g.uid > g.below + 1
+GROUP BY g.tenant, g.mailbox, b.highest_modseq
 """
 
 
@@ -114,6 +133,8 @@ async def recount(connection: Connection, now_ms: int) -> None:
         await connection.execute(_COUNT_MAILBOXES)
         await connection.execute(_COUNT_PRINCIPALS)
         await connection.execute(_RENEW_UIDS, now_ms // 1000)
+        await connection.execute("DELETE FROM expunged")
+        await connection.execute(_COUNT_GAPS)
 
 
 async def drop_accounts(connection: Connection, owners: Sequence[tuple[bytes, bytes]]) -> int:

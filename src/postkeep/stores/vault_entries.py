@@ -12,6 +12,7 @@ _SINCE: Final = """
 SELECT p.entries_version, e.mailbox, e.scope, e.version, e.epoch, e.epoch_index, e.sealed
 FROM principals p
 LEFT JOIN entries e ON e.tenant = p.tenant AND e.principal = p.principal AND e.version > $3
+    AND ($4::bytea IS NULL OR e.mailbox = $4)
 WHERE p.tenant = $1 AND p.principal = $2
 """
 
@@ -43,10 +44,12 @@ class BlobPlace(NamedTuple):
     scope: int
 
 
-async def read_entries(source: Source, tenant: bytes, principal: bytes, since: int) -> list[Record]:
-    """Return the blobs written after a version, each row with the principal's version; where there are none,
-    one row without a mailbox, and no row for a principal that is not there."""
-    return await source.fetch(_SINCE, tenant, principal, since)
+async def read_entries(
+    source: Source, tenant: bytes, principal: bytes, since: int, mailbox: bytes | None
+) -> list[Record]:
+    """Return the blobs of a mailbox (None: of all) written after a version, each row with the principal's
+    version; where there are none, one row without a mailbox, and no row for a principal that is not there."""
+    return await source.fetch(_SINCE, tenant, principal, since, mailbox)
 
 
 async def entries_version(connection: Connection, place: BlobPlace) -> int:

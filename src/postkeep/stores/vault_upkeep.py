@@ -7,6 +7,7 @@ import asyncpg
 
 from postkeep.stores.packs import Frame, Location
 from postkeep.stores.postgres import Connection, Pool, Source
+from postkeep.stores.vault_borders import merged, pack_borders
 from postkeep.stores.vault_rights import drop_rights_of
 
 Record = asyncpg.Record
@@ -45,25 +46,13 @@ WHERE b.tenant = l.tenant AND b.body = l.body
 RETURNING b.tenant, b.body
 """
 
-_FORGET_HISTORY: Final = """
-WITH old AS (
-    SELECT tenant, mailbox, modseq FROM (
-        SELECT tenant, mailbox, modseq,
-               row_number() OVER (PARTITION BY tenant, mailbox ORDER BY modseq DESC) AS age
-        FROM expunged
-    ) AS ranked
-    WHERE age > $1
-), dropped AS (
-    DELETE FROM expunged e USING old
-    WHERE e.tenant = old.tenant AND e.mailbox = old.mailbox AND e.modseq = old.modseq
-    RETURNING e.tenant, e.mailbox, e.modseq
-), newest AS (
-    SELECT tenant, mailbox, max(modseq) AS modseq FROM dropped GROUP BY tenant, mailbox
-    ORDER BY tenant, mailbox
-)
-UPDATE mailboxes m SET vanished_since = greatest(m.vanished_since, n.modseq)
-FROM newest n
-WHERE m.tenant = n.tenant AND m.mailbox = n.mailbox
+_LONG_HISTORIES: Final = """
+SELECT tenant, mailbox FROM expunged GROUP BY tenant, mailbox HAVING count(*) > $1
+"""
+
+_OLD_HISTORY: Final = """
+SELECT modseq, borders FROM expunged WHERE tenant = $1 AND mailbox = $2 ORDER BY modseq DESC OFFSET $3
+FOR UPDATE
 """
 
 _COUNTS_WRONG: Final = """
@@ -213,9 +202,31 @@ async def forget_bodies(pool: Pool, before_ms: int) -> None:
     await pool.execute("DELETE FROM bodies WHERE refs = 0 AND gone_ms < $1", before_ms)
 
 
-async def forget_history(pool: Pool, keep: int) -> None:
-    """Keep the newest expunges of each mailbox, and say in the mailbox how far back they reach."""
-    await pool.execute(_FORGET_HISTORY, keep)
+async def long_histories(pool: Pool, above: int) -> list[tuple[bytes, bytes]]:
+    """Return the mailboxes (tenant, mailbox) with more expunges on record than this."""
+    return [(row[0], row[1]) for row in await pool.fetch(_LONG_HISTORIES, above)]
+
+
+async def fold_history(connection: Connection, tenant: bytes, mailbox: bytes, keep: int) -> None:
+    """Leave the newest expunges of a mailbox as they are and make one of all others, at the modseq of the
+    newest of those. Nothing is forgotten."""
+    rows = await connection.fetch(_OLD_HISTORY, tenant, mailbox, keep)
+    if len(rows) <= 1:  # it is folded already
+        return
+    modseqs = [row["modseq"] for row in rows]
+    await connection.execute(
+        "DELETE FROM expunged WHERE tenant = $1 AND mailbox = $2 AND modseq = ANY ($3::bigint[])",
+        tenant,
+        mailbox,
+        modseqs,
+    )
+    await connection.execute(
+        "INSERT INTO expunged (tenant, mailbox, modseq, borders) VALUES ($1, $2, $3, $4)",
+        tenant,
+        mailbox,
+        max(modseqs),
+        pack_borders(merged(row["borders"] for row in rows)),
+    )
 
 
 async def read_mark(pool: Pool, name: str) -> int:

@@ -1,11 +1,18 @@
-"""LIST and LSUB: which mailboxes a client is shown, and with which attributes (RFC 3501, 5258, 6154)."""
+"""LIST and LSUB: which mailboxes are shown, and with what (RFC 3501, 5258, 5819, 6154, 8440, 9590)."""
 
-from postkeep.faces.imap.mailboxes import status_values
+from collections.abc import Iterable, Mapping
+
+from postkeep.faces.imap.metadata import read_values
 from postkeep.faces.imap.names import ROLE_USES, SEPARATOR, Pattern, Tree, canonical
 from postkeep.faces.imap.session import Completion, Session
+from postkeep.faces.imap.status import status_values
 from postkeep.faces.imap.texts import completed
 from postkeep.protocols.imap import responses
+from postkeep.protocols.imap.acl import shown
 from postkeep.protocols.imap.commands import ListMailboxes, ReturnAttribute, SelectionOption, StatusItem
+
+Values = Mapping[bytes, list[tuple[str, bytes | None]]]
+"""Annotations by mailbox."""
 
 
 async def list_mailboxes(session: Session, tag: bytes, command: ListMailboxes) -> Completion:
@@ -16,17 +23,21 @@ async def list_mailboxes(session: Session, tag: bytes, command: ListMailboxes) -
         await session.send(responses.listing(["\\Noselect"], "", utf8=session.utf8, lsub=command.lsub))
         return Completion(completed(word))
     session.condstore |= StatusItem.HIGHESTMODSEQ in command.status
-    tree = await session.need_account().tree()
-    await session.send(render_list(tree, command, utf8=session.utf8))
+    account = session.need_account()
+    tree = await account.tree(
+        counts=bool(command.status), deleted_sizes=StatusItem.DELETED_STORAGE in command.status
+    )
+    values = await read_values(account, tree, command.metadata) if command.metadata else {}
+    await session.send(render_list(tree, command, utf8=session.utf8, values=values))
     return Completion(completed(word))
 
 
-def render_list(tree: Tree, command: ListMailboxes, *, utf8: bool) -> bytes:
-    """Write the answer to LIST or LSUB for a tree."""
+def render_list(tree: Tree, command: ListMailboxes, *, utf8: bool, values: Values | None = None) -> bytes:
+    """Write the answer to LIST or LSUB for a tree; `values`: the annotations that it returns too."""
     patterns = [Pattern(_join(command.reference, pattern)) for pattern in command.patterns]
     selector = _Selector(tree, command)
     lines = []
-    for name in tree.all_names():
+    for name in selector.candidates():
         if not any(pattern.matches(name) for pattern in patterns):
             continue
         found = selector.select(name)
@@ -37,9 +48,15 @@ def render_list(tree: Tree, command: ListMailboxes, *, utf8: bool) -> bytes:
             responses.listing(attributes, name, utf8=utf8, lsub=command.lsub, child_info=child_info),
         )
         named = tree.by_name.get(name)
-        if command.status and named is not None and named.row.selectable:
-            values = status_values(named.row, command.status)
-            lines.append(responses.mailbox_status(name, values, utf8=utf8))
+        if named is None or not named.row.selectable:
+            continue
+        if ReturnAttribute.MYRIGHTS in command.returns:
+            lines.append(responses.my_rights(name, shown(named.rights), utf8=utf8))
+        if command.status:
+            status = status_values(named.row, command.status)
+            lines.append(responses.mailbox_status(name, status, utf8=utf8))
+        if values and command.metadata:
+            lines.append(responses.metadata(name, values[named.row.id], utf8=utf8))
     return b"".join(lines)
 
 
@@ -54,44 +71,61 @@ class _Selector:
         self._recursive = SelectionOption.RECURSIVEMATCH in command.selection
         self._one_level = any(pattern.endswith("%") for pattern in command.patterns)
         self._tell_subscribed = self._subscribed_only or ReturnAttribute.SUBSCRIBED in command.returns
-        self._above_subscribed = {
-            name[:at]
-            for name, named in tree.by_name.items()
-            if named.row.subscribed
-            for at, char in enumerate(name)
-            if char == SEPARATOR
-        }
+        looked_at = self._subscribed_only or self._tell_subscribed
+        self._subscribed = tree.subscriptions() if looked_at else set()
+        uses = (name for name, named in tree.by_name.items() if named.row.role in ROLE_USES)
+        self._above_subscribed = _above(self._subscribed) if self._subscribed_only else set()
+        self._above_special = _above(uses) if self._special_only and self._recursive else set()
+
+    def candidates(self) -> list[str]:
+        """Return every name that there may be something to say of."""
+        names = self._tree.all_names()
+        if not self._subscribed_only or not self._tree.lone:
+            return names
+        known = set(names)
+        return names + sorted((self._tree.lone | _above(self._tree.lone)) - known)
 
     def select(self, name: str) -> tuple[list[str], list[str]] | None:
         """Return attributes and CHILDINFO of a name; None: not selected."""
-        named = self._tree.by_name.get(name)
-        subscribed = named is not None and named.row.subscribed
-        below = name in self._above_subscribed
-        if self._special_only and (named is None or named.row.role not in ROLE_USES):
+        matches = True
+        child_info = []
+        if self._subscribed_only:
+            matches = name in self._subscribed
+            if name in self._above_subscribed:
+                child_info.append("SUBSCRIBED")
+                if self._lsub and not matches and self._one_level:  # RFC 3501 section 6.3.9
+                    return ["\\Noselect"], []
+        if self._special_only:
+            named = self._tree.by_name.get(name)
+            matches &= named is not None and named.row.role in ROLE_USES
+            if name in self._above_special:
+                child_info.append("SPECIAL-USE")
+        if not self._recursive:
+            child_info = []
+        if not matches and not child_info:
             return None
-        child_info: list[str] = []
-        if self._subscribed_only and not subscribed:
-            if self._lsub and below and self._one_level:  # RFC 3501 section 6.3.9
-                return ["\\Noselect"], []
-            if not (self._recursive and below):
-                return None
-        if self._recursive and below:
-            child_info = ["SUBSCRIBED"]
-        return self._attributes(name, subscribed=subscribed), child_info
+        return self._attributes(name), child_info
 
-    def _attributes(self, name: str, *, subscribed: bool) -> list[str]:
+    def _attributes(self, name: str) -> list[str]:
         named = self._tree.by_name.get(name)
+        has_children = name in self._tree.with_children
         attributes = []
         if named is None:
-            attributes += ["\\NonExistent", "\\Noselect"]
+            attributes += ["\\NonExistent", "\\Noselect"] if not self._lsub else ["\\Noselect"]
         elif not named.row.selectable:
             attributes.append("\\Noselect")
-        attributes.append("\\HasChildren" if name in self._tree.with_children else "\\HasNoChildren")
-        if self._tell_subscribed and subscribed and not self._lsub:
+        if has_children or named is not None:
+            attributes.append("\\HasChildren" if has_children else "\\HasNoChildren")
+        if self._tell_subscribed and not self._lsub and name in self._subscribed:
             attributes.append("\\Subscribed")
         if named is not None and named.row.role in ROLE_USES:
             attributes.append(ROLE_USES[named.row.role])
         return attributes
+
+
+def _above(names: Iterable[str]) -> set[str]:
+    """Return the levels above names."""
+    return {name[:at] for name in names for at, char in enumerate(name) if char == SEPARATOR}
 
 
 def _join(reference: str, pattern: str) -> str:

@@ -1,17 +1,16 @@
-"""LIST, LSUB, STATUS, CREATE, DELETE, RENAME, SUBSCRIBE, NAMESPACE and quota: the tree of mailboxes."""
+"""CREATE, DELETE, RENAME, SUBSCRIBE and NAMESPACE: changing the tree of mailboxes."""
 
-import asyncio
-import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Iterable
 
 import msgspec
 
-from postkeep.base.errors import ConflictError
 from postkeep.faces.imap.account import Account
-from postkeep.faces.imap.limits import APPEND_BYTES_MAX, CONFLICT_RETRIES, CONFLICT_WAIT_SECONDS
+from postkeep.faces.imap.acl import create_shared
+from postkeep.faces.imap.changing_list import change_list
+from postkeep.faces.imap.entries import subscribe_lone
 from postkeep.faces.imap.names import (
     INBOX,
-    ROLE_USES,
+    ROLE_NAMES,
     SEPARATOR,
     Named,
     Tree,
@@ -22,65 +21,15 @@ from postkeep.faces.imap.names import (
 from postkeep.faces.imap.replies import CommandError, no_such_mailbox
 from postkeep.faces.imap.selecting import leave
 from postkeep.faces.imap.session import Completion, Session
+from postkeep.faces.imap.sharing import is_shared_name
+from postkeep.faces.imap.special_use import role_of
 from postkeep.faces.imap.texts import Text, completed
 from postkeep.protocols.imap import responses
-from postkeep.protocols.imap.commands import (
-    Create,
-    Delete,
-    GetQuota,
-    GetQuotaRoot,
-    Rename,
-    Status,
-    StatusItem,
-    Subscribe,
-)
+from postkeep.protocols.imap.commands import Create, Delete, Rename, Subscribe
 from postkeep.services.delivery.epochs import OpenEpoch
-from postkeep.services.vault.api import CopyMessages, MailboxChange, MailboxRow
-from postkeep.services.vault.api import GetQuota as QuotaRequest
+from postkeep.services.vault.api import CopyMessages, MailboxChange
 
-_USE_ROLES = {use: role for role, use in ROLE_USES.items()}
 _UID_MAX = 0xFFFF_FFFF
-_STORAGE_UNIT_BYTES = 1024  # RFC 9208 section 5.1
-
-
-def status_values(row: MailboxRow, items: tuple[StatusItem, ...]) -> dict[StatusItem, int]:
-    """Return what STATUS tells of a mailbox."""
-    values = {
-        StatusItem.MESSAGES: row.messages,
-        StatusItem.RECENT: 0,
-        StatusItem.UIDNEXT: row.uid_next,
-        StatusItem.UIDVALIDITY: row.uid_validity,
-        StatusItem.UNSEEN: row.unseen,
-        StatusItem.DELETED: row.deleted,
-        StatusItem.SIZE: row.size,
-        StatusItem.HIGHESTMODSEQ: max(row.highest_modseq, 1),
-        StatusItem.APPENDLIMIT: APPEND_BYTES_MAX,
-    }
-    return {item: values[item] for item in items}
-
-
-async def status(session: Session, tag: bytes, command: Status) -> Completion:
-    """Answer STATUS."""
-    del tag
-    found = (await session.need_account().tree()).find(command.mailbox)
-    if found is None or not found.row.selectable:
-        raise no_such_mailbox()
-    session.condstore |= StatusItem.HIGHESTMODSEQ in command.items
-    values = status_values(found.row, command.items)
-    await session.send(responses.mailbox_status(found.name, values, utf8=session.utf8))
-    return Completion(completed("STATUS"))
-
-
-async def _change(account: Account, attempt: Callable[[Tree], Awaitable[None]]) -> None:
-    """Read the list and change it, again while others get in between."""
-    for number in range(CONFLICT_RETRIES):
-        try:
-            await attempt(await account.tree())
-        except ConflictError:
-            await asyncio.sleep(random.uniform(0, CONFLICT_WAIT_SECONDS * (number + 1)))  # noqa: S311 - no secret
-        else:
-            return
-    raise CommandError(Text.MAILBOXES_BUSY, "INUSE")
 
 
 async def create(session: Session, tag: bytes, command: Create) -> Completion:
@@ -90,32 +39,52 @@ async def create(session: Session, tag: bytes, command: Create) -> Completion:
     name = canonical(command.mailbox)
     if not is_valid(name):
         raise CommandError(Text.NAME_UNFIT, "CANNOT")
-    roles = [_USE_ROLES.get(use) for use in command.uses]
-    if None in roles or len(roles) > 1:
-        raise CommandError(Text.USE_UNFIT, "USEATTR")
+    if is_shared_name(name):
+        return await create_shared(account, name)
+    role = role_of(" ".join(command.uses).encode("ascii"))
+    made: list[bytes] = []
 
     async def attempt(tree: Tree) -> None:
-        changes: list[MailboxChange] = []
-        epochs: list[OpenEpoch] = []
         existing = tree.find(name)
         if existing is not None and existing.row.selectable:
             raise CommandError(Text.NAME_TAKEN, "ALREADYEXISTS")
-        if roles and any(named.row.role == roles[0] for named in tree.by_name.values()):
+        if role and tree.with_role(role) is not None:
             raise CommandError(Text.USE_TAKEN, "USEATTR")
-        for level in [*parents(name), name]:
-            found = tree.find(level)
-            if found is None:
-                made, epoch = account.new_mailbox(level)
-                if level == name and roles:
-                    made = msgspec.structs.replace(made, role=roles[0])
-                changes.append(made)
-                epochs.append(epoch)
-            elif level == name:
-                changes.append(MailboxChange(found.row.id, selectable=True))
+        changes, epochs = _missing(account, tree, [*parents(name), name])
+        if existing is not None:
+            changes.append(MailboxChange(existing.row.id, selectable=True))
+        elif role:
+            changes[-1] = msgspec.structs.replace(changes[-1], role=role)
         await account.change(tree, changes, epochs)
+        made[:] = [changes[-1].id]
 
-    await _change(account, attempt)
-    return Completion(completed("CREATE"))
+    await change_list(account, attempt)
+    if session.utf8 and name != command.mailbox:  # RFC 9051 section 6.3.4
+        await session.send(responses.listing([], name, utf8=True, old_name=command.mailbox))
+    return Completion(completed("CREATE"), f"MAILBOXID ({made[0].hex()})")  # RFC 8474 section 4.1
+
+
+def _missing(
+    account: Account, tree: Tree, levels: Iterable[str]
+) -> tuple[list[MailboxChange], list[OpenEpoch]]:
+    """Return the changes that make those levels that are not there yet, in order."""
+    changes: list[MailboxChange] = []
+    epochs: list[OpenEpoch] = []
+    for level in levels:
+        if tree.find(level) is None:
+            change, epoch = account.new_mailbox(level)
+            changes.append(msgspec.structs.replace(change, role=usual_role(tree, level)))
+            epochs.append(epoch)
+    return changes, epochs
+
+
+def usual_role(tree: Tree, name: str) -> str | None:
+    """Return the role of whoever makes a mailbox under a role's usual name while nothing has the role: the
+    next message for it would otherwise make another mailbox of that name."""
+    for role, usual in ROLE_NAMES.items():
+        if usual == name and tree.with_role(role) is None:
+            return role
+    return None
 
 
 async def delete(session: Session, tag: bytes, command: Delete) -> Completion:
@@ -127,15 +96,20 @@ async def delete(session: Session, tag: bytes, command: Delete) -> Completion:
         found = tree.find(command.mailbox)
         if found is None:
             raise no_such_mailbox()
+        if found.owner:
+            await account.shared.remove(found, account.ticket)
+            return
         if found.row.role == "inbox":
             raise CommandError(Text.INBOX_STAYS, "CANNOT")
         if not found.row.selectable and tree.below(found.name):
             raise CommandError(Text.HAS_CHILDREN, "HASCHILDREN")
+        if found.row.subscribed:
+            await subscribe_lone(account, add={found.name}, remove=set())
         await account.change(tree, [MailboxChange(found.row.id, delete=True)])
         if session.selected is not None and session.selected.mailbox == found.row.id:
             leave(session)
 
-    await _change(account, attempt)
+    await change_list(account, attempt)
     return Completion(completed("DELETE"))
 
 
@@ -147,35 +121,48 @@ async def rename(session: Session, tag: bytes, command: Rename) -> Completion:
     if not is_valid(target):
         raise CommandError(Text.NAME_UNFIT, "CANNOT")
 
+    source = canonical(command.mailbox)
+    if is_shared_name(source) or is_shared_name(target):
+        raise CommandError(Text.OTHERS_NAMES, "CANNOT")
+
     async def attempt(tree: Tree) -> None:
-        source = canonical(command.mailbox)
+        _check_rename(tree, source, target)
+        changes, epochs = _missing(account, tree, parents(target))
         found = tree.find(source)
-        moved = tree.below(source)
-        if found is None and not moved:
-            raise no_such_mailbox()
-        if target in tree.by_name or target in tree.with_children:
-            raise CommandError(Text.NAME_TAKEN, "ALREADYEXISTS")
-        if target.startswith(source + SEPARATOR) and source != INBOX:
-            raise CommandError(Text.BELOW_ITSELF, "CANNOT")
-        changes: list[MailboxChange] = []
-        epochs: list[OpenEpoch] = []
-        for level in parents(target):
-            if tree.find(level) is None:
-                made, epoch = account.new_mailbox(level)
-                changes.append(made)
-                epochs.append(epoch)
         if found is not None and found.row.role == "inbox":
             await _empty_inbox(account, tree, found, target, (changes, epochs))
             return
-        for named in [*([found] if found is not None else []), *moved]:
+        renamed = [*([] if found is None else [found]), *tree.below(source)]
+        left = {named.name for named in renamed if named.row.subscribed}
+        if left:  # a subscription is to a name, and stays with it
+            await subscribe_lone(account, add=left, remove=set())
+        for named in renamed:
             name = target + named.name[len(source) :]
             sealed, epoch = account.seal_mailbox_name(named.row.id, name)
-            changes.append(MailboxChange(named.row.id, name=sealed))
+            role = None if named.row.role else usual_role(tree, name)
+            changes.append(MailboxChange(named.row.id, name=sealed, role=role))
             epochs.append(epoch)
         await account.change(tree, changes, epochs)
 
-    await _change(account, attempt)
+    await change_list(account, attempt)
+    if session.utf8 and (target, source) != (command.target, command.mailbox):
+        await session.send(responses.listing([], target, utf8=True, old_name=command.mailbox))
     return Completion(completed("RENAME"))
+
+
+def _check_rename(tree: Tree, source: str, target: str) -> None:
+    """Raise CommandError where a mailbox and those below it can't get that name."""
+    moved = tree.below(source)
+    if tree.find(source) is None and not moved:
+        raise no_such_mailbox()
+    if target in tree.by_name or target in tree.with_children:
+        raise CommandError(Text.NAME_TAKEN, "ALREADYEXISTS")
+    if source == INBOX:
+        return
+    if target.startswith(source + SEPARATOR):
+        raise CommandError(Text.BELOW_ITSELF, "CANNOT")
+    if not all(is_valid(target + named.name[len(source) :]) for named in moved):
+        raise CommandError(Text.NAME_UNFIT, "CANNOT")
 
 
 async def _empty_inbox(
@@ -189,7 +176,8 @@ async def _empty_inbox(
     changes, epochs = above
     made, epoch = account.new_mailbox(target)
     await account.change(tree, [*changes, made], [*epochs, epoch])
-    if inbox.row.messages:
+    filled = await account.named(INBOX)
+    if filled is not None and filled.row.messages:
         await account.keepers.vault.copy(
             CopyMessages(account.principal, inbox.row.id, made.id, [(1, _UID_MAX)], move=True),
             ticket=account.ticket,
@@ -197,19 +185,27 @@ async def _empty_inbox(
 
 
 async def subscribe(session: Session, tag: bytes, command: Subscribe) -> Completion:
-    """Answer SUBSCRIBE and UNSUBSCRIBE."""
+    """Answer SUBSCRIBE and UNSUBSCRIBE, of any name: a subscription needs no mailbox and outlives it
+    (RFC 3501 section 6.3.6)."""
     del tag
     account = session.need_account()
+    name = canonical(command.mailbox)
+    if not is_valid(name):
+        raise CommandError(Text.NAME_UNFIT, "CANNOT")
 
     async def attempt(tree: Tree) -> None:
-        found = tree.find(command.mailbox)
-        if found is None:
-            raise no_such_mailbox()
-        if found.row.subscribed != command.subscribed:
+        found = tree.find(name)
+        if found is not None and found.owner:
+            found = None  # the owner's subscription is another matter
+        if found is not None and found.row.subscribed != command.subscribed:
             await account.change(tree, [MailboxChange(found.row.id, subscribed=command.subscribed)])
+        if not command.subscribed and name in tree.lone:
+            await subscribe_lone(account, add=set(), remove={name})
+        elif command.subscribed and found is None and name not in tree.lone:
+            await subscribe_lone(account, add={name}, remove=set())
 
-    await _change(account, attempt)
-    return Completion(completed("SUBSCRIBE") if command.subscribed else "UNSUBSCRIBE completed.")
+    await change_list(account, attempt)
+    return Completion(completed("SUBSCRIBE" if command.subscribed else "UNSUBSCRIBE"))
 
 
 async def namespace(session: Session, tag: bytes, command: object) -> Completion:
@@ -217,31 +213,3 @@ async def namespace(session: Session, tag: bytes, command: object) -> Completion
     del tag, command
     await session.send(responses.namespace())
     return Completion(completed("NAMESPACE"))
-
-
-async def get_quota(session: Session, tag: bytes, command: GetQuota) -> Completion:
-    """Answer GETQUOTA: there is one root, with the empty name."""
-    del tag
-    if command.root:
-        raise CommandError(Text.NO_QUOTA_ROOT, "NONEXISTENT")
-    await _send_quota(session)
-    return Completion(completed("GETQUOTA"))
-
-
-async def get_quota_root(session: Session, tag: bytes, command: GetQuotaRoot) -> Completion:
-    """Answer GETQUOTAROOT."""
-    del tag
-    found = (await session.need_account().tree()).find(command.mailbox)
-    if found is None:
-        raise no_such_mailbox()
-    await session.send(responses.quota_root(found.name, "", utf8=session.utf8))
-    await _send_quota(session)
-    return Completion(completed("GETQUOTAROOT"))
-
-
-async def _send_quota(session: Session) -> None:
-    account = session.need_account()
-    quota = await account.keepers.vault.quota(QuotaRequest(account.principal), ticket=account.ticket)
-    used = -(-quota.used_bytes // _STORAGE_UNIT_BYTES)
-    limit = None if quota.limit_bytes is None else quota.limit_bytes // _STORAGE_UNIT_BYTES
-    await session.send(responses.quota("", used, limit))

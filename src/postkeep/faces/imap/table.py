@@ -2,11 +2,25 @@
 
 from typing import Any, Final
 
-from postkeep.faces.imap import appending, listing, mailboxes, searching, selecting, signin, storing
+from postkeep.faces.imap import (
+    acl,
+    appending,
+    listing,
+    mailboxes,
+    metadata,
+    quota,
+    searching,
+    selecting,
+    signin,
+    status,
+    storing,
+)
 from postkeep.faces.imap.fetch import fetch
 from postkeep.faces.imap.session import ANY, SIGNED_IN, Border, Entry, State, Table
 from postkeep.faces.imap.updates import at_border
 from postkeep.protocols.imap import commands
+from postkeep.protocols.imap.acl import DeleteAcl, GetAcl, ListRights, MyRights, SetAcl
+from postkeep.protocols.imap.annotations import GetMetadata, SetMetadata
 from postkeep.protocols.imap.commands import Bare
 
 _EXPUNGES = Border.CHANGES | Border.EXPUNGES
@@ -30,11 +44,19 @@ _LINES: Final[dict[object, tuple[State, Any, Border]]] = {
     commands.Rename: (SIGNED_IN, mailboxes.rename, _EXPUNGES),
     commands.Subscribe: (SIGNED_IN, mailboxes.subscribe, _EXPUNGES),
     commands.ListMailboxes: (SIGNED_IN, listing.list_mailboxes, _EXPUNGES),
-    commands.Status: (SIGNED_IN, mailboxes.status, _EXPUNGES),
+    commands.Status: (SIGNED_IN, status.status, _EXPUNGES),
     commands.Append: (SIGNED_IN, appending.append, _EXPUNGES),
     Bare.NAMESPACE: (SIGNED_IN, mailboxes.namespace, _EXPUNGES),
-    commands.GetQuota: (SIGNED_IN, mailboxes.get_quota, _EXPUNGES),
-    commands.GetQuotaRoot: (SIGNED_IN, mailboxes.get_quota_root, _EXPUNGES),
+    commands.GetQuota: (SIGNED_IN, quota.get_quota, _EXPUNGES),
+    commands.GetQuotaRoot: (SIGNED_IN, quota.get_quota_root, _EXPUNGES),
+    commands.SetQuota: (SIGNED_IN, quota.set_quota, _EXPUNGES),
+    GetMetadata: (SIGNED_IN, metadata.get_metadata, _EXPUNGES),
+    SetMetadata: (SIGNED_IN, metadata.set_metadata, _EXPUNGES),
+    SetAcl: (SIGNED_IN, acl.set_acl, _EXPUNGES),
+    DeleteAcl: (SIGNED_IN, acl.delete_acl, _EXPUNGES),
+    GetAcl: (SIGNED_IN, acl.get_acl, _EXPUNGES),
+    ListRights: (SIGNED_IN, acl.list_rights, _EXPUNGES),
+    MyRights: (SIGNED_IN, acl.my_rights, _EXPUNGES),
     Bare.IDLE: (SIGNED_IN, selecting.idle, Border.NOTHING),
     Bare.CHECK: (_SELECTED, selecting.noop, _LOOK),
     Bare.CLOSE: (_SELECTED, selecting.close, Border.NOTHING),

@@ -1,4 +1,6 @@
-"""LIST and LSUB with their options (RFC 3501 section 6.3.8, RFC 5258, 5819, 6154)."""
+"""LIST and LSUB with their options (RFC 3501 section 6.3.8, RFC 5258, 5819, 6154, 8440, 9590)."""
+
+from typing import NamedTuple
 
 from postkeep.protocols.imap.commands import (
     Command,
@@ -9,9 +11,19 @@ from postkeep.protocols.imap.commands import (
 )
 from postkeep.protocols.imap.cursor import Cursor
 from postkeep.protocols.imap.errors import ImapSyntaxError
+from postkeep.protocols.imap.parse_annotations import parse_entries
 
 _SELECTIONS = {option.encode("ascii"): option for option in SelectionOption}
+_CRITERIA = frozenset({SelectionOption.SUBSCRIBED, SelectionOption.SPECIAL_USE})
 _RETURNS = {option.encode("ascii"): option for option in ReturnAttribute}
+
+
+class _Returned(NamedTuple):
+    """What stands in RETURN (...)."""
+
+    attributes: frozenset[ReturnAttribute] = frozenset()
+    status: tuple[StatusItem, ...] = ()
+    metadata: tuple[str, ...] = ()
 
 
 def parse_lsub(cursor: Cursor) -> Command:
@@ -40,15 +52,22 @@ def parse_list(cursor: Cursor) -> Command:
         cursor.take(b")")
     else:
         patterns.append(cursor.list_mailbox())
-    returns: frozenset[ReturnAttribute] = frozenset()
-    status: tuple[StatusItem, ...] = ()
+    returned = _Returned()
     if cursor.skip(b" ") and not cursor.at_end():
         if cursor.word() != b"RETURN":
             raise ImapSyntaxError("Expected RETURN.")
         extended = True
         cursor.take(b" (")
-        returns, status = _returns(cursor)
-    return ListMailboxes(reference, tuple(patterns), selection, returns, status, extended)
+        returned = _returns(cursor)
+    return ListMailboxes(
+        reference,
+        tuple(patterns),
+        selection,
+        returned.attributes,
+        returned.status,
+        extended,
+        metadata=returned.metadata,
+    )
 
 
 def _selection(cursor: Cursor) -> frozenset[SelectionOption]:
@@ -65,21 +84,25 @@ def _selection(cursor: Cursor) -> frozenset[SelectionOption]:
         cursor.take(b")")
     cursor.space()
     options = frozenset(found)
-    if SelectionOption.RECURSIVEMATCH in options and SelectionOption.SUBSCRIBED not in options:
-        raise ImapSyntaxError("RECURSIVEMATCH needs SUBSCRIBED.")  # RFC 5258 section 3.1
+    if SelectionOption.RECURSIVEMATCH in options and not options & _CRITERIA:  # RFC 5258 section 3.1
+        raise ImapSyntaxError("RECURSIVEMATCH needs another option to match.")
     return options
 
 
-def _returns(cursor: Cursor) -> tuple[frozenset[ReturnAttribute], tuple[StatusItem, ...]]:
+def _returns(cursor: Cursor) -> _Returned:
     found: list[ReturnAttribute] = []
     status: tuple[StatusItem, ...] = ()
+    metadata: tuple[str, ...] = ()
     if cursor.skip(b")"):
-        return frozenset(), status
+        return _Returned()
     while True:
         word = cursor.word()
         if word == b"STATUS":
             cursor.space()
             status = cursor.status_items()
+        elif word == b"METADATA":
+            cursor.space()
+            metadata = parse_entries(cursor)
         elif word in _RETURNS:
             found.append(_RETURNS[word])
         else:
@@ -88,4 +111,4 @@ def _returns(cursor: Cursor) -> tuple[frozenset[ReturnAttribute], tuple[StatusIt
         if not cursor.skip(b" "):
             break
     cursor.take(b")")
-    return frozenset(found), status
+    return _Returned(frozenset(found), status, metadata)

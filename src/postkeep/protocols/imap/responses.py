@@ -67,9 +67,11 @@ def listing(
     )
 
 
-def mailbox_status(name: str, values: Mapping[StatusItem, int], *, utf8: bool) -> bytes:
-    """Write STATUS."""
-    pairs = " ".join(f"{item} {value}" for item, value in values.items())
+def mailbox_status(name: str, values: Mapping[StatusItem, int | str], *, utf8: bool) -> bytes:
+    """Write STATUS; a text is put in parentheses, as MAILBOXID wants it (RFC 8474 section 4.3)."""
+    pairs = " ".join(
+        f"{item} ({value})" if isinstance(value, str) else f"{item} {value}" for item, value in values.items()
+    )
     return b"* STATUS " + render_mailbox(name, utf8=utf8) + f" ({pairs})\r\n".encode("ascii")
 
 
@@ -91,8 +93,31 @@ def esearch(tag: bytes, *, uid: bool, pieces: Iterable[tuple[str, int | list[tup
 
 
 def namespace() -> bytes:
-    """Write NAMESPACE (RFC 2342): one personal namespace, no others."""
-    return b'* NAMESPACE (("" "/")) NIL NIL\r\n'
+    """Write NAMESPACE (RFC 2342): the own mailboxes, those of other people, those of groups."""
+    return b'* NAMESPACE (("" "/")) (("Other Users/" "/")) (("Shared/" "/"))\r\n'
+
+
+def metadata(mailbox: str, values: Iterable[tuple[str, bytes | None]], *, utf8: bool) -> bytes:
+    """Write METADATA with values (RFC 5464 section 4.4.1), those with a zero octet as literal8."""
+    pairs = b" ".join(
+        entry.encode("ascii") + b" " + (b"NIL" if value is None else _value(value)) for entry, value in values
+    )
+    return b"* METADATA " + render_mailbox(mailbox, utf8=utf8) + b" (" + pairs + b")\r\n"
+
+
+def _value(value: bytes) -> bytes:
+    return b"~{%d}\r\n%b" % (len(value), value) if b"\0" in value else render_string(value)
+
+
+def metadata_changed(mailbox: str, entries: Iterable[str], *, utf8: bool) -> bytes:
+    """Write METADATA that only names what has changed (RFC 5464 section 4.4.2)."""
+    names = " ".join(entries).encode("ascii")
+    return b"* METADATA " + render_mailbox(mailbox, utf8=utf8) + b" " + names + b"\r\n"
+
+
+def my_rights(mailbox: str, rights: str, *, utf8: bool) -> bytes:
+    """Write MYRIGHTS (RFC 4314 section 3.8)."""
+    return b"* MYRIGHTS " + render_mailbox(mailbox, utf8=utf8) + b" " + rights.encode("ascii") + b"\r\n"
 
 
 def identity(fields: Mapping[str, str]) -> bytes:

@@ -58,7 +58,7 @@ class Entries:
         """Answer `vault.entries`."""
         tenant, principal = grant.tenant, request.principal
         with database_errors():
-            rows = await read_entries(self._stores.pool, tenant, principal, request.since)
+            rows = await read_entries(self._stores.pool, tenant, principal, request.since, request.mailbox)
         allowed = grant.mailboxes
         blobs = [
             EntriesBlob(

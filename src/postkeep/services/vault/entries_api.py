@@ -36,6 +36,8 @@ class FetchEntries(msgspec.Struct, frozen=True):
 
     principal: bytes
     since: int = 0
+    mailbox: bytes | None = None
+    """Of this mailbox only (NOBODY: of the account itself)."""
 
 
 class EntriesList(msgspec.Struct, frozen=True):

@@ -1,0 +1,130 @@
+"""Annotations as they are in the clear: sealed blobs of the vault opened, changed and sealed again.
+
+All entries of a mailbox in one scope are one blob, and so are those of the account itself (mailbox NOBODY),
+which also holds the names that are subscribed to without being mailboxes. Nothing is kept between commands
+but which names those are.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, Literal
+
+import msgspec
+
+from postkeep.base.errors import ConflictError, IntegrityError
+from postkeep.base.ids import NOBODY
+from postkeep.crypto.message import open_entries, seal_entries
+from postkeep.faces.imap.limits import CONFLICT_RETRIES, CONFLICT_WAIT_SECONDS
+from postkeep.faces.imap.replies import CommandError
+from postkeep.faces.imap.texts import Text
+from postkeep.services.vault.entries_api import EntriesBlob, FetchEntries, Scope, SetEntries
+
+if TYPE_CHECKING:
+    from postkeep.faces.imap.account import Account
+
+CONTENTS_BYTES_MAX: Final = 256 * 1024
+"""Of one blob in the clear: what one change has to seal again."""
+SUBSCRIPTIONS_MAX: Final = 10_000
+"""Names subscribed to without a mailbox, as many as there can be mailboxes."""
+
+
+class Contents(msgspec.Struct, frozen=True):
+    """What a blob holds. `values` by lower-case entry name; `form` is the version of this layout."""
+
+    values: dict[str, bytes] = {}
+    subscriptions: list[str] = []
+    form: Literal[1] = 1
+
+
+class Opened(msgspec.Struct, frozen=True):
+    """A blob in the clear."""
+
+    mailbox: bytes
+    scope: Scope
+    version: int
+    contents: Contents
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Contents)
+
+
+async def read_entries(account: "Account", mailbox: bytes | None, since: int = 0) -> list[Opened]:
+    """Return the annotations of a mailbox (NOBODY: of the account; None: of everything), those changed after
+    a version. Raises IntegrityError for a blob that does not open."""
+    request = FetchEntries(account.principal, since, mailbox)
+    listed = await account.keepers.vault.entries(request, ticket=account.ticket)
+    await account.keyring.need((blob.epoch for blob in listed.blobs), account.ticket)
+    return [_open(account, blob) for blob in listed.blobs]
+
+
+async def read_lone(account: "Account") -> frozenset[str]:
+    """Return the names that are subscribed to without being mailboxes, as far as the blob tells."""
+    found = await read_entries(account, NOBODY)
+    return frozenset(name for opened in found for name in opened.contents.subscriptions)
+
+
+async def change_entries(
+    account: "Account", mailbox: bytes, scope: Scope, change: Callable[[Contents], Contents]
+) -> None:
+    """Change a blob, again while others get in between. Raises CommandError where the result is too large."""
+    for number in range(CONFLICT_RETRIES):
+        held = [opened for opened in await read_entries(account, mailbox) if opened.scope is scope]
+        contents = held[0].contents if held else Contents()
+        changed = change(contents)
+        if changed == contents:
+            return
+        try:
+            await _store(account, mailbox, scope, held[0].version if held else 0, changed)
+        except ConflictError:
+            await asyncio.sleep(random.uniform(0, CONFLICT_WAIT_SECONDS * (number + 1)))  # noqa: S311 - no secret
+        else:
+            return
+    raise CommandError(Text.MAILBOXES_BUSY, "INUSE")
+
+
+async def subscribe_lone(account: "Account", *, add: frozenset[str] | set[str], remove: set[str]) -> None:
+    """Put names on the list of those subscribed to without a mailbox, and take names from it."""
+
+    def change(contents: Contents) -> Contents:
+        names = (set(contents.subscriptions) | add) - remove
+        if len(names) > SUBSCRIPTIONS_MAX:
+            raise CommandError(Text.TOO_MANY_SUBSCRIPTIONS, "LIMIT")
+        return msgspec.structs.replace(contents, subscriptions=sorted(names))
+
+    await change_entries(account, NOBODY, Scope.PRIVATE, change)
+
+
+async def _store(account: "Account", mailbox: bytes, scope: Scope, version: int, contents: Contents) -> None:
+    data = _encoder.encode(contents)
+    if len(data) > CONTENTS_BYTES_MAX:
+        raise CommandError(Text.ENTRIES_TOO_LARGE, "METADATA TOOMANY")
+    epoch, step = account.book.take(account.public_key)
+    writer = epoch.writer
+    sealed = seal_entries(step, account.tenant, account.principal, mailbox, scope, writer.epoch, data)
+    announced = [] if epoch.acknowledged else [epoch.announcement]
+    request = SetEntries(
+        account.principal, mailbox, scope, version, writer.epoch, step.index, sealed, announced
+    )
+    await account.keepers.vault.set_entries(request, ticket=account.ticket)
+    epoch.acknowledged = True
+
+
+def _open(account: "Account", blob: EntriesBlob) -> Opened:
+    wrap_key = account.keyring.wrap_key("metadata", blob.epoch, blob.index)
+    data = open_entries(
+        wrap_key,
+        account.tenant,
+        account.principal,
+        blob.mailbox,
+        blob.scope,
+        blob.epoch,
+        blob.index,
+        blob.sealed,
+    )
+    try:
+        contents = _decoder.decode(data)
+    except msgspec.MsgspecError as exc:
+        raise IntegrityError("entries of an unknown form") from exc
+    return Opened(blob.mailbox, blob.scope, blob.version, contents)
