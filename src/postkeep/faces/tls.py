@@ -10,6 +10,9 @@ import os
 import ssl
 from typing import Final
 
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+
 from postkeep.base.errors import PostkeepError
 
 SESSION_TICKETS: Final = 1
@@ -29,9 +32,18 @@ class TlsError(PostkeepError):
     public_text = "The other side broke the TLS protocol."
 
 
-def server_context(pem: bytes) -> ssl.SSLContext:
+class ServerContext(ssl.SSLContext):
+    """A server's context that knows its certificate."""
+
+    end_point: bytes = b""
+    """`tls-server-end-point` (RFC 5929 section 4): the certificate's hash, by the hash of its signature but
+    no weaker one than SHA-256. Empty where the signature names no hash (Ed25519): undefined there."""
+
+
+def server_context(pem: bytes) -> ServerContext:
     """Make the context from a PEM key and chain. They pass through anonymous memory, never through a disk."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context = ServerContext(ssl.PROTOCOL_TLS_SERVER)
+    context.end_point = _end_point(pem)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(_CIPHERS)
     context.num_tickets = SESSION_TICKETS
@@ -46,6 +58,15 @@ def server_context(pem: bytes) -> ssl.SSLContext:
     return context
 
 
+def _end_point(pem: bytes) -> bytes:
+    certificate = x509.load_pem_x509_certificates(pem)[0]
+    algorithm = certificate.signature_hash_algorithm
+    if algorithm is None:
+        return b""
+    weak = isinstance(algorithm, hashes.MD5 | hashes.SHA1)
+    return certificate.fingerprint(hashes.SHA256() if weak else algorithm)
+
+
 class TlsLayer:
     """One connection's TLS, as server."""
 
@@ -54,6 +75,8 @@ class TlsLayer:
         self._outgoing = ssl.MemoryBIO()
         self._object = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
         self.established = False
+        self.ended = False
+        """Whether the other side has said that it sends no more."""
 
     def feed(self, data: bytes) -> bytes:
         """Take in ciphertext, return plaintext; raise TlsError when TLS fails.
@@ -80,6 +103,7 @@ class TlsLayer:
             except ssl.SSLWantReadError:
                 break
             if not piece:
+                self.ended = True
                 break
             pieces.append(piece)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)

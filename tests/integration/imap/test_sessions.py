@@ -12,7 +12,7 @@ from tests.imap_mail import NESTED, PLAIN
 from tests.imap_world import ALICE, PASSWORD, Person, Scenario, World
 
 from postkeep.base.errors import RefusedError
-from postkeep.faces.imap import connection, limits, session, signin, wakeups
+from postkeep.faces.imap import accepting, account, connection, limits, session, signin, wakeups
 from postkeep.protocols.sasl.scram import ScramClient
 
 
@@ -119,7 +119,37 @@ def test_a_revoked_session_is_cut_within_a_second(in_world: Callable[[Scenario],
     in_world(scenario)
 
 
-def test_tickets_are_renewed_while_the_connection_lives(
+def test_a_ticket_is_renewed_when_there_is_something_to_do_with_it(
+    in_world: Callable[[Scenario], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(account, "RENEW_BEFORE_SECONDS", 100_000)
+
+    async def scenario(world: World, alice: Person) -> None:
+        client = await signed_in(world, "INBOX")
+        (member,) = world.imap._registry.members()
+        own = member.session.need_account()
+        client.send(b"i IDLE\r\n")
+        assert (await client.next()).tag == "+"
+        first = own.ticket
+        await world.deliver(alice, PLAIN)
+        assert (await client.next()).kind == "EXISTS"
+        assert own.ticket != first
+        client.send(b"DONE\r\n")
+        while (await client.next()).tag != "i":
+            pass
+        second = own.ticket
+        await client.line("NOOP")
+        assert own.ticket != second
+        await own.sign_out()
+        client.send(b"x NOOP\r\n")
+        assert (await client.next()).kind == "BYE"
+        with pytest.raises(ConnectionError):
+            await client.next()
+
+    in_world(scenario)
+
+
+def test_a_long_command_has_its_ticket_renewed_under_it(
     in_world: Callable[[Scenario], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(wakeups, "RENEW_SCAN_SECONDS", 0.05)
@@ -129,15 +159,42 @@ def test_tickets_are_renewed_while_the_connection_lives(
         del alice
         client = await signed_in(world, "INBOX")
         (member,) = world.imap._registry.members()
-        account = member.session.need_account()
-        first = account.ticket
-        await asyncio.sleep(0.3)
-        assert account.ticket != first
-        await client.line("NOOP")
-        await account.sign_out()
-        assert (await client.next()).kind == "BYE"
-        with pytest.raises(ConnectionError):
-            await client.next()
+        own = member.session.need_account()
+        monkeypatch.setattr(account, "RENEW_BEFORE_SECONDS", 100_000)
+        first = own.ticket
+        await asyncio.sleep(0.2)
+        assert own.ticket == first  # nothing runs: nobody renews
+        with monkeypatch.context() as patch:
+
+            async def slow(*_arguments: object) -> None:
+                renewed = own.ticket
+                while own.ticket == renewed:
+                    await asyncio.sleep(0.01)
+
+            patch.setattr(session.Session, "refuse", slow)
+            client.send(b"x LIST {70000}\r\n\r\n")
+            while own.ticket == first:
+                await asyncio.sleep(0.01)
+        await client.close()
+
+    in_world(scenario)
+
+
+def test_sessions_are_kept_without_tickets_and_those_that_ended_are_cut(
+    in_world: Callable[[Scenario], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wakeups, "KEEP_SECONDS", 0.1)
+
+    async def scenario(world: World, alice: Person) -> None:
+        del alice
+        kept, ended = [await signed_in(world, "INBOX") for _ in range(2)]
+        first, second = (member.session.need_account() for member in world.imap._registry.members())
+        before = first.ticket
+        await second.sign_out()
+        assert (await ended.next()).kind == "BYE"
+        await kept.line("NOOP")
+        assert first.ticket == before
+        await kept.close()
 
     in_world(scenario)
 
@@ -185,23 +242,120 @@ def test_scram_proves_both_sides_and_wrong_proofs_are_refused(
     in_world(scenario)
 
 
-def test_an_address_has_only_so_many_connections(
-    in_world: Callable[[Scenario], None], monkeypatch: pytest.MonkeyPatch
+def test_a_network_has_only_so_many_strangers_and_any_number_of_people(
+    in_world: Callable[[Scenario], None],
 ) -> None:
-    monkeypatch.setattr("postkeep.faces.imap.server.CONNECTIONS_PER_ADDRESS_MAX", 2)
-
     async def scenario(world: World, alice: Person) -> None:
         del alice
+        world.imap._limits = limits.ConnectionLimits(strangers_per_network_max=2)
         clients = [await ImapClient.connect(world.port) for _ in range(2)]
         turned_away = await ImapClient.connect(world.port)
         assert turned_away.greeting.kind == "BYE"
         await turned_away.close()
         await clients.pop().close()
         await asyncio.sleep(0.05)
-        clients.append(await ImapClient.connect(world.port))
-        assert clients[-1].greeting.kind == "OK"
+        clients += [await signed_in(world) for _ in range(4)]
         for client in clients:
             await client.close()
+
+    in_world(scenario)
+
+
+def test_a_person_has_only_so_many_connections(in_world: Callable[[Scenario], None]) -> None:
+    async def scenario(world: World, alice: Person) -> None:
+        del alice
+        world.imap._limits = limits.ConnectionLimits(connections_per_person_max=2)
+        clients = [await signed_in(world) for _ in range(2)]
+        third = await ImapClient.connect(world.tls_port, world.client_tls)
+        assert (await refused(third, f'LOGIN {ALICE} "{PASSWORD}"')).code == "LIMIT"
+        await clients.pop().close()
+        await asyncio.sleep(0.05)
+        await third.line(f'LOGIN {ALICE} "{PASSWORD}"')
+        for client in (*clients, third):
+            await client.close()
+
+    in_world(scenario)
+
+
+def test_a_storm_is_served_in_turn_and_the_slow_give_way(
+    in_world: Callable[[Scenario], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More come at once than there is room for, while others hold their places and say nothing: all of those
+    who sign in are served, none is refused, and no more than the limit are strangers at any time."""
+    monkeypatch.setattr(connection, "CROWDED_SECONDS_MAX", 0.3)
+    monkeypatch.setattr("postkeep.faces.imap.server.CROWDED_LOOK_SECONDS", 0.1)
+
+    async def scenario(world: World, alice: Person) -> None:
+        del alice
+        (
+            await (first := await ImapClient.connect(world.tls_port, world.client_tls)).line(
+                f'LOGIN {ALICE} "{PASSWORD}"'
+            )
+        )
+        world.imap._limits = limits.ConnectionLimits(strangers_max=8, connections_per_person_max=500)
+        silent = [await ImapClient.connect(world.port) for _ in range(8)]
+        most = 0
+
+        async def come() -> ImapClient:
+            nonlocal most
+            client = await ImapClient.connect(world.tls_port, world.client_tls)
+            most = max(most, len(world.imap._strangers))
+            await client.line(f'LOGIN {ALICE} "{PASSWORD}"')
+            return client
+
+        clients = await asyncio.gather(*(come() for _ in range(150)))
+        assert len(world.imap._registry.members()) == 151
+        assert most <= 8 + accepting.ACCEPTED_AT_ONCE
+        for client in silent:
+            assert (await client.next()).kind == "BYE"
+        for client in (first, *clients):
+            await client.close()
+
+    in_world(scenario)
+
+
+def test_slow_handshakes_and_unanswered_challenges_end(
+    in_world: Callable[[Scenario], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "HANDSHAKE_SECONDS_MAX", 0.1)
+
+    async def scenario(world: World, alice: Person) -> None:
+        del alice
+        reader, writer = await asyncio.open_connection("127.0.0.1", world.tls_port)
+        writer.write(b"\x16\x03\x01")
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+        writer.close()
+        reader, writer = await asyncio.open_connection("127.0.0.1", world.tls_port)
+        writer.write(b"no TLS at all, but long enough for a record\r\n")
+        assert (await asyncio.wait_for(reader.read(), 5))[:1] in {b"", b"\x15"}  # an alert at most
+        writer.close()
+        monkeypatch.setattr(connection, "SIGN_IN_SECONDS_MAX", 0.3)
+        client = await ImapClient.connect(world.tls_port, world.client_tls)
+        client.send(b"a AUTHENTICATE PLAIN\r\n")
+        assert (await client.next()).tag == "+"
+        assert (await client.next()).kind == "BYE"
+        assert not world.imap._strangers
+
+    in_world(scenario)
+
+
+def test_an_idling_client_is_told_that_we_are_still_there(
+    in_world: Callable[[Scenario], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RFC 2177: whoever is quiet for longer than the limit is sent away all the same."""
+    monkeypatch.setattr(connection, "STILL_HERE_SECONDS", 0.2)
+    monkeypatch.setattr(connection, "IDLE_SECONDS_MAX", 2.5)
+
+    async def scenario(world: World, alice: Person) -> None:
+        del alice
+        client = await signed_in(world, "INBOX")
+        client.send(b"i IDLE\r\n")
+        assert (await client.next()).tag == "+"
+        kinds = []
+        while not kinds or kinds[-1] != "BYE":
+            kinds.append((await client.next()).kind)
+        assert kinds[:-1]
+        assert set(kinds[:-1]) == {"OK"}
 
     in_world(scenario)
 

@@ -1,11 +1,31 @@
 """What one client may take of this face. Every limit has its unit and its reason."""
 
-from typing import Final
+from typing import Final, NamedTuple
 
-CONNECTIONS_MAX: Final = 12_000
-"""Of one process: ten thousand idle clients and some room."""
-CONNECTIONS_PER_ADDRESS_MAX: Final = 200
-"""From one IP address; an office behind one address has many clients with several connections each."""
+
+class ConnectionLimits(NamedTuple):
+    """How many connections one process of this face takes; `[imap]` in the configuration."""
+
+    connections_max: int = 12_000
+    """In all: ten thousand idle clients and some room."""
+    strangers_max: int = 512
+    """Not signed in yet; the rest waits in the kernel's queue. Each may hold a handshake and a sign-in."""
+    strangers_per_network_max: int = 256
+    """Of them from one IPv4 address or IPv6 /64: an office whose people all come back at once, but not a
+    single machine that takes every place."""
+    connections_per_person_max: int = 100
+    """Signed in as one person: several devices with several connections each."""
+
+
+CROWDED_SECONDS_MAX: Final = 10.0
+"""A stranger may keep us waiting, while there is no room for others."""
+CROWDED_LOOK_SECONDS: Final = 1.0
+"""How often strangers are looked at while there is no room."""
+STILL_HERE_SECONDS: Final = 200.0
+"""Quiet time of an idling client after which it is told that we are still there: below the four minutes after
+which common address translators and load balancers forget a connection."""
+STILL_HERE_SPREAD: Final = 0.3
+"""Share of it by which connections differ, so that those that came together are not told together."""
 HANDSHAKE_SECONDS_MAX: Final = 20.0
 """For a TLS handshake."""
 SIGN_IN_SECONDS_MAX: Final = 60.0
@@ -43,6 +63,13 @@ CONFLICT_RETRIES: Final = 10
 CONFLICT_WAIT_SECONDS: Final = 0.01
 """The longest pause after the first of them; grows with each."""
 RENEW_SCAN_SECONDS: Final = 5.0
-"""How often live sessions are looked at for tickets that run out."""
+"""How often commands that run are looked at for tickets that run out under them."""
+KEEP_SECONDS: Final = 240.0
+"""How often the authority is told which sessions are still held: a fifth of the time after which it takes one
+for abandoned."""
+SESSIONS_PER_CALL: Final = 1_000
+"""Sessions that the authority is told of at once."""
+WATCHES_AT_ONCE: Final = 32
+"""Calls under way while everybody is watched again, after the vault was away."""
 RENEW_BEFORE_SECONDS: Final = 60
 """A ticket with less than this left is renewed."""

@@ -7,48 +7,66 @@ import ssl
 from collections import Counter
 
 from postkeep.faces.imap import metrics
+from postkeep.faces.imap.accepting import Acceptor
 from postkeep.faces.imap.connection import ImapConnection
 from postkeep.faces.imap.keepers import Keepers
-from postkeep.faces.imap.limits import (
-    CONNECTIONS_MAX,
-    CONNECTIONS_PER_ADDRESS_MAX,
-    HANDSHAKE_SECONDS_MAX,
-)
+from postkeep.faces.imap.limits import CROWDED_LOOK_SECONDS, ConnectionLimits
 from postkeep.faces.imap.table import TABLE
 from postkeep.faces.imap.texts import Text
 from postkeep.faces.imap.wakeups import Registry
+from postkeep.faces.timers import Timers
+from postkeep.services.authority.throttle import network_of
 from postkeep.tickets.follow import follow_feed
 from postkeep.tickets.revocations import RevocationView
 
-_BACKLOG = 1024  # connections that the kernel keeps while we are busy
-
 
 class ImapServer:
-    """Serves IMAP on listening sockets: `imaps` with TLS from the first octet, `imap` with STARTTLS."""
+    """Serves IMAP on listening sockets: `imaps` with TLS from the first octet, `imap` with STARTTLS.
 
-    def __init__(self, keepers: Keepers, tls: ssl.SSLContext) -> None:
+    A connection is a *stranger* until it has signed in: strangers are limited in all and by network, which
+    a company behind one address does not feel, as its people are strangers for a moment only. From then on
+    it counts as its person's.
+    """
+
+    def __init__(self, keepers: Keepers, tls: ssl.SSLContext, limits: ConnectionLimits | None = None) -> None:
+        self.tls = tls
         self._keepers = keepers
-        self._tls = tls
+        self._limits = limits or ConnectionLimits()
         self._registry = Registry(keepers)
-        self._servers: list[asyncio.Server] = []
+        self._timers = Timers()
+        self._acceptors: list[Acceptor] = []
         self._loops: list[asyncio.Task[None]] = []
         self._connections: set[ImapConnection] = set()
+        self._strangers: dict[ImapConnection, str] = {}
+        """With their networks, the longest there first."""
         self._by_network: Counter[str] = Counter()
+        self._crowded: asyncio.TimerHandle | None = None
 
     # --- connection.Door ---
 
-    def admit(self, connection: ImapConnection) -> bool:
-        """Count a connection in, if there is room for it in all and from its address."""
-        network = connection.network
-        if len(self._connections) >= CONNECTIONS_MAX:
+    def admit(self, connection: ImapConnection) -> Text | None:
+        """Count a connection in as a stranger's; return why there is no room for it."""
+        network = network_of(connection.network)
+        full = len(self._connections) >= self._limits.connections_max
+        if full or self._by_network[network] >= self._limits.strangers_per_network_max:
             metrics.TURNED_AWAY.inc()
-            return False
-        if self._by_network[network] >= CONNECTIONS_PER_ADDRESS_MAX:
-            metrics.TURNED_AWAY.inc()
-            return False
+            return Text.TOO_MANY_CONNECTIONS
         self._connections.add(connection)
+        self._strangers[connection] = network
         self._by_network[network] += 1
+        self._timers.watch(connection)
         metrics.CONNECTIONS.inc()
+        if not self._has_room() and self._crowded is None:
+            self._make_room()
+        return None
+
+    def welcome(self, connection: ImapConnection) -> bool:
+        """Count a connection as its person's, if that person may have one more."""
+        principal = connection.session.need_account().principal
+        if self._registry.count_of(principal) >= self._limits.connections_per_person_max:
+            metrics.TURNED_AWAY.inc()
+            return False
+        self._no_stranger(connection)
         return True
 
     def dismiss(self, connection: ImapConnection) -> None:
@@ -56,11 +74,31 @@ class ImapServer:
         if connection not in self._connections:
             return
         self._connections.discard(connection)
-        network = connection.network
-        self._by_network[network] -= 1
+        self._timers.forget(connection)
+        self._no_stranger(connection)
         metrics.CONNECTIONS.dec()
+
+    def _no_stranger(self, connection: ImapConnection) -> None:
+        network = self._strangers.pop(connection, None)
+        if network is None:
+            return
+        self._by_network[network] -= 1
         if not self._by_network[network]:
             del self._by_network[network]
+        for acceptor in self._acceptors:
+            acceptor.go_on()
+
+    def _has_room(self) -> bool:
+        return len(self._strangers) < self._limits.strangers_max
+
+    def _make_room(self) -> None:
+        """Send strangers away that have kept us waiting for long; look again while it is crowded."""
+        self._crowded = None
+        for stranger in list(self._strangers):
+            stranger.give_way()
+        if not self._has_room():
+            loop = asyncio.get_running_loop()
+            self._crowded = loop.call_later(CROWDED_LOOK_SECONDS, self._make_room)
 
     # --- life ---
 
@@ -71,30 +109,26 @@ class ImapServer:
         self._loops = [
             loop.create_task(self._registry.follow_changes()),
             loop.create_task(self._registry.renew_tickets()),
+            loop.create_task(self._registry.keep_sessions()),
             loop.create_task(follow_feed(self._keepers.authority, view, self._registry.revoked)),
         ]
-        if imap is not None:
-            self._servers.append(
-                await loop.create_server(lambda: self._connect(secure=False), sock=imap, backlog=_BACKLOG),
-            )
-        if imaps is not None:
-            self._servers.append(
-                await loop.create_server(
-                    lambda: self._connect(secure=True),
-                    sock=imaps,
-                    backlog=_BACKLOG,
-                    ssl=self._tls,
-                    ssl_handshake_timeout=HANDSHAKE_SECONDS_MAX,
-                ),
-            )
+        for sock, tls_first in ((imap, False), (imaps, True)):
+            if sock is not None:
+                self._acceptors.append(self._listen(sock, tls_first=tls_first))
 
-    def _connect(self, *, secure: bool) -> ImapConnection:
-        return ImapConnection(self._keepers, TABLE, self._registry, self, self._tls, secure=secure)
+    def _listen(self, sock: socket.socket, *, tls_first: bool) -> Acceptor:
+        def connect() -> ImapConnection:
+            return ImapConnection(self._keepers, TABLE, self._registry, self, tls_first=tls_first)
+
+        return Acceptor(sock, connect, self._has_room)
 
     async def close(self) -> None:
         """Stop accepting, say BYE to everybody, end the loops."""
-        for server in self._servers:
-            server.close()
+        for acceptor in self._acceptors:
+            acceptor.close()
+        self._timers.close()
+        if self._crowded is not None:
+            self._crowded.cancel()
         for connection in list(self._connections):
             connection.cut(Text.GOING_DOWN)
         for task in self._loops:

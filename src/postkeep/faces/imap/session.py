@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 
 import structlog
 
-from postkeep.base.errors import PostkeepError
+from postkeep.base.errors import PostkeepError, RefusedError
 from postkeep.faces.imap import metrics
 from postkeep.faces.imap.account import Account
 from postkeep.faces.imap.keepers import Keepers
@@ -80,8 +80,10 @@ class Wire(Protocol):
 
     network: str
     """The client's IP address."""
-    secure: bool
-    """Whether TLS protects it."""
+
+    @property
+    def secure(self) -> bool:
+        """Whether TLS protects it."""
 
     async def send(self, data: bytes) -> None:
         """Write; returns when the client keeps up."""
@@ -92,8 +94,19 @@ class Wire(Protocol):
     async def start_tls(self) -> None:
         """Begin TLS after everything written; what was received before is thrown away."""
 
-    def signed_in(self) -> None:
-        """Take the limits of a signed-in client."""
+    @property
+    def compressed(self) -> bool:
+        """Whether compression is active."""
+
+    @property
+    def backlog(self) -> int:
+        """Octets that have come behind the command that runs."""
+
+    def start_compression(self) -> None:
+        """Compress everything from now on, and take what comes as compressed."""
+
+    def signed_in(self) -> bool:
+        """Take the limits of a signed-in client; False: its person has too many connections."""
 
     def close(self) -> None:
         """Close when everything is written."""
@@ -114,6 +127,20 @@ class Wakeups(Protocol):
     def is_reliable(self) -> bool:
         """Whether silence means that nothing has changed."""
 
+    def sign_out(self, account: Account) -> None:
+        """End an account's session soon, together with others."""
+
+
+class Observer(Protocol):
+    """What a client has asked to be told of beyond its selected mailbox (RFC 5465)."""
+
+    unasked: bool
+    """Whether it is told without being asked: also when it does not idle."""
+
+    def heard(self, mailbox: bytes, modseq: int) -> bool:
+        """Take in that a mailbox has changed (empty: the list of mailboxes; modseq 0: anything may have);
+        return whether the client is to be woken."""
+
 
 class Session:
     """State and the loop around one command."""
@@ -128,6 +155,7 @@ class Session:
         self.utf8 = False
         """IMAP4rev2 is enabled: mailbox names are UTF-8."""
         self.condstore = False
+        self.observer: Observer | None = None
         self.idling = b""
         """The tag of the IDLE that runs."""
         self.program = ""
@@ -188,6 +216,7 @@ class Session:
         if not self.state & entry.states:
             raise CommandError(Text.WRONG_STATE, bad=True)
         metrics.COMMANDS.labels(command.name if isinstance(command, Bare) else type(command).__name__).inc()
+        await self._keep_fresh()
         completion = await entry.handler(self, request.tag, command)
         if not completion.text:
             return
@@ -197,11 +226,23 @@ class Session:
     async def push(self) -> None:
         """Tell an idling client what is new (RFC 2177)."""
         try:
+            await self._keep_fresh()
             await self._table.at_border(self, Border.CHANGES | Border.EXPUNGES | Border.ALWAYS)
         except PostkeepError as error:
             if not error.temporary:
                 await self.send(responses.status(b"*", "BYE", error.public_text))
                 self.wire.close()
+
+    async def _keep_fresh(self) -> None:
+        """Have a ticket for what follows; where the session has ended, so does the connection."""
+        if self.account is None:
+            return
+        try:
+            await self.account.keep_fresh()
+        except RefusedError as exc:
+            await self.send(responses.status(b"*", "BYE", Text.SESSION_OVER))
+            self.wire.close()
+            raise CommandError(Text.SESSION_OVER) from exc
 
     async def _count_abuse(self, error: PostkeepError) -> None:
         """Hang up on a client that guesses passwords or sends garbage."""
