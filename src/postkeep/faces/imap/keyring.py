@@ -37,7 +37,9 @@ class Wrapped(Protocol):
 class Keyring:
     """Opens epochs in bulk when a command needs them, and unwraps message keys."""
 
-    def __init__(self, keepers: Keepers, tenant: bytes, principal: bytes) -> None:
+    def __init__(self, keepers: Keepers, tenant: bytes, principal: bytes, *, shared: bool = False) -> None:
+        """`shared`: the principal is somebody else, whose epochs the ticket's own may have opened."""
+        self._shared = shared
         self._keepers = keepers
         self._tenant = tenant
         self._principal = principal
@@ -77,7 +79,7 @@ class Keyring:
             )
             if opened.sealed is not None:
                 cheaper.append(EpochRow(opened.epoch, opened.sealed))
-        if cheaper:
+        if cheaper and not self._shared:  # what is stored is the owner's to replace
             with contextlib.suppress(PostkeepError):  # only the next opening costs more
                 await self._keepers.vault.replace_epochs(
                     ReplaceEpochs(self._principal, cheaper),

@@ -26,9 +26,10 @@ class SetRights(msgspec.Struct, frozen=True):
 
 
 class RightsSet(msgspec.Struct, frozen=True):
-    """What is left of the reader's rights on anything of the owner's."""
+    """What the reader has now on anything of the owner's: all letters together, and their latest end."""
 
-    reads: bool
+    letters: str
+    until_ms: int | None = None
 
 
 class GetRights(msgspec.Struct, frozen=True):
@@ -75,6 +76,8 @@ class SharedList(msgspec.Struct, frozen=True):
     mailboxes: list[SharedMailbox]
     whole: dict[bytes, str] = {}
     """Rights on all mailboxes of an owner, those to come included: `k` among them lets mailboxes be made."""
+    versions: dict[bytes, int] = {}
+    """Of the owners' lists, as `vault.change_mailboxes` asks for them."""
     until_ms: int | None = None
     """The earliest end of any of them, milliseconds since the epoch: ask again then."""
 

@@ -156,12 +156,17 @@ class Sharing:
 
         left = await in_transaction(self._stores.pool, work)
         self._tell(tenant, owner, reader)
-        return RightsSet(any(other.letters for other in self._standing(left)))
+        held = [other for other in self._standing(left) if other.letters]
+        letters = {letter for other in held for letter in other.letters}
+        ends = [other.until_ms for other in held]
+        until_ms = None if None in ends else max((end for end in ends if end is not None), default=None)
+        return RightsSet("".join(letter for letter in LETTERS if letter in letters), until_ms)
 
     async def shared(self, grant: Grant, request: ListShared) -> SharedList:
         """Answer `vault.shared`."""
         tenant = grant.tenant
         boxes: list[SharedMailbox] = []
+        versions: dict[bytes, int] = {}
         with database_errors():
             held = self._standing(await rights_held(self._stores.pool, tenant, request.principal))
             for owner in dict.fromkeys(row.owner for row in held):
@@ -175,10 +180,11 @@ class Sharing:
                 ]
                 self._note_names(grant, owner, seen)
                 self._watching.share(tenant, owner, request.principal, [box.row.id for box in seen])
+                versions[owner] = listed[0]["list_version"] if listed else 0
                 boxes += seen
         whole = {row.owner: row.letters for row in held if row.mailbox is None}
         ends = [row.until_ms for row in held if row.until_ms is not None]
-        return SharedList(boxes, whole, min(ends, default=None))
+        return SharedList(boxes, whole, versions, min(ends, default=None))
 
     async def open_shared(self, grant: Grant, request: OpenShared) -> Done:
         """Answer `vault.open_shared`: only for an owner whom nobody has rights on, and who has no mail."""
