@@ -7,6 +7,7 @@ import asyncpg
 
 from postkeep.stores.packs import HEADER_BYTES
 from postkeep.stores.postgres import Connection
+from postkeep.stores.vault_borders import pack_borders
 from postkeep.stores.vault_messages import Ranges, split_ranges
 
 Record = asyncpg.Record
@@ -64,7 +65,7 @@ RETURNING uid, body, slot, size, flags
 """
 
 _EXPUNGED: Final = """
-INSERT INTO expunged (tenant, mailbox, modseq, lows, highs) VALUES ($1, $2, $3, $4, $5)
+INSERT INTO expunged (tenant, mailbox, modseq, borders) VALUES ($1, $2, $3, $4)
 """
 
 _ERASE_LATER: Final = """
@@ -108,11 +109,25 @@ ORDER BY m.uid
 
 _COPY: Final = """
 INSERT INTO messages (tenant, mailbox, uid, modseq, internal_ms, slot, size, epoch_index, flags, label, body,
-                      epoch, keywords)
+                      epoch, keywords, saved_ms)
 SELECT m.tenant, $3, c.new_uid, c.modseq, m.internal_ms, c.slot, m.size, m.epoch_index, m.flags, m.label,
-       m.body, m.epoch, m.keywords
+       m.body, m.epoch, m.keywords, $8
 FROM unnest($4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[]) AS c (uid, new_uid, modseq, slot)
 JOIN messages m ON m.tenant = $1 AND m.mailbox = $2 AND m.uid = c.uid
+"""
+
+_ADD_KEYWORDS: Final = """
+UPDATE mailboxes SET keywords = keywords_with(keywords, $3) WHERE tenant = $1 AND mailbox = $2
+"""
+
+_COPY_KEYWORDS: Final = """
+UPDATE mailboxes b SET keywords = keywords_with(b.keywords, c.words)
+FROM (
+    SELECT array_agg(DISTINCT k.word) AS words
+    FROM messages m CROSS JOIN LATERAL unnest(m.keywords) AS k (word)
+    WHERE m.tenant = $1 AND m.mailbox = $2 AND m.uid = ANY ($4::bigint[]) AND m.keywords IS NOT NULL
+) c
+WHERE b.tenant = $1 AND b.mailbox = $3 AND c.words IS NOT NULL
 """
 
 _KEEP_BODIES: Final = """
@@ -194,6 +209,13 @@ async def set_flags(
     )
 
 
+async def add_keywords(
+    connection: Connection, tenant: bytes, mailbox: bytes, keywords: Sequence[str]
+) -> None:
+    """Add to the keywords that were ever set in a mailbox."""
+    await connection.execute(_ADD_KEYWORDS, tenant, mailbox, keywords)
+
+
 async def count_mailbox(connection: Connection, tenant: bytes, mailbox: bytes, delta: MailboxDelta) -> None:
     """Keep a mailbox's counts right."""
     await connection.execute(
@@ -260,7 +282,7 @@ async def note_expunged(
     connection: Connection, tenant: bytes, mailbox: bytes, modseq: int, ranges: Ranges
 ) -> None:
     """Remember that these UIDs went at this modseq."""
-    await connection.execute(_EXPUNGED, tenant, mailbox, modseq, *split_ranges(ranges))
+    await connection.execute(_EXPUNGED, tenant, mailbox, modseq, pack_borders(ranges))
 
 
 async def erase_later(connection: Connection, tenant: bytes, slots: Sequence[int]) -> None:
@@ -289,10 +311,15 @@ async def copy_sources(connection: Connection, tenant: bytes, mailbox: bytes, ra
     return await connection.fetch(_COPY_SOURCES, tenant, mailbox, *split_ranges(ranges))
 
 
-async def copy_rows(
-    connection: Connection, tenant: bytes, mailbox: bytes, target: bytes, copies: Sequence[CopyRow]
+async def copy_rows(  # noqa: PLR0917 - one row of facts
+    connection: Connection,
+    tenant: bytes,
+    mailbox: bytes,
+    target: bytes,
+    copies: Sequence[CopyRow],
+    now_ms: int,
 ) -> None:
-    """Insert copies of messages into another mailbox."""
+    """Insert copies of messages into another mailbox, and their keywords into its list."""
     await connection.execute(
         _COPY,
         tenant,
@@ -302,4 +329,6 @@ async def copy_rows(
         [copy.new_uid for copy in copies],
         [copy.modseq for copy in copies],
         [copy.slot for copy in copies],
+        now_ms,
     )
+    await connection.execute(_COPY_KEYWORDS, tenant, mailbox, target, [copy.uid for copy in copies])

@@ -52,30 +52,32 @@ WITH stored_bodies AS (
                          $7::bytea[], $8::bytea[], $9::int[])
 ), stored_messages AS (
     INSERT INTO messages (tenant, mailbox, uid, modseq, internal_ms, slot, size, epoch_index, flags, label,
-                          body, epoch, keywords)
+                          body, epoch, keywords, saved_ms)
     SELECT n.tenant, n.mailbox, n.uid, n.modseq, n.internal_ms, n.slot, n.size, n.epoch_index, n.flags,
-           n.label, n.body, n.epoch, string_to_array(n.keywords, ' ')
+           n.label, n.body, n.epoch, string_to_array(n.keywords, ' '), n.saved_ms
     FROM unnest($10::bytea[], $11::bytea[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[],
                 $16::int[], $17::int[], $18::smallint[], $19::smallint[], $20::bytea[], $21::bytea[],
-                $22::text[])
+                $22::text[], $23::bigint[])
          AS n (tenant, mailbox, uid, modseq, internal_ms, slot, size, epoch_index, flags, label, body, epoch,
-               keywords)
+               keywords, saved_ms)
 ), counted AS (
     UPDATE mailboxes m
     SET uid_next = c.uid_next, highest_modseq = c.highest_modseq, messages = m.messages + c.messages,
-        unseen = m.unseen + c.unseen, deleted = m.deleted + c.deleted, size = m.size + c.size
-    FROM unnest($23::bytea[], $24::bytea[], $25::bigint[], $26::bigint[], $27::bigint[], $28::bigint[],
-                $29::bigint[], $30::bigint[])
-         AS c (tenant, mailbox, uid_next, highest_modseq, messages, unseen, deleted, size)
+        unseen = m.unseen + c.unseen, deleted = m.deleted + c.deleted, size = m.size + c.size,
+        keywords = CASE WHEN c.keywords IS NULL THEN m.keywords
+                        ELSE keywords_with(m.keywords, string_to_array(c.keywords, ' ')) END
+    FROM unnest($24::bytea[], $25::bytea[], $26::bigint[], $27::bigint[], $28::bigint[], $29::bigint[],
+                $30::bigint[], $31::bigint[], $32::text[])
+         AS c (tenant, mailbox, uid_next, highest_modseq, messages, unseen, deleted, size, keywords)
     WHERE m.tenant = c.tenant AND m.mailbox = c.mailbox
 ), used AS (
     UPDATE principals p
     SET used_bytes = p.used_bytes + u.bytes, messages = p.messages + u.messages
-    FROM unnest($31::bytea[], $32::bytea[], $33::bigint[], $34::bigint[])
+    FROM unnest($33::bytea[], $34::bytea[], $35::bigint[], $36::bigint[])
          AS u (tenant, principal, bytes, messages)
     WHERE p.tenant = u.tenant AND p.principal = u.principal
 )
-INSERT INTO audit_outbox (event) SELECT * FROM unnest($35::bytea[])
+INSERT INTO audit_outbox (event) SELECT * FROM unnest($37::bytea[])
 """
 
 _EPOCHS = """
@@ -137,6 +139,8 @@ class MailboxState:
     unseen: int = 0
     deleted: int = 0
     size: int = 0
+    keywords: set[str] = field(default_factory=set)
+    """Of what is being added."""
 
 
 @dataclass(slots=True)
@@ -182,6 +186,7 @@ class MessageInsert(NamedTuple):
     body: bytes
     epoch: bytes
     keywords: str | None
+    saved_ms: int
 
 
 class QueueInsert(NamedTuple):
@@ -300,6 +305,7 @@ async def store_deposits(connection: Connection, state: DepositState, rows: Depo
         [box.unseen for box in boxes],
         [box.deleted for box in boxes],
         [box.size for box in boxes],
+        [" ".join(sorted(box.keywords)) or None for box in boxes],
         [key[0] for key, _ in people],
         [key[1] for key, _ in people],
         [item.added_bytes for _, item in people],

@@ -6,13 +6,14 @@ from typing import Final
 import asyncpg
 
 from postkeep.stores.postgres import Connection, Pool
+from postkeep.stores.vault_borders import unpack_borders
 
 Ranges = Sequence[tuple[int, int]]
 Record = asyncpg.Record
 
 _MAILBOX: Final = """
 SELECT mailbox, role, name_epoch, name_index, name_sealed, subscribed, selectable, uid_validity, uid_next,
-       highest_modseq, messages, unseen, deleted, size, vanished_since
+       highest_modseq, messages, unseen, deleted, size
 FROM mailboxes
 WHERE tenant = $1 AND mailbox = $2 AND principal = $3
 """
@@ -55,7 +56,7 @@ ORDER BY m.uid
 """
 
 _VANISHED: Final = """
-SELECT lows, highs FROM expunged WHERE tenant = $1 AND mailbox = $2 AND modseq > $3
+SELECT borders FROM expunged WHERE tenant = $1 AND mailbox = $2 AND modseq > $3
 """
 
 _SUMMARIES: Final = """
@@ -107,7 +108,7 @@ async def read_vanished(
 ) -> list[tuple[int, int]]:
     """Return the UID ranges expunged since a modseq, in no particular order."""
     rows = await connection.fetch(_VANISHED, tenant, mailbox, since_modseq)
-    return [pair for lows, highs in rows for pair in zip(lows, highs, strict=True)]
+    return [run for row in rows for run in unpack_borders(row[0])]
 
 
 async def read_summaries(

@@ -61,7 +61,7 @@ WITH people AS MATERIALIZED (
     ORDER BY p.tenant, p.principal
     FOR UPDATE OF p
 ), boxes AS MATERIALIZED (
-    SELECT e.tenant, e.mailbox, e.messages, e.unseen, e.deleted, e.size
+    SELECT e.tenant, e.mailbox, e.messages, e.unseen, e.deleted, e.size, e.keywords
     FROM unnest(?::mailboxes[]) AS e
     JOIN mailboxes m USING (tenant, mailbox)
     WHERE m.principal = e.principal AND m.role = e.role AND m.uid_validity = e.uid_validity
@@ -80,7 +80,8 @@ WITH people AS MATERIALIZED (
     UPDATE mailboxes m
     SET uid_next = m.uid_next + b.messages, highest_modseq = m.highest_modseq + b.messages,
         messages = m.messages + b.messages, unseen = m.unseen + b.unseen, deleted = m.deleted + b.deleted,
-        size = m.size + b.size
+        size = m.size + b.size,
+        keywords = CASE WHEN b.keywords IS NULL THEN m.keywords ELSE keywords_with(m.keywords, b.keywords) END
     FROM boxes b
     WHERE (SELECT ok FROM checked) AND m.tenant = b.tenant AND m.mailbox = b.mailbox
 ), stored_bodies AS (
@@ -173,7 +174,7 @@ async def store_if_as_expected(connections: KeptConnections, state: DepositState
 
 def _principal(key: tuple[bytes, bytes], added: PrincipalState) -> tuple[object, ...]:
     """Write what is added to a principal as a row of `principals`."""
-    return (*key, None, added.added_bytes, added.added_messages, None, None)
+    return (*key, None, added.added_bytes, added.added_messages, None, None, None)
 
 
 def _mailbox(box: MailboxState) -> tuple[object, ...]:
@@ -189,11 +190,11 @@ def _mailbox(box: MailboxState) -> tuple[object, ...]:
         box.uid_validity,
         box.uid_next - added,
         box.highest_modseq - added,
-        None,  # vanished_since
         added,
         box.unseen,
         box.deleted,
         box.size,
+        sorted(box.keywords) or None,
     )
 
 
@@ -202,4 +203,4 @@ def _body(row: BodyInsert) -> tuple[object, ...]:
 
 
 def _message(row: MessageInsert) -> tuple[object, ...]:
-    return row if row.keywords is None else (*row[:-1], row.keywords.split(" "))
+    return row if row.keywords is None else (*row[:-2], row.keywords.split(" "), row.saved_ms)

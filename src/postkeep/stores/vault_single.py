@@ -18,7 +18,9 @@ WITH owner AS MATERIALIZED (
 ), counted AS (
     UPDATE mailboxes
     SET uid_next = uid_next + 1, highest_modseq = highest_modseq + 1, messages = messages + 1,
-        unseen = unseen + $9::int, deleted = deleted + $10::int, size = size + $8::int
+        unseen = unseen + $9::int, deleted = deleted + $10::int, size = size + $8::int,
+        keywords = CASE WHEN $23::text IS NULL THEN keywords
+                        ELSE keywords_with(keywords, string_to_array($23::text, ' ')) END
     WHERE EXISTS (SELECT FROM owner) AND tenant = $1 AND mailbox = $3 AND principal = $2 AND role = $4
       AND uid_validity = $5 AND uid_next = $6::bigint AND highest_modseq = $7::bigint - 1
     RETURNING 1
@@ -31,9 +33,9 @@ WITH owner AS MATERIALIZED (
     WHERE EXISTS (SELECT FROM counted)
 ), stored_message AS (
     INSERT INTO messages (tenant, mailbox, uid, modseq, internal_ms, slot, size, epoch_index, flags, label,
-                          body, epoch, keywords)
+                          body, epoch, keywords, saved_ms)
     SELECT $1::bytea, $3::bytea, $6::bigint, $7::bigint, $17::bigint, $18::bigint, $8::int, $19::int,
-           $20::smallint, $21::smallint, $11::bytea, $22::bytea, string_to_array($23::text, ' ')
+           $20::smallint, $21::smallint, $11::bytea, $22::bytea, string_to_array($23::text, ' '), $26::bigint
     WHERE EXISTS (SELECT FROM counted)
 ), told AS (
     INSERT INTO audit_outbox (event) SELECT $24::bytea WHERE EXISTS (SELECT FROM counted)
@@ -90,5 +92,6 @@ async def store_single(connections: KeptConnections, state: DepositState, rows: 
             message.keywords,
             rows.events[0],
             body.text_length,
+            message.saved_ms,
         )
     )

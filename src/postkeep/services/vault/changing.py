@@ -24,6 +24,7 @@ from postkeep.stores.vault_changes import (
     CopyRow,
     FlagChange,
     MailboxDelta,
+    add_keywords,
     copy_rows,
     copy_sources,
     count_mailbox,
@@ -73,6 +74,8 @@ class Changing:
             if changes:
                 modseq += 1
                 await set_flags(connection, tenant, mailbox, modseq, changes)
+                if change.keywords:
+                    await add_keywords(connection, tenant, mailbox, change.keywords)
                 delta = MailboxDelta(modseq, unseen=counts["unseen"], deleted=counts["deleted"])
                 await count_mailbox(connection, tenant, mailbox, delta)
                 await note_events(connection, [write_event(grant, request.principal, mailbox, rows)])
@@ -133,7 +136,7 @@ class Changing:
         target_modseq += 1
         first = boxes[target]["uid_next"]
         copies = [CopyRow(row["uid"], first + n, target_modseq, slots[n]) for n, row in enumerate(rows)]
-        await copy_rows(connection, tenant, source, target, copies)
+        await copy_rows(connection, tenant, source, target, copies, now_ms)
         added = _count(rows, target_modseq)._replace(uids=len(rows))
         await count_mailbox(connection, tenant, target, added)
         if request.move:

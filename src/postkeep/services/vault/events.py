@@ -7,7 +7,7 @@ from typing import Any, cast
 import msgspec
 
 from postkeep.base.errors import IntegrityError
-from postkeep.base.ids import NOBODY
+from postkeep.base.ids import ID_BYTES, NOBODY
 from postkeep.model.audit import EventName
 from postkeep.model.categories import Category
 from postkeep.model.ticket import TicketKind
@@ -21,13 +21,15 @@ _decoder = msgspec.json.Decoder(dict[str, Any])
 def event_fields(
     grant: Grant,
     tenant: bytes,
-    objects: Sequence[bytes],
+    objects: Sequence[bytes] | bytes,
     *,
     principal: bytes = b"",
     mailbox: bytes = b"",
     category: Category | None = None,
 ) -> EventFields:
-    """Describe one command: its count and its digest cover the identifiers of `objects`, in order."""
+    """Describe one command: its count and its digest cover the identifiers of `objects`, in order; given as
+    octets, they stand one after another."""
+    joined = objects if isinstance(objects, bytes) else b"".join(objects)
     owner = principal or grant.principal
     fields: EventFields = {
         "module": grant.peer_module,
@@ -35,8 +37,8 @@ def event_fields(
         "ticket": grant.root_ticket_id or grant.ticket_id,
         "method": grant.method,
         "rule": grant.rule,
-        "count": len(objects),
-        "digest": hashlib.sha256(b"".join(objects)).hexdigest(),
+        "count": len(joined) // ID_BYTES if isinstance(objects, bytes) else len(objects),
+        "digest": hashlib.sha256(joined).hexdigest(),
     }
     if tenant != NOBODY:
         fields["tenant"] = tenant.hex()

@@ -1,7 +1,7 @@
 """Pages on the wire: what a face made of many messages' summaries, sealed as one, for whoever reads next.
 
-A page covers one aligned block of 128 UIDs and is there only while it is exact: whatever removes a message drops
-the pages of its block and overwrites their keys with its own.
+A page covers one aligned block of 128 UIDs and is there only while it is exact: whatever removes a message
+drops the pages of its block and overwrites their keys with its own.
 """
 
 from enum import IntEnum

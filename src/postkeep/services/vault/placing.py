@@ -164,6 +164,7 @@ def _place(deposit: Deposit, durable: Durable, state: DepositState, rows: Deposi
         box.unseen += not bits & SEEN
         box.deleted += bool(bits & DELETED)
         box.size += deposit.size
+        box.keywords.update(keywords)
         owner.added_bytes += deposit.size
         owner.added_messages += 1
         rows.messages.append(
@@ -181,6 +182,7 @@ def _place(deposit: Deposit, durable: Durable, state: DepositState, rows: Deposi
                 deposit.body,
                 placement.epoch,
                 " ".join(keywords) or None,
+                now_ms,
             )
         )
         placed.append(Placed(box.mailbox, box.uid_validity, uid, modseq))

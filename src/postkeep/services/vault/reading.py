@@ -79,7 +79,7 @@ class Reading:
         if messages:
             bodies = [message.body for message in messages]
             await self._record(grant, request.principal, request.mailbox, bodies, Category.METADATA)
-        return api.SyncPage(mailbox_row(box), messages, vanished, box["vanished_since"])
+        return api.SyncPage(mailbox_row(box), messages, vanished)
 
     async def summaries(self, grant: Grant, request: api.FetchSummaries) -> api.SummaryList:
         """Answer `vault.summaries`."""

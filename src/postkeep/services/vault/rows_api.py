@@ -1,5 +1,5 @@
-"""Opening a mailbox and reading its rows, as values on the wire: in columns, so that a row costs a fraction of
-a microsecond and not an object. Numbers are little-endian."""
+"""Opening a mailbox and reading its rows, as values on the wire: in columns, so that a row costs a fraction
+of a microsecond and not an object. Numbers are little-endian."""
 
 from typing import Final
 
@@ -8,7 +8,7 @@ import msgspec
 from postkeep.services.vault.mailbox_api import MailboxRow
 
 KEYWORDS_LISTED_MAX: Final = 1000
-"""Keywords that a mailbox tells of: beyond it messages still get new ones, but they are no longer announced."""
+"""Keywords that a mailbox tells of: messages may get more, but those are not announced."""
 
 ROWS_MAX: Final = 65_504
 """Rows in one answer: with the 32 combinations of system flags they stay below 65,536 sets of flags."""
@@ -79,12 +79,12 @@ class Updates(msgspec.Struct, frozen=True):
 
 
 class UpdatePage(msgspec.Struct, frozen=True):
-    """As of one moment. With `more`, rows are left: ask again with UIDs above the last one here, and go on from
-    the `highest_modseq` of the first answer."""
+    """As of one moment. With `more`, rows are left: ask again with UIDs above the last one here, and go on
+    from the `highest_modseq` of the first answer."""
 
     mailbox: MailboxRow
     rows: Rows
     vanished: bytes
-    """Pairs of u32 (low, high): UIDs that went since then, ascending. Complete for any modseq; long ago it may
-    name some that went earlier (RFC 7162 section 3.2.5.1 allows that)."""
+    """Pairs of u32 (low, high): UIDs that went since then, ascending. Complete for any modseq; for one of
+    long ago it may name some that went earlier (RFC 7162 section 3.2.5.1 allows that)."""
     more: bool = False

@@ -21,10 +21,11 @@ from postkeep.services.vault.writes import Writes
 from postkeep.stores.packs import HEADER_BYTES, Body, Frame, PackSize
 from postkeep.stores.postgres import Connection, database_errors, in_transaction
 from postkeep.stores.vault_upkeep import (
+    fold_history,
     forget_bodies,
-    forget_history,
     forget_pack,
     lock_pack,
+    long_histories,
     move_bodies,
     pack_needed,
     pack_rows,
@@ -38,7 +39,8 @@ from postkeep.stores.vault_upkeep import (
 P = ParamSpec("P")
 T = TypeVar("T")
 
-HISTORY_KEPT: Final = 1000  # expunges remembered for each mailbox: what a client may have missed
+HISTORY_KEPT: Final = 200  # newest expunges of a mailbox told apart; older ones are told of as one
+HISTORY_MAX: Final = 400  # folded beyond it: opening a mailbox reads its whole history
 GONE_KEPT_MS: Final = 24 * 3600 * 1000  # how long a body that is gone is still recognised when tried again
 FRAMES_AT_ONCE: Final = 2000  # frames looked up in one statement
 MOVE_BYTES_MAX: Final = 8 * 1024 * 1024  # octets copied with one write: keeps compaction's memory small
@@ -81,8 +83,13 @@ class Upkeep:
                 orphans = await self._search_packs()
                 compacted, reclaimed = await self._compact(dead_share_max, pack_limit)
                 await forget_bodies(self._stores.pool, self._clock.now_ms() - GONE_KEPT_MS)
-                await forget_history(self._stores.pool, HISTORY_KEPT)
+                await self._fold_histories()
             return UpkeepReport(orphans, compacted, reclaimed, erased)
+
+    async def _fold_histories(self) -> None:
+        for tenant, mailbox in await long_histories(self._stores.pool, HISTORY_MAX):
+            fold = partial(fold_history, tenant=tenant, mailbox=mailbox, keep=HISTORY_KEPT)
+            await in_transaction(self._stores.pool, fold)
 
     async def hold_packs(self, seconds: int) -> None:
         """Remove no pack for so long, and return when no removal is under way; 0 ends it."""
