@@ -11,6 +11,7 @@ from postkeep.faces.imap.catenating import catenate
 from postkeep.faces.imap.limits import APPEND_BYTES_MAX
 from postkeep.faces.imap.names import Named
 from postkeep.faces.imap.replies import CommandError, no_such_mailbox
+from postkeep.faces.imap.rights import settable
 from postkeep.faces.imap.session import Completion, Session
 from postkeep.faces.imap.texts import Text, completed
 from postkeep.protocols.imap.commands import Append, MessageUrl, NewMessage
@@ -61,16 +62,16 @@ async def seal_new(session: Session, target: Named, message: NewMessage) -> tupl
     """Seal a message for a mailbox; the vault must be told of the epoch until it has acknowledged it."""
     account = session.need_account()
     parts = await _seal(account, await _octets(session, message.parts))
-    epoch, step = account.book.take(account.public_key)
+    epoch, step = account.take(target.owner)
     writer = epoch.writer
     placement = Placement(
-        account.principal,
+        writer.principal,
         writer.epoch,
         step.index,
-        wrap_keys(parts.keys, step, parts.tenant, parts.body, account.principal, writer.epoch),
+        wrap_keys(parts.keys, step, parts.tenant, parts.body, writer.principal, writer.epoch),
         mailbox=target.row.id,
         role="",
-        flags=message.flags,
+        flags=settable(message.flags, target.rights),
         internal_date_ms=message.date_ms or 0,
     )
     deposit = Deposit(

@@ -27,6 +27,9 @@ async def get_quota_root(session: Session, tag: bytes, command: GetQuotaRoot) ->
     found = (await session.need_account().tree()).find(command.mailbox)
     if found is None:
         raise no_such_mailbox()
+    if found.owner:  # what somebody else has used is not for us to tell
+        await session.send(responses.quota_root(found.name, None, utf8=session.utf8))
+        return Completion(completed("GETQUOTAROOT"))
     await session.send(responses.quota_root(found.name, "", utf8=session.utf8))
     await _send_quota(session)
     return Completion(completed("GETQUOTAROOT"))

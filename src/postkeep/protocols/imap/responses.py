@@ -135,10 +135,17 @@ def quota(root: str, used_units: int, limit_units: int | None) -> bytes:
     return b"* QUOTA " + render_mailbox(root, utf8=False) + f" ({resources})\r\n".encode("ascii")
 
 
-def quota_root(mailbox: str, root: str, *, utf8: bool) -> bytes:
-    """Write QUOTAROOT (RFC 9208)."""
-    names = render_mailbox(mailbox, utf8=utf8) + b" " + render_mailbox(root, utf8=False)
-    return b"* QUOTAROOT " + names + b"\r\n"
+def quota_root(mailbox: str, root: str | None, *, utf8: bool) -> bytes:
+    """Write QUOTAROOT (RFC 9208); `root` None: there is none to be told of."""
+    names = [render_mailbox(mailbox, utf8=utf8)]
+    if root is not None:
+        names.append(render_mailbox(root, utf8=False))
+    return b"* QUOTAROOT " + b" ".join(names) + b"\r\n"
+
+
+def joined(line: bytes, item: bytes) -> bytes:
+    """Put another item behind what a line holds already, up to its opening parenthesis or after an item."""
+    return line + item if line.endswith((b"(", b" ")) else line + b" " + item
 
 
 def fetch(number: int, items: Sequence[bytes]) -> bytes:
