@@ -111,9 +111,9 @@ def _without(left: "array[int]", gone: Runs) -> "array[int]":
     return result
 
 
-def native(numbers: bytes) -> "array[int]":
-    """Read numbers as the wire has them."""
-    flat = array("I", numbers)
+def native(numbers: bytes, kind: str) -> "array[int]":
+    """Read numbers as the wire has them; `kind` is a type code of `array`."""
+    flat = array(kind, numbers)
     if not _LITTLE:
         flat.byteswap()
     return flat

@@ -146,12 +146,12 @@ DELETE FROM messages WHERE tenant = $1 AND mailbox = $2 AND uid = ANY ($3::bigin
 """
 
 
-class FlagChange(NamedTuple):
-    """The flags that a message gets; keywords are joined by spaces, None when there are none."""
+class FlagChanges(NamedTuple):
+    """The flags that messages get; keywords are joined by spaces, None where there are none."""
 
-    uid: int
-    flags: int
-    keywords: str | None
+    uids: list[int]
+    flags: list[int]
+    keywords: list[str | None]
 
 
 class MailboxDelta(NamedTuple):
@@ -195,18 +195,10 @@ async def lock_mailboxes(
 
 
 async def set_flags(
-    connection: Connection, tenant: bytes, mailbox: bytes, modseq: int, changes: Sequence[FlagChange]
+    connection: Connection, tenant: bytes, mailbox: bytes, modseq: int, changes: FlagChanges
 ) -> None:
     """Give messages new flags and this modseq."""
-    await connection.execute(
-        _SET_FLAGS,
-        tenant,
-        mailbox,
-        modseq,
-        [change.uid for change in changes],
-        [change.flags for change in changes],
-        [change.keywords for change in changes],
-    )
+    await connection.execute(_SET_FLAGS, tenant, mailbox, modseq, *changes)
 
 
 async def add_keywords(

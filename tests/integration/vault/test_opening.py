@@ -134,6 +134,10 @@ def test_rows_in_columns_are_the_rows_of_the_vault(run_vault: RunVault) -> None:
         assert await rows(vault, ann, inbox, [(7, 7)]) == rows_api.Rows()
         event = (await vault.events("mail.read"))[-1]
         assert (event.count, event.method, event.category) == (4, "vault.test", "metadata")
+        stored = await store(vault, ann, inbox, 1, 3, "\\Answered")
+        flags = [stored.columns.flag_sets[number] for number in numbers("H", stored.columns.flags)]
+        assert flags == [row.flags for row in stored.rows]
+        assert numbers("I", stored.columns.uids) == [1, 2, 3]
 
     run_vault(job)
 

@@ -1,9 +1,8 @@
-"""Changing flags, and copying and moving messages between mailboxes of one principal."""
+"""Copying and moving messages between mailboxes of one principal."""
 
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
-from typing import Final
 
 from asyncpg import Record
 
@@ -12,19 +11,16 @@ from postkeep.base.errors import NotFoundError, QuotaError
 from postkeep.model.audit import EventName
 from postkeep.services.vault import api
 from postkeep.services.vault.events import event_fields, pack_event
-from postkeep.services.vault.flags import DELETED, SEEN, Flags, change_flags, parse_flags
+from postkeep.services.vault.flags import DELETED, SEEN
 from postkeep.services.vault.groups import Stores
 from postkeep.services.vault.keeping import keep_back
-from postkeep.services.vault.rows import message_rows
 from postkeep.services.vault.uids import merge_ranges, ranges_of
 from postkeep.services.vault.watching import Watching
 from postkeep.services.vault.writes import Writes
 from postkeep.stores.postgres import Connection, in_transaction
 from postkeep.stores.vault_changes import (
     CopyRow,
-    FlagChange,
     MailboxDelta,
-    add_keywords,
     copy_rows,
     copy_sources,
     count_mailbox,
@@ -35,14 +31,10 @@ from postkeep.stores.vault_changes import (
     negative,
     note_events,
     note_expunged,
-    set_flags,
     use_quota,
 )
 from postkeep.stores.vault_holds import mailbox_held
-from postkeep.stores.vault_messages import read_rows
 from postkeep.tickets.clear import Grant
-
-ALL_ROWS: Final = 0  # a modseq below that of every row
 
 
 class Changing:
@@ -53,41 +45,6 @@ class Changing:
         self._clock = clock
         self._writes = writes
         self._watching = watching
-
-    async def store_flags(self, grant: Grant, request: api.StoreFlags) -> api.Stored:
-        """Answer `vault.store_flags`."""
-        change = parse_flags(request.flags)
-        ranges = merge_ranges(request.uids)
-        tenant, mailbox = grant.tenant, request.mailbox
-
-        async def work(connection: Connection) -> tuple[api.Stored, bool]:
-            boxes = await lock_mailboxes(connection, tenant, request.principal, [mailbox])
-            if mailbox not in boxes:
-                raise NotFoundError("no such mailbox")
-            rows = await read_rows(connection, tenant, mailbox, ALL_ROWS, ranges)
-            modified = []
-            if request.unchanged_since is not None:
-                modified = [row["uid"] for row in rows if row["modseq"] > request.unchanged_since]
-                rows = [row for row in rows if row["modseq"] <= request.unchanged_since]
-            changes, counts = _plan_flags(rows, request.mode, change)
-            modseq = boxes[mailbox]["highest_modseq"]
-            if changes:
-                modseq += 1
-                await set_flags(connection, tenant, mailbox, modseq, changes)
-                if change.keywords:
-                    await add_keywords(connection, tenant, mailbox, change.keywords)
-                delta = MailboxDelta(modseq, unseen=counts["unseen"], deleted=counts["deleted"])
-                await count_mailbox(connection, tenant, mailbox, delta)
-                await note_events(connection, [write_event(grant, request.principal, mailbox, rows)])
-                refused = set(modified)
-                now = await read_rows(connection, tenant, mailbox, ALL_ROWS, ranges)
-                rows = [row for row in now if row["uid"] not in refused]
-            return api.Stored(message_rows(rows), modified, modseq), bool(changes)
-
-        stored, changed = await in_transaction(self._stores.pool, work)
-        if changed:
-            self._watching.changed([(tenant, request.principal, mailbox, stored.highest_modseq)])
-        return stored
 
     async def copy(self, grant: Grant, request: api.CopyMessages) -> api.Copied:
         """Answer `vault.copy`. A copy gets slots of its own, so that one can be destroyed without the other;
@@ -154,7 +111,9 @@ class Changing:
             await use_quota(connection, tenant, request.principal, octets, len(rows))
             if not request.move and source == target:
                 source_modseq = target_modseq
-        await note_events(connection, [write_event(grant, request.principal, source, rows)])
+        await note_events(
+            connection, [write_event(grant, request.principal, source, [row["body"] for row in rows])]
+        )
         pairs = [(copy.uid, copy.new_uid) for copy in copies]
         return api.Copied(boxes[target]["uid_validity"], pairs, source_modseq), target_modseq
 
@@ -182,23 +141,8 @@ def _count(rows: Sequence[Record], modseq: int) -> MailboxDelta:
     )
 
 
-def _plan_flags(rows: Sequence[Record], mode: str, change: Flags) -> tuple[list[FlagChange], Counter[str]]:
-    """Decide which messages get which flags, and what that does to the counts."""
-    changes = []
-    counts: Counter[str] = Counter()
-    for row in rows:
-        now = Flags(row["flags"], tuple(row["keywords"] or ()))
-        then = change_flags(now, mode, change)
-        if then != now:
-            changes.append(FlagChange(row["uid"], then.bits, " ".join(then.keywords) or None))
-            counts["unseen"] += (now.bits & SEEN) - (then.bits & SEEN)
-            counts["deleted"] += bool(then.bits & DELETED) - bool(now.bits & DELETED)
-    return changes, counts
-
-
-def write_event(grant: Grant, principal: bytes, mailbox: bytes, rows: Sequence[Record]) -> bytes:
+def write_event(grant: Grant, principal: bytes, mailbox: bytes, bodies: Sequence[bytes] | bytes) -> bytes:
     """Describe for the ledger what was changed."""
-    bodies = [row["body"] for row in rows]
     return pack_event(
         EventName.WRITE, event_fields(grant, grant.tenant, bodies, principal=principal, mailbox=mailbox)
     )

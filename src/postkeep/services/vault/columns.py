@@ -2,9 +2,11 @@
 
 from array import array
 from bisect import bisect_left
+from collections.abc import Sequence
 
 from asyncpg import Record
 
+from postkeep.base.ids import ID_BYTES
 from postkeep.services.vault.flags import flag_names
 from postkeep.services.vault.rows_api import Rows
 from postkeep.stores.vault_borders import little_endian, native
@@ -66,7 +68,7 @@ def _flags(record: Record, uids: bytes) -> tuple[list[tuple[str, ...]], bytes]:
     if record["worded"] is None:
         return sets, bytes(flags)
     numbers: dict[tuple[int, str], int] = {}
-    places = native(uids)
+    places = native(uids, "I")
     place = 0
     for uid, words in zip(record["worded"], record["words"], strict=True):
         place = bisect_left(places, uid, place)
@@ -77,6 +79,24 @@ def _flags(record: Record, uids: bytes) -> tuple[list[tuple[str, ...]], bytes]:
         flags[2 * place] = number & 0xFF
         flags[2 * place + 1] = number >> 8
     return sets, bytes(flags)
+
+
+def taken(rows: Rows, places: Sequence[int]) -> Rows:
+    """Take some rows, by their places."""
+
+    def column(data: bytes, width: int) -> bytes:
+        return b"".join(data[place * width : (place + 1) * width] for place in places)
+
+    return Rows(
+        column(rows.uids, 4),
+        column(rows.modseqs, 8),
+        column(rows.flags, 2),
+        rows.flag_sets,
+        column(rows.dates, 8),
+        column(rows.sizes, 4),
+        column(rows.saved, 8),
+        column(rows.bodies, ID_BYTES),
+    )
 
 
 def pairs(runs: list[tuple[int, int]]) -> bytes:

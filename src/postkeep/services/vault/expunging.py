@@ -72,7 +72,7 @@ class Expunging:
                 connection, tenant, mailbox, modseq, ranges_of(sorted(row["uid"] for row in rows))
             )
             if held:
-                event = write_event(grant, principal, mailbox, rows)
+                event = write_event(grant, principal, mailbox, [row["body"] for row in rows])
             else:
                 now_ms = self._clock.now_ms()
                 await account_removal(connection, tenant, principal, mailbox, rows, modseq, now_ms)

@@ -25,6 +25,7 @@ from postkeep.services.vault.entries import Entries
 from postkeep.services.vault.erasing import finish_erasures
 from postkeep.services.vault.exporting import Exporting
 from postkeep.services.vault.expunging import Expunging
+from postkeep.services.vault.flagging import Flagging
 from postkeep.services.vault.groups import DepositGroups, Stores
 from postkeep.services.vault.holding import Holding
 from postkeep.services.vault.mailboxes import Mailboxes
@@ -106,6 +107,7 @@ class VaultService:
         self._opening = Opening(stores, trail)
         self._searching = Searching(stores, trail)
         self._exporting = Exporting(stores, self._reading, trail)
+        self._flagging = Flagging(stores, self.watching)
         self._changing = Changing(stores, writes, self.watching, clock)
         self._holding = Holding(stores, clock)
         self._expunging = Expunging(stores, self.watching, self._holding, clock)
@@ -135,7 +137,7 @@ class VaultService:
             "vault.sync": (api.Sync, self._reading.sync),
             "vault.summaries": (api.FetchSummaries, self._reading.summaries),
             "vault.content": (api.FetchContent, self._reading.content),
-            "vault.store_flags": (api.StoreFlags, self._changing.store_flags),
+            "vault.store_flags": (api.StoreFlags, self._flagging.store_flags),
             "vault.copy": (api.CopyMessages, self._changing.copy),
             "vault.expunge": (api.Expunge, self._expunging.expunge),
             "vault.epochs": (api.FetchEpochs, self._principals.epochs),
