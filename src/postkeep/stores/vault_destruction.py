@@ -47,6 +47,7 @@ _TENANT_SLOTS: Final = """
 SELECT m.slot FROM mailboxes b JOIN messages m ON m.tenant = b.tenant AND m.mailbox = b.mailbox
 WHERE b.tenant = $1 AND m.slot > $2
 UNION SELECT q.slot FROM queue q WHERE q.tenant = $1 AND q.slot > $2
+UNION SELECT s.slot FROM segments s WHERE s.tenant = $1 AND s.slot > $2
 ORDER BY 1 LIMIT $3
 """
 
@@ -59,6 +60,7 @@ TOUCHED: Final = (
     "entries",
     "expunged",
     "queue",
+    "segments",
     "slot_erasures",
     "held_mailboxes",
     "audit_outbox",
@@ -101,7 +103,7 @@ async def delete_in(
 
 
 async def tenant_slots(pool: Pool, tenant: bytes, after: int, limit: int) -> list[int]:
-    """Return the slots of a tenant's messages and queue items above `after`, in order."""
+    """Return the slots of a tenant's messages, queue items and segments above `after`, in order."""
     return [row[0] for row in await pool.fetch(_TENANT_SLOTS, tenant, after, limit)]
 
 

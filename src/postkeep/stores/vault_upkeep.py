@@ -17,6 +17,7 @@ SCAN_ROWS: Final = 10_000  # rows fetched at once while walking a table
 _SLOTS_IN_USE: Final = """
 SELECT slot FROM messages WHERE slot >= $1 AND slot < $2
 UNION ALL SELECT slot FROM queue WHERE slot >= $1 AND slot < $2
+UNION ALL SELECT slot FROM segments WHERE slot >= $1 AND slot < $2
 UNION ALL SELECT slot FROM slot_erasures WHERE slot >= $1 AND slot < $2
 """
 
@@ -85,7 +86,11 @@ SELECT tenant, body
 FROM (SELECT tenant, body, refs FROM bodies) AS b
 FULL JOIN (
     SELECT tenant, body, count(*) AS refs
-    FROM (SELECT tenant, body FROM messages UNION ALL SELECT tenant, body FROM queue) AS uses
+    FROM (
+        SELECT tenant, body FROM messages
+        UNION ALL SELECT tenant, body FROM queue
+        UNION ALL SELECT tenant, body FROM segments
+    ) AS uses
     GROUP BY tenant, body
 ) AS c USING (tenant, body)
 WHERE coalesce(b.refs, -1) <> coalesce(c.refs, 0)
@@ -116,12 +121,23 @@ WHERE q.tenant = $1 AND EXISTS (
 ORDER BY q.item LIMIT $3 FOR UPDATE OF q
 """
 
+# A segment is dropped with the first message of its block: as many as it is of must be there.
+_SEGMENTS_STALE: Final = """
+SELECT s.tenant, s.body FROM segments s
+WHERE s.messages <> (
+    SELECT count(*) FROM messages m
+    WHERE m.tenant = s.tenant AND m.mailbox = s.mailbox
+      AND m.uid BETWEEN s.block::bigint * 1024 AND s.block::bigint * 1024 + 1023
+)
+"""
+
 PROBLEM_QUERIES: Final = (
     ("mailbox counts wrong", _COUNTS_WRONG),
     ("quota use wrong", _QUOTAS_WRONG),
     ("body references wrong", _REFS_WRONG),
     ("messages without a mailbox", _ORPHAN_MESSAGES),
     ("epoch missing", _EPOCHS_MISSING),
+    ("segment of other messages", _SEGMENTS_STALE),
 )
 """What must never be: a name, and the statement that lists (tenant, identifier) of every case."""
 
@@ -254,8 +270,11 @@ async def live_bodies(connection: Connection) -> AsyncIterator[list[Record]]:
 
 
 async def all_slots(connection: Connection) -> AsyncIterator[list[int]]:
-    """Yield the slot of every message and queue item, in order, in batches."""
-    cursor = await connection.cursor("SELECT slot FROM messages UNION ALL SELECT slot FROM queue ORDER BY 1")
+    """Yield the slot of every message, queue item and segment, in order, in batches."""
+    cursor = await connection.cursor(
+        "SELECT slot FROM messages UNION ALL SELECT slot FROM queue UNION ALL SELECT slot FROM segments"
+        " ORDER BY 1"
+    )
     while rows := await cursor.fetch(SCAN_ROWS):
         yield [row[0] for row in rows]
 

@@ -57,7 +57,8 @@ class Checking:
             # Expunged while we looked: their rows are gone by now. Others are really missing.
             rows = await self._stores.pool.fetch(
                 "SELECT slot FROM messages WHERE slot = ANY ($1::bigint[]) "
-                "UNION ALL SELECT slot FROM queue WHERE slot = ANY ($1::bigint[])",
+                "UNION ALL SELECT slot FROM queue WHERE slot = ANY ($1::bigint[]) "
+                "UNION ALL SELECT slot FROM segments WHERE slot = ANY ($1::bigint[])",
                 missing,
             )
             problems += [f"slot empty: {row[0]}" for row in rows]

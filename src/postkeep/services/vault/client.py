@@ -87,6 +87,22 @@ class VaultClient:
         """Return sealed search texts, and wraps."""
         return await self._link.call("vault.texts", request, search_api.TextList, ticket=ticket)
 
+    async def segments(
+        self, request: search_api.FetchSegments, *, ticket: bytes = b""
+    ) -> search_api.SegmentList:
+        """List segments of search indexes, with what they begin with."""
+        return await self._link.call("vault.segments", request, search_api.SegmentList, ticket=ticket)
+
+    async def segment_parts(
+        self, request: search_api.FetchSegmentParts, *, ticket: bytes = b""
+    ) -> search_api.SegmentParts:
+        """Return parts of segments."""
+        return await self._link.call("vault.segment_parts", request, search_api.SegmentParts, ticket=ticket)
+
+    async def put_segment(self, request: search_api.NewSegment, *, ticket: bytes = b"") -> api.Done:
+        """Keep a segment."""
+        return await self._link.call("vault.put_segment", request, api.Done, ticket=ticket)
+
     async def store_flags(self, request: api.StoreFlags, *, ticket: bytes = b"") -> api.Stored:
         """Change flags."""
         return await self._link.call("vault.store_flags", request, api.Stored, ticket=ticket)

@@ -36,6 +36,7 @@ from postkeep.services.vault.principals import Principals
 from postkeep.services.vault.reading import Reading
 from postkeep.services.vault.removal import Removal
 from postkeep.services.vault.searching import Searching
+from postkeep.services.vault.segments import Segments
 from postkeep.services.vault.sharing import Sharing
 from postkeep.services.vault.storing import RowStore
 from postkeep.services.vault.upkeep import Upkeep
@@ -106,6 +107,7 @@ class VaultService:
         self._reading = Reading(stores, trail)
         self._opening = Opening(stores, trail)
         self._searching = Searching(stores, trail)
+        self._segments = Segments(stores, writes, trail)
         self._exporting = Exporting(stores, self._reading, trail)
         self._flagging = Flagging(stores, self.watching)
         self._changing = Changing(stores, writes, self.watching, clock)
@@ -163,6 +165,7 @@ class VaultService:
             **self._opening.handlers(),
             **self._entries.handlers(),
             **self._searching.handlers(),
+            **self._segments.handlers(),
             **self._sharing.handlers(),
             **self._backing.handlers(),
             **self._exporting.handlers(),
