@@ -25,7 +25,7 @@ class TenantRow(NamedTuple):
 
 
 class PrincipalRow(NamedTuple):
-    """A user or a group. Groups have no key of their own."""
+    """A user or a group. A group has a key of its own if it has a mailbox."""
 
     tenant: bytes
     principal: bytes
@@ -259,6 +259,14 @@ class DirectoryRows:
                 values,
             ),
         )
+
+    async def give_key(self, group: bytes, generation: int, public_key: bytes, signature: bytes) -> int:
+        """Give a group its first key."""
+        query = (
+            "UPDATE principals SET generation = $2, public_key = $3, signature = $4"
+            " WHERE principal = $1 AND kind = 'group' AND generation IS NULL"
+        )
+        return await self._change("", (query, (group, generation, public_key, signature)))
 
     async def key_generation(self, tenant: bytes, principal: bytes) -> int | None:
         """Return the generation of the key that is published for a user or a tenant's queue."""

@@ -19,6 +19,8 @@ _FIXED: Final = {
     EventName.KEY_CREATE: "access.key.create",
     EventName.KEY_ROTATE: "access.key.rotate",
     EventName.KEY_SHRED: "access.key.shred",
+    EventName.KEY_SHARE: "access.key.share",
+    EventName.SHARE: "access.share",
     EventName.SHRED: "access.shred",
     EventName.QUEUE: "access.queue",
     EventName.ADMIN: "access.admin",

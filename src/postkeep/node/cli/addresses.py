@@ -75,6 +75,16 @@ def _add_group(groups: typer.Typer) -> None:
         done = scene.ask("group_members", api.GroupMembers(address, member or []), api.Done)
         scene.out.say(done, text("done"))
 
+    @groups.command("mailbox", help=text("help.group.mailbox"))
+    def mailbox(
+        context: typer.Context,
+        address: str,
+        manager: Annotated[str, typer.Option("--manager", help=text("help.group.manager"))],
+    ) -> None:
+        scene = scene_of(context)
+        done = scene.ask("group_mailbox", api.GroupMailbox(address, manager), api.Done)
+        scene.out.say(done, text("group.mailbox", address=address, manager=manager))
+
     @groups.command("delete", help=text("help.group.delete"))
     def delete(
         context: typer.Context,

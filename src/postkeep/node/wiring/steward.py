@@ -31,6 +31,7 @@ from postkeep.services.steward.restored import RestoredDesk
 from postkeep.services.steward.rotation import RotationDesk
 from postkeep.services.steward.rounds import make_rounds
 from postkeep.services.steward.service import StewardService
+from postkeep.services.steward.shared_mailboxes import SharedMailboxDesk
 from postkeep.services.steward.ticket_keys import TicketKeyDesk
 from postkeep.services.steward.tokens import TokenDesk
 from postkeep.services.steward.witness_http import WitnessHttp
@@ -96,6 +97,7 @@ async def _serve(context: ModuleContext, rows: OrderRows, media_rows: MediaRows)
                 StewardService(control, authority, vault, ledger),
                 TicketKeyDesk(control, authority),
                 TokenDesk(control, authority),
+                SharedMailboxDesk(control, authority, kms, vault),
                 ExplainDesk(ledger),
                 RotationDesk(control, authority, rotation, resealing),
                 CeilingDesk(control, rotation),

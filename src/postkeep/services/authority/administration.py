@@ -424,6 +424,7 @@ class Administration:
                     quota_bytes=row.quota_bytes,
                     created_ms=row.created_ms,
                     last_sign_in_ms=row.last_sign_in_ms,
+                    has_mailbox=row.public_key is not None,
                 )
             )
         return infos

@@ -111,6 +111,10 @@ class ScramStart(msgspec.Struct, frozen=True):
     network: str
     protocol: str
     program: str = ""
+    end_point: bytes = b""
+    """The `tls-server-end-point` of the client's connection (RFC 5929); empty: no binding is offered."""
+    plus: bool = False
+    """The client has chosen SCRAM-SHA-256-PLUS."""
 
 
 class ScramChallenge(msgspec.Struct, frozen=True):
@@ -321,6 +325,15 @@ class UserInfo(msgspec.Struct, frozen=True):
     quota_bytes: int | None
     created_ms: int
     last_sign_in_ms: int | None = None
+    has_mailbox: bool = True
+    """Groups: whether mail to it is kept in a mailbox of its own."""
+
+
+class OpenGroupMailbox(msgspec.Struct, frozen=True):
+    """`authority.open_mailbox`: deliver to a group's own mailbox from now on. Idempotent."""
+
+    principal: bytes
+    key: SignedPublicKey
 
 
 class Find(msgspec.Struct, frozen=True):

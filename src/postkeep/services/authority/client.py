@@ -66,6 +66,10 @@ class AuthorityClient:
         """Finish a SCRAM exchange; RefusedError if the proof is wrong."""
         return await self._link.call("authority.scram_finish", request, api.SignedIn)
 
+    async def open_mailbox(self, request: api.OpenGroupMailbox, *, ticket: bytes) -> api.Done:
+        """Deliver to a group's own mailbox from now on."""
+        return await self._link.call("authority.open_mailbox", request, api.Done, ticket=ticket)
+
     async def colleagues(self, request: FindColleagues) -> Colleagues:
         """Look colleagues of a signed-in person up."""
         return await self._link.call("authority.colleagues", request, Colleagues)

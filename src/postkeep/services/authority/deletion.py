@@ -41,24 +41,24 @@ class Deletion:
         return api.Done()
 
     async def delete_principal(self, grant: Grant, request: api.DeletePrincipal) -> api.Done:
-        """End a user's sessions and forget the user; one that is gone already is no error."""
-        await self._forget(grant, request.warrant.principal, "user")
+        """End a user's sessions and forget the user, or a group with a mailbox; who is gone is no error."""
+        await self._forget(grant, request.warrant.principal, has_mail=True)
         return api.Done()
 
     async def delete_group(self, grant: Grant, request: api.DeleteGroup) -> api.Done:
         """Forget a group; one that is gone already is no error."""
-        await self._forget(grant, request.principal, "group")
+        await self._forget(grant, request.principal, has_mail=False)
         return api.Done()
 
-    async def _forget(self, grant: Grant, principal: bytes, kind: str) -> None:
+    async def _forget(self, grant: Grant, principal: bytes, *, has_mail: bool) -> None:
         try:
             row = await self._state.directory.principal(principal)
         except NotFoundError:
             return
-        if row.kind != kind or grant.tenant not in {NOBODY, row.tenant}:
-            raise RefusedError(f"not a {kind} whom this is about", code="refused.principal")
+        if (row.public_key is not None) is not has_mail or grant.tenant not in {NOBODY, row.tenant}:
+            raise RefusedError("not whom this is about", code="refused.principal")
         await self._state.directory.set_status(principal, "disabled")
         await self._state.revoke(grant, api.Revoke("user", principal.hex()))
         version = await self._state.directory.remove_principal(principal)
         self._state.persons.forget(row.tenant, principal)
-        self._state.changed(version, grant, f"{kind}.delete", tenant=row.tenant, principal=principal)
+        self._state.changed(version, grant, f"{row.kind}.delete", tenant=row.tenant, principal=principal)

@@ -1,5 +1,7 @@
 """Where mail for an address goes: aliases and groups expanded to the principals that it is sealed to.
 
+A group with a mailbox of its own is a recipient itself, beside its members.
+
 A group's members are followed inside the tenant; members elsewhere come back as `forwards`, which go out
 through the queue like any other mail. Groups may contain groups, to a depth, and circles end by themselves.
 """
@@ -64,6 +66,7 @@ class Router:
         recipients: list[Recipient] = []
         outsiders: dict[str, None] = {}
         seen, level = {group.principal}, [group]
+        _add_own(recipients, group)
         for _ in range(GROUP_DEPTH_MAX):
             if not level:
                 break
@@ -78,6 +81,7 @@ class Router:
                     seen.add(owner.principal)
                     if owner.kind == "group":
                         level.append(owner)
+                        _add_own(recipients, owner)
                     else:
                         recipients.append(Recipient(public_key_of(owner)))
             if len(recipients) + len(outsiders) > GROUP_MEMBERS_MAX:
@@ -95,6 +99,12 @@ class Router:
         domains = {address: parse_address(address).domain for address in addresses}
         owned = await self._state.directory.domains(list(set(domains.values()))) if domains else {}
         return [address for address, domain in domains.items() if owned.get(domain) != tenant]
+
+
+def _add_own(recipients: list[Recipient], group: PrincipalRow) -> None:
+    """Count a group's own mailbox among the recipients, where it has one."""
+    if group.public_key is not None:
+        recipients.append(Recipient(public_key_of(group)))
 
 
 def _parse(text: str) -> Address | None:

@@ -19,6 +19,7 @@ from postkeep.services.authority.deletion import Deletion
 from postkeep.services.authority.enrolment import Enrolments, ModuleDesk
 from postkeep.services.authority.exports import ExportDesk
 from postkeep.services.authority.governance import Governance
+from postkeep.services.authority.group_mailboxes import GroupMailboxDesk
 from postkeep.services.authority.passwords import Passwords
 from postkeep.services.authority.policy import PolicyRefusedError
 from postkeep.services.authority.publishing import KeyPublisher
@@ -130,6 +131,7 @@ class AuthorityService:
         }
         table.update(Deletion(self._state).handlers())
         table.update(TokenDesk(self._state).handlers())
+        table.update(GroupMailboxDesk(self._state).handlers())
         table.update(ColleagueDesk(self._state, self.sessions).handlers())
         for name, request in _REQUESTS.items():
             table[f"authority.{name}"] = (request, getattr(self._administration, name))

@@ -155,6 +155,14 @@ class GroupCreate(Command, frozen=True):
     members: list[str] = []
 
 
+class GroupMailbox(Command, frozen=True):
+    """`steward.group_mailbox`: give a group a mailbox of its own, and a first person who manages it."""
+
+    address: str
+    manager: str
+    """The address of a person of the same company."""
+
+
 class GroupMembers(Command, frozen=True):
     """`steward.group_members`: replace the members."""
 

@@ -212,13 +212,19 @@ class Control:
             if gone is not None:
                 return gone
             try:
-                info = await self.find(operator, address_text, kind="user")
+                info = await self._find_with_mail(operator, address_text)
             except NotFoundError:
                 if operator.again:
                     return await self._removals.removed(operator)
                 raise
             await self.record(operator, "user_delete", tenant=info.tenant, principal=info.principal)
             return await self._removals.remove(operator, info.tenant, info.principal, words)
+
+    async def _find_with_mail(self, operator: Operator, address_text: str) -> directory.UserInfo:
+        """Find a person, or a group with a mailbox."""
+        info = await self.find(operator, address_text)
+        kind = "group" if info.kind == "group" and info.has_mailbox else "user"
+        return await self.find(operator, address_text, kind=kind)
 
     async def set_quota(self, operator: Operator, address: str, quota_bytes: int | None) -> None:
         """Change a person's limit in the directory and in the vault."""

@@ -4,7 +4,7 @@ own ticket."""
 from typing import Final
 
 from postkeep.base.address import parse_address, parse_domain
-from postkeep.base.errors import InvalidInputError
+from postkeep.base.errors import ConflictError, InvalidInputError
 from postkeep.services.authority import api as directory
 from postkeep.services.authority.client import AuthorityClient
 from postkeep.services.ledger.api import Entries, Head
@@ -203,6 +203,10 @@ class StewardService:
     async def group_delete(self, operator: Operator, request: api.GroupDelete) -> api.Done:
         """Remove a group."""
         info = await self._control.find(operator, request.address, kind="group")
+        if info.has_mailbox:
+            raise ConflictError(
+                public_text=f"The group has a mailbox: destroy it with postkeep user delete {info.address}."
+            )
         await self._record(operator, "group_delete", info)
         await self._authority.delete_group(directory.DeleteGroup(info.principal), ticket=operator.ticket)
         return api.Done()

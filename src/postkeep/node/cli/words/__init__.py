@@ -13,6 +13,7 @@ from postkeep.node.cli.words import (
     restored,
     roots,
     rotation,
+    sharing,
     tokens,
     witnesses,
 )
@@ -28,6 +29,7 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
     **restored.TEXTS,
     **roots.TEXTS,
     **rotation.TEXTS,
+    **sharing.TEXTS,
     **tokens.TEXTS,
     **witnesses.TEXTS,
 }
