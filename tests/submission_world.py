@@ -11,12 +11,13 @@ from tests.tls_material import PEM, client_context
 from postkeep.base.address import parse_address
 from postkeep.base.errors import RefusedError
 from postkeep.base.ids import new_id
+from postkeep.faces.sasl import MECHANISMS, SCRAM_PLUS
 from postkeep.faces.smtp.face import Connections, FaceSettings
 from postkeep.faces.submission.connection import SubmissionConnection
 from postkeep.faces.submission.sessions import Sessions
-from postkeep.faces.submission.signin import MECHANISMS
 from postkeep.faces.tls import server_context
 from postkeep.protocols.sasl import SaslError
+from postkeep.protocols.sasl.bearer import CANCEL, write_oauthbearer, write_xoauth2
 from postkeep.protocols.sasl.login import LoginClient
 from postkeep.protocols.sasl.plain import write_plain
 from postkeep.protocols.sasl.scram import ScramClient, ScramServer, derive_keys, read_client_first
@@ -32,6 +33,7 @@ from postkeep.services.authority.api import (
     SignIn,
     SignOut,
 )
+from postkeep.services.authority.tokens_api import TokenSignIn
 from postkeep.services.delivery.submit import Submitter
 from postkeep.services.smtpclient import RecipientParams, RecipientReply, SmtpClient
 
@@ -42,6 +44,9 @@ MESSAGE = (
 )
 ANN = parse_address("ann@acme.example")
 
+TOKEN = "pkt_right"
+END_POINT = server_context(PEM).end_point
+
 
 class Authority:
     """Accounts of the test: one person, one password."""
@@ -49,7 +54,7 @@ class Authority:
     def __init__(self, world: World) -> None:
         self.world = world
         self.ann = world.person("ann@acme.example", ACME)
-        self.asked: list[SignIn | ScramStart] = []
+        self.asked: list[SignIn | ScramStart | TokenSignIn] = []
         self.ended: list[bytes] = []
         self.renewed = 0
         self.revoked = False
@@ -76,10 +81,17 @@ class Authority:
             raise RefusedError(code="refused.credentials")
         return self._signed_in()
 
+    async def token_sign_in(self, request: TokenSignIn) -> SignedIn:
+        self.asked.append(request)
+        if (request.address, request.token) != ("ann@acme.example", TOKEN):
+            raise RefusedError(code="refused.credentials")
+        return self._signed_in()
+
     async def scram_start(self, request: ScramStart) -> ScramChallenge:
         self.asked.append(request)
         exchange = new_id()
-        self._exchanges[exchange] = ScramServer(read_client_first(request.client_first), b"s" * 16)
+        first = read_client_first(request.client_first, plus=request.plus, offered=bool(request.end_point))
+        self._exchanges[exchange] = ScramServer(first, b"s" * 16, binding=request.end_point)
         return ScramChallenge(exchange, self._exchanges[exchange].server_first)
 
     async def scram_finish(self, request: ScramFinish) -> SignedIn:
@@ -108,25 +120,35 @@ class Sasl:
         self.mechanism = mechanism
         self._late = late
         self._password = password
+        self._token = TOKEN if password == PASSWORD else "pkt_wrong"
         self._login = LoginClient("ann@acme.example", password)
-        self._scram = ScramClient("ann@acme.example", password)
+        binding = END_POINT if mechanism == SCRAM_PLUS else b""
+        self._scram = ScramClient("ann@acme.example", password, binding=binding)
         self._steps = 0
 
     def initial(self) -> bytes | None:
         if self.mechanism == "LOGIN" or self._late:
             return None
+        return self._first()
+
+    def _first(self) -> bytes:
         if self.mechanism == "PLAIN":
             return write_plain("ann@acme.example", self._password)
+        if self.mechanism == "OAUTHBEARER":
+            return write_oauthbearer(self._token, "ann@acme.example")
+        if self.mechanism == "XOAUTH2":
+            return write_xoauth2(self._token, "ann@acme.example")
         return self._scram.client_first
 
     def respond(self, challenge: bytes) -> bytes:
         if self.mechanism == "LOGIN":
             return self._login.answer(challenge)
         self._steps += 1
-        if self.mechanism == "PLAIN":
-            return write_plain("ann@acme.example", self._password)
         if self._late and self._steps == 1:
-            return self._scram.client_first
+            return self._first()
+        if self.mechanism in {"OAUTHBEARER", "XOAUTH2"}:
+            assert b'"scope":"submission"' in challenge
+            return CANCEL if self.mechanism == "OAUTHBEARER" else b""
         if self._steps == 1 + self._late:
             return self._scram.receive_first(challenge)
         self._scram.receive_final(challenge)

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from postkeep.protocols.sasl import SaslError
+from postkeep.protocols.sasl.bearer import read_oauthbearer, read_xoauth2
 from postkeep.protocols.sasl.login import LoginClient, LoginServer
 from postkeep.protocols.sasl.plain import read_plain, write_plain
 from postkeep.protocols.sasl.saslprep import saslprep
@@ -20,7 +21,10 @@ from postkeep.protocols.sasl.scram import (
 
 _NOISE = st.binary(max_size=300) | st.lists(
     st.sampled_from(
-        [b"n,", b"y,", b"p=x,", b",", b"n=a", b"r=abc", b"c=biws", b"p=", b"=2C", b"\0", b"a=b", b"i=1"]
+        [
+            *(b"n,", b"y,", b"p=x,", b",", b"n=a", b"r=abc", b"c=biws", b"p=", b"=2C", b"\0", b"a=b", b"i=1"),
+            *(b"\x01", b"auth=Bearer ", b"user=", b"\xff", b"host=x"),
+        ]
     )
 ).map(b"".join)
 _TEXT = st.text(min_size=1, max_size=40)
@@ -30,7 +34,7 @@ SALT = b"s" * 16
 @settings(max_examples=1000, deadline=None)
 @given(_NOISE)
 def test_any_octets_are_parsed_or_refused(noise: bytes) -> None:
-    for parse in (read_plain, read_client_first, read_client_final):
+    for parse in (read_plain, read_client_first, read_client_final, read_oauthbearer, read_xoauth2):
         with contextlib.suppress(SaslError):
             parse(noise)
     with contextlib.suppress(SaslError):

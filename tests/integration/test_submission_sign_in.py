@@ -8,7 +8,7 @@ from tests.submission_world import ACME, PASSWORD, Office, Sasl, send, serve
 
 from postkeep.base.errors import RefusedError, ThrottledError, UnavailableError
 from postkeep.base.ids import new_id
-from postkeep.faces.submission.signin import MECHANISMS
+from postkeep.faces.sasl import MECHANISMS
 from postkeep.services.authority.api import (
     Revocation,
 )

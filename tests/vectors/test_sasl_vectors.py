@@ -57,3 +57,38 @@ def test_saslprep_maps_as_in_rfc_4013(given: str, prepared: str) -> None:
 def test_saslprep_refuses_as_in_rfc_4013(given: str) -> None:
     with pytest.raises(SaslError):
         saslprep(given)
+
+
+def test_an_exchange_is_bound_to_the_channel_it_goes_over() -> None:  # RFC 5802 section 6, RFC 5929
+    salt = b"0123456789abcdef"
+    keys = derive_keys("pencil", salt)
+
+    def exchange(clients: bytes, servers: bytes) -> tuple[int, bytes]:
+        client = ScramClient("user", "pencil", binding=clients)
+        first = read_client_first(client.client_first, plus=True, offered=True)
+        server = ScramServer(first, salt, binding=servers)
+        result = server.finish(client.receive_first(server.server_first), [keys])
+        client.receive_final(result[1])
+        return result
+
+    assert exchange(b"certificate", b"certificate")[0] == 0
+    with pytest.raises(SaslError) as caught:
+        exchange(b"certificate", b"another's")
+    assert caught.value.code == "refused.binding"
+
+
+def test_a_client_that_was_not_shown_the_binding_is_told_apart() -> None:
+    message = b"y,,n=user,r=abc"
+    assert read_client_first(message).gs2_header == "y,,"
+    with pytest.raises(SaslError) as caught:
+        read_client_first(message, offered=True)
+    assert caught.value.code == "refused.downgrade"
+    for other, plus in (
+        (b"n,,n=user,r=abc", True),
+        (b"y,,n=user,r=abc", True),
+        (b"p=tls-unique,,n=user,r=abc", True),
+        (b"p=tls-exporter,,n=user,r=abc", True),
+        (b"p=tls-server-end-point,,n=user,r=abc", False),
+    ):
+        with pytest.raises(SaslError):
+            read_client_first(other, plus=plus)

@@ -6,7 +6,6 @@ runs it and those that are waiting, and ends. All deadlines are looked at by the
 
 import asyncio
 import contextlib
-import ssl
 from collections.abc import Coroutine
 from typing import Final, Protocol, cast
 
@@ -31,10 +30,14 @@ from postkeep.faces.imap.signin import greeting
 from postkeep.faces.imap.texts import Text, completed
 from postkeep.faces.imap.wakeups import Registry
 from postkeep.faces.timers import NEVER
-from postkeep.faces.tls import TlsError
+from postkeep.faces.tls import ServerContext, TlsError
 from postkeep.protocols.imap import responses
 from postkeep.protocols.imap.errors import ImapStreamError
-from postkeep.protocols.imap.limits import LITERAL_BYTES_MAX, PIPELINE_BYTES_MAX
+from postkeep.protocols.imap.limits import (
+    LITERAL_BYTES_MAX,
+    LITERAL_BYTES_MAX_UNAUTHENTICATED,
+    PIPELINE_BYTES_MAX,
+)
 from postkeep.protocols.imap.reader import CommandBytes, CommandReader, Continue, Refusal
 
 _log = structlog.get_logger(__name__)
@@ -45,13 +48,16 @@ _STILL_HERE: Final = responses.status(b"*", "OK", Text.STILL_HERE)
 class Door(Protocol):
     """Who counts the connections, and looks at their deadlines."""
 
-    tls: ssl.SSLContext
+    tls: ServerContext
 
     def admit(self, connection: "ImapConnection") -> Text | None:
         """Count a connection in; return why there is no room for it."""
 
     def welcome(self, connection: "ImapConnection") -> bool:
         """Count it as its person's, if that person may have one more."""
+
+    def part(self, connection: "ImapConnection") -> None:
+        """Count it as a stranger's again."""
 
     def dismiss(self, connection: "ImapConnection") -> None:
         """Count it out."""
@@ -201,6 +207,11 @@ class ImapConnection(asyncio.Protocol):
         return self._layers.secure
 
     @property
+    def end_point(self) -> bytes:
+        """The `tls-server-end-point` of its TLS (RFC 5929); empty: there is none."""
+        return self._door.tls.end_point if self._layers.secure else b""
+
+    @property
     def compressed(self) -> bool:
         """Whether compression is active."""
         return self._layers.compressed
@@ -254,6 +265,16 @@ class ImapConnection(asyncio.Protocol):
         self._reader.append_bytes_max = APPEND_BYTES_MAX
         self._registry.join(self)
         return True
+
+    def signed_out(self) -> None:
+        """End the account's session, and take the limits of a stranger again."""
+        self._registry.leave(self)
+        self._registry.sign_out(self.session.need_account())
+        self._door.part(self)
+        self._reader.literal_bytes_max = LITERAL_BYTES_MAX_UNAUTHENTICATED
+        self._reader.append_bytes_max = 0
+        self._begun = self._loop.time()
+        self.deadline = self._begun + SIGN_IN_SECONDS_MAX
 
     def close(self) -> None:
         """Close when everything is written, and at once after a while."""

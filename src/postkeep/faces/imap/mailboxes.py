@@ -59,7 +59,7 @@ async def create(session: Session, tag: bytes, command: Create) -> Completion:
         made[:] = [changes[-1].id]
 
     await change_list(account, attempt)
-    if session.utf8 and name != command.mailbox:  # RFC 9051 section 6.3.4
+    if session.rev2 and name != command.mailbox:  # RFC 9051 section 6.3.4
         await session.send(responses.listing([], name, utf8=True, old_name=command.mailbox))
     return Completion(completed("CREATE"), f"MAILBOXID ({made[0].hex()})")  # RFC 8474 section 4.1
 
@@ -145,7 +145,7 @@ async def rename(session: Session, tag: bytes, command: Rename) -> Completion:
         await account.change(tree, changes, epochs)
 
     await change_list(account, attempt)
-    if session.utf8 and (target, source) != (command.target, command.mailbox):
+    if session.rev2 and (target, source) != (command.target, command.mailbox):
         await session.send(responses.listing([], target, utf8=True, old_name=command.mailbox))
     return Completion(completed("RENAME"))
 

@@ -35,7 +35,7 @@ async def search(session: Session, tag: bytes, command: Search) -> Completion:
     numbers = [view.uids[at] for at in found] if command.uid else [at + 1 for at in found]
     highest = max((view.modseqs[at] for at in found), default=0) if by_modseq and found else None
     returns = None if command.returns is None else command.returns.options
-    if returns is None and session.utf8:  # IMAP4rev2 knows the extended answer only
+    if returns is None and session.rev2:  # IMAP4rev2 knows the extended answer only
         returns = frozenset({ReturnOption.ALL})
     if returns is None:
         await session.send(responses.search(numbers, highest))

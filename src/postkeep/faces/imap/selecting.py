@@ -23,7 +23,7 @@ async def select(session: Session, tag: bytes, command: Select) -> Completion:
     session.selected = None
     session.state = State.AUTHENTICATED
     session.condstore |= command.condstore
-    if closed and (session.utf8 or session.condstore):
+    if closed and (session.rev2 or session.condstore):
         await session.send(responses.status(b"*", "OK", Text.CLOSED, "CLOSED"))
     found = (await account.tree()).find(command.mailbox)
     if found is None:
@@ -33,7 +33,7 @@ async def select(session: Session, tag: bytes, command: Select) -> Completion:
     selected = Selected(found.row.id, found.name, read_only=command.read_only)
     await session.wakeups.watch(session)
     page = await read_changes(session, selected)
-    if not session.utf8:  # IMAP4rev2 has no \Recent
+    if not session.rev2:  # IMAP4rev2 has no \Recent
         selected.recent_from = session.wakeups.claim_recent(
             selected.mailbox, page.mailbox.uid_next, read_only=command.read_only
         )
@@ -54,7 +54,7 @@ def _describe(session: Session, selected: Selected, found: Named, uid_validity: 
         responses.status(b"*", "OK", Text.PERMANENT_FLAGS, selected.permanent_flags()),
         responses.untagged(f"{len(view)} EXISTS"),
     ]
-    if session.utf8:
+    if session.rev2:
         uses = [ROLE_USES[found.row.role]] if found.row.role in ROLE_USES else []
         lines.append(responses.listing(uses, found.name, utf8=True))
     else:

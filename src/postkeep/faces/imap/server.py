@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import socket
-import ssl
 from collections import Counter
 
 from postkeep.faces.imap import metrics
@@ -15,6 +14,7 @@ from postkeep.faces.imap.table import TABLE
 from postkeep.faces.imap.texts import Text
 from postkeep.faces.imap.wakeups import Registry
 from postkeep.faces.timers import Timers
+from postkeep.faces.tls import ServerContext
 from postkeep.services.authority.throttle import network_of
 from postkeep.tickets.follow import follow_feed
 from postkeep.tickets.revocations import RevocationView
@@ -28,7 +28,7 @@ class ImapServer:
     it counts as its person's.
     """
 
-    def __init__(self, keepers: Keepers, tls: ssl.SSLContext, limits: ConnectionLimits | None = None) -> None:
+    def __init__(self, keepers: Keepers, tls: ServerContext, limits: ConnectionLimits | None = None) -> None:
         self.tls = tls
         self._keepers = keepers
         self._limits = limits or ConnectionLimits()
@@ -68,6 +68,12 @@ class ImapServer:
             return False
         self._no_stranger(connection)
         return True
+
+    def part(self, connection: ImapConnection) -> None:
+        """Count a connection that was its person's as a stranger's again."""
+        network = network_of(connection.network)
+        self._strangers[connection] = network
+        self._by_network[network] += 1
 
     def dismiss(self, connection: ImapConnection) -> None:
         """Count it out, if it was counted in."""

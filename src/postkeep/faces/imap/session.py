@@ -47,6 +47,8 @@ class Border(Flag):
     """Message numbers may change too (not after FETCH, STORE, SEARCH: RFC 3501 section 7.4.1)."""
     ALWAYS = auto()
     """Ask the vault even if it has not said that something is new."""
+    UNASKED = auto()
+    """No command of the client waits for it, nor does it idle (RFC 5465)."""
 
 
 class Completion(NamedTuple):
@@ -85,6 +87,10 @@ class Wire(Protocol):
     def secure(self) -> bool:
         """Whether TLS protects it."""
 
+    @property
+    def end_point(self) -> bytes:
+        """The `tls-server-end-point` of its TLS (RFC 5929); empty: there is none."""
+
     async def send(self, data: bytes) -> None:
         """Write; returns when the client keeps up."""
 
@@ -93,6 +99,9 @@ class Wire(Protocol):
 
     async def start_tls(self) -> None:
         """Begin TLS after everything written; what was received before is thrown away."""
+
+    def signed_out(self) -> None:
+        """End the account's session, and take the limits of a stranger again."""
 
     @property
     def compressed(self) -> bool:
@@ -153,8 +162,16 @@ class Session:
         self.account: Account | None = None
         self.selected: Selected | None = None
         self.utf8 = False
-        """IMAP4rev2 is enabled: mailbox names are UTF-8."""
+        """IMAP4rev2 or UTF8=ACCEPT is enabled: mailbox names are UTF-8."""
+        self.rev2 = False
+        """IMAP4rev2 is enabled: it leaves out what clients of the old kind are told."""
+        self.utf8_only = False
+        """UTF8=ACCEPT is enabled: no other character set may be named (RFC 6855 section 3)."""
         self.condstore = False
+        self.qresync = False
+        """QRESYNC is enabled: expunges are told by UID (RFC 7162)."""
+        self.uid_only = False
+        """UIDONLY is enabled: no message numbers either way (RFC 9586)."""
         self.observer: Observer | None = None
         self.idling = b""
         """The tag of the IDLE that runs."""
@@ -163,6 +180,13 @@ class Session:
         self.sign_in_failures = 0
         self._table = table
         self._bad = 0
+
+    def forget(self) -> None:
+        """Be as after the greeting, but for what the connection is (RFC 8437)."""
+        self.state = State.NOT_AUTHENTICATED
+        self.account = self.selected = self.observer = None
+        self.utf8 = self.rev2 = self.utf8_only = self.condstore = self.qresync = self.uid_only = False
+        self.program = ""
 
     def need_account(self) -> Account:
         """Return the account; the table lets no command get here without one."""
@@ -175,6 +199,11 @@ class Session:
         if self.selected is None:
             raise CommandError(Text.SELECT_FIRST, bad=True)
         return self.selected
+
+    def check_numbers(self, *, uid: bool) -> None:
+        """Raise CommandError for a command that names messages by numbers where UIDONLY is enabled."""
+        if self.uid_only and not uid:
+            raise CommandError(Text.UIDS_ONLY, "UIDREQUIRED", bad=True)
 
     async def send(self, data: bytes) -> None:
         """Write to the client."""
@@ -189,7 +218,7 @@ class Session:
         """Run one command and write its tagged reply. Raises UnavailableError where the client is gone."""
         tag = b""
         try:
-            request = parse_command(command, utf8=self.utf8)
+            request = parse_command(command, utf8=self.utf8, charsets=not self.utf8_only)
             tag = request.tag
             await self._run(request)
             self._bad = 0
@@ -227,7 +256,8 @@ class Session:
         """Tell an idling client what is new (RFC 2177)."""
         try:
             await self._keep_fresh()
-            await self._table.at_border(self, Border.CHANGES | Border.EXPUNGES | Border.ALWAYS)
+            border = Border.CHANGES | Border.EXPUNGES | Border.ALWAYS
+            await self._table.at_border(self, border if self.idling else border | Border.UNASKED)
         except PostkeepError as error:
             if not error.temporary:
                 await self.send(responses.status(b"*", "BYE", error.public_text))

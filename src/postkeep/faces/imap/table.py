@@ -5,9 +5,11 @@ from typing import Any, Final
 from postkeep.faces.imap import (
     acl,
     appending,
+    authenticating,
     listing,
     mailboxes,
     metadata,
+    notifying,
     quota,
     searching,
     selecting,
@@ -17,11 +19,11 @@ from postkeep.faces.imap import (
 )
 from postkeep.faces.imap.fetch import fetch
 from postkeep.faces.imap.session import ANY, SIGNED_IN, Border, Entry, State, Table
-from postkeep.faces.imap.updates import at_border
 from postkeep.protocols.imap import commands
 from postkeep.protocols.imap.acl import DeleteAcl, GetAcl, ListRights, MyRights, SetAcl
 from postkeep.protocols.imap.annotations import GetMetadata, SetMetadata
 from postkeep.protocols.imap.commands import Bare
+from postkeep.protocols.imap.notify import Notify
 
 _EXPUNGES = Border.CHANGES | Border.EXPUNGES
 _LOOK = _EXPUNGES | Border.ALWAYS
@@ -35,8 +37,8 @@ _LINES: Final[dict[object, tuple[State, Any, Border]]] = {
     Bare.LOGOUT: (ANY, signin.logout, Border.NOTHING),
     commands.Id: (ANY, signin.identify, Border.NOTHING),
     Bare.STARTTLS: (_NEW, signin.start_tls, Border.NOTHING),
-    commands.Login: (_NEW, signin.login, Border.NOTHING),
-    commands.Authenticate: (_NEW, signin.authenticate, Border.NOTHING),
+    commands.Login: (_NEW, authenticating.login, Border.NOTHING),
+    commands.Authenticate: (_NEW, authenticating.authenticate, Border.NOTHING),
     commands.Enable: (State.AUTHENTICATED, signin.enable, Border.NOTHING),
     commands.Select: (SIGNED_IN, selecting.select, Border.NOTHING),
     commands.Create: (SIGNED_IN, mailboxes.create, _EXPUNGES),
@@ -46,12 +48,14 @@ _LINES: Final[dict[object, tuple[State, Any, Border]]] = {
     commands.ListMailboxes: (SIGNED_IN, listing.list_mailboxes, _EXPUNGES),
     commands.Status: (SIGNED_IN, status.status, _EXPUNGES),
     commands.Append: (SIGNED_IN, appending.append, _EXPUNGES),
+    Bare.UNAUTHENTICATE: (SIGNED_IN, authenticating.unauthenticate, Border.NOTHING),
     Bare.NAMESPACE: (SIGNED_IN, mailboxes.namespace, _EXPUNGES),
     commands.GetQuota: (SIGNED_IN, quota.get_quota, _EXPUNGES),
     commands.GetQuotaRoot: (SIGNED_IN, quota.get_quota_root, _EXPUNGES),
     commands.SetQuota: (SIGNED_IN, quota.set_quota, _EXPUNGES),
     GetMetadata: (SIGNED_IN, metadata.get_metadata, _EXPUNGES),
     SetMetadata: (SIGNED_IN, metadata.set_metadata, _EXPUNGES),
+    Notify: (SIGNED_IN, notifying.notify, _LOOK),
     SetAcl: (SIGNED_IN, acl.set_acl, _EXPUNGES),
     DeleteAcl: (SIGNED_IN, acl.delete_acl, _EXPUNGES),
     GetAcl: (SIGNED_IN, acl.get_acl, _EXPUNGES),
@@ -69,4 +73,4 @@ _LINES: Final[dict[object, tuple[State, Any, Border]]] = {
     commands.Copy: (_SELECTED, storing.copy, _EXPUNGES),
 }
 
-TABLE: Final = Table({command: Entry(*line) for command, line in _LINES.items()}, at_border)
+TABLE: Final = Table({command: Entry(*line) for command, line in _LINES.items()}, notifying.at_border)

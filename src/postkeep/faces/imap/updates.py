@@ -77,7 +77,7 @@ def take_in(session: Session, selected: Selected, page: SyncPage, *, expunge: bo
     lines.append(render_flag_updates(session, selected, _positions(view, updated)))
     if changes.added:
         lines.append(b"* %d EXISTS\r\n" % len(view))
-        if not session.utf8:
+        if not session.rev2:
             lines.append(b"* %d RECENT\r\n" % selected.recent_count())
     return b"".join(lines)
 

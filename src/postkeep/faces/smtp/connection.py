@@ -80,6 +80,11 @@ class SmtpConnection(asyncio.Protocol, ABC):
         """Protocol and cipher; empty in the clear."""
         return self._tls.description if self._tls else ""
 
+    @property
+    def tls_end_point(self) -> bytes:
+        """The `tls-server-end-point` of the connection (RFC 5929); empty: there is none."""
+        return self.settings.tls.end_point if self._tls and self.settings.tls is not None else b""
+
     # --- asyncio.Protocol ---
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -3,7 +3,6 @@ how the face is drained when it stops."""
 
 import asyncio
 import ipaddress
-import ssl
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -12,6 +11,7 @@ import structlog
 
 from postkeep.faces.smtp import replies
 from postkeep.faces.timers import TICK_SECONDS, Timers
+from postkeep.faces.tls import ServerContext
 from postkeep.protocols.smtp.replies import Reply
 from postkeep.protocols.smtp.server import ServerSettings
 
@@ -36,7 +36,7 @@ class FaceSettings:
     """What a face is configured with."""
 
     server: ServerSettings
-    tls: ssl.SSLContext | None
+    tls: ServerContext | None
     implicit_tls: bool = False
     connections_max: int = 10_000
     command_timeout_seconds: float = 300.0

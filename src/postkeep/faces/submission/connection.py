@@ -11,7 +11,8 @@ from postkeep.faces.smtp import replies
 from postkeep.faces.smtp.connection import SmtpConnection
 from postkeep.faces.smtp.face import Connections, FaceSettings
 from postkeep.faces.submission.sessions import Session, Sessions
-from postkeep.faces.submission.signin import Client, Exchange, SignInService, new_exchange, reply_for_failure
+from postkeep.faces.sasl import Client, Exchange, SignInService, new_exchange
+from postkeep.faces.submission.signin import reply_for_failure
 from postkeep.protocols.smtp.events import AuthResponse, AuthStart, Content, Event, Mail, Rcpt
 from postkeep.protocols.smtp.replies import AUTH_OK, BAD_RECIPIENT, RECIPIENT_OK, SENDER_OK, Reply
 from postkeep.services.authority.api import Route, SignedIn
@@ -50,7 +51,7 @@ class SubmissionConnection(SmtpConnection):
         if isinstance(event, Rcpt):
             return self._rcpt(event)
         if isinstance(event, AuthStart):
-            client = Client(self.peer, self.core.hello)
+            client = Client("submission", self.peer, self.core.hello, self.tls_end_point)
             self._exchange = new_exchange(event.mechanism, self._authority, client)
             return self._sign_in(self._exchange, event.initial)
         if isinstance(event, AuthResponse):

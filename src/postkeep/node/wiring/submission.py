@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
+from postkeep.faces.sasl import offered
 from postkeep.faces.smtp.face import Connections, FaceSettings
 from postkeep.faces.submission.connection import SubmissionConnection
 from postkeep.faces.submission.sessions import Sessions
-from postkeep.faces.submission.signin import MECHANISMS
 from postkeep.faces.tls import server_context
 from postkeep.node.context import ModuleContext
 from postkeep.node.wiring.smtp import open_delivery, running, serve
@@ -21,15 +21,15 @@ async def run(context: ModuleContext) -> None:
         sessions = Sessions(delivery.authority, delivery.clock)
         delivery.on_revoked.append(sessions.revoked)
         submitter = Submitter(delivery.pipeline, delivery.vault)
+        tls = server_context(delivery.tls_pem)
         server = ServerSettings(
             hostname=delivery.hostname,
             message_octets_max=config.message_bytes_max,
             recipients_max=config.recipients_max,
             starttls=True,
-            mechanisms=MECHANISMS,
+            mechanisms=offered(tls.end_point),
             auth_required=True,
         )
-        tls = server_context(delivery.tls_pem)
 
         def factory(*, implicit_tls: bool) -> Callable[[], SubmissionConnection]:
             settings = FaceSettings(

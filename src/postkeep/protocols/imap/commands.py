@@ -28,6 +28,7 @@ class Bare(StrEnum):
     IDLE = "IDLE"
     NAMESPACE = "NAMESPACE"
     EXPUNGE = "EXPUNGE"
+    UNAUTHENTICATE = "UNAUTHENTICATE"
 
 
 class Authenticate(msgspec.Struct, frozen=True):

@@ -39,12 +39,13 @@ _SYSTEM_FLAGS = {
 class Cursor:
     """Where the parser is. Every method reads one thing or raises ImapSyntaxError."""
 
-    __slots__ = ("_literals", "_used", "at", "text", "utf8")
+    __slots__ = ("_literals", "_used", "at", "charsets", "text", "utf8")
 
-    def __init__(self, command: CommandBytes, *, utf8: bool) -> None:
+    def __init__(self, command: CommandBytes, *, utf8: bool, charsets: bool = True) -> None:
         self.text = command.text
         self.at = 0
         self.utf8 = utf8
+        self.charsets = charsets
         self._literals = command.literals
         self._used = 0
 

@@ -67,6 +67,8 @@ def parse_search(cursor: Cursor, *, uid: bool) -> Search:
     returns = _returns(cursor)
     charset = "US-ASCII-OR-UTF-8"
     if cursor.text[cursor.at : cursor.at + 8].upper() == b"CHARSET ":
+        if not cursor.charsets:
+            raise ImapSyntaxError("With UTF8=ACCEPT no character set is named.")
         cursor.at += 8
         charset = _charset(cursor)
     return Search(_keys(cursor, charset), uid, returns)

@@ -50,8 +50,8 @@ _STORE = re.compile(rb"([+-]?)FLAGS(\.SILENT)?", re.IGNORECASE)
 _BASE64 = re.compile(rb"=|[A-Za-z0-9+/]*={0,2}")
 
 
-def parse_command(command: CommandBytes, *, utf8: bool = False) -> Request:
-    """Read one command; `utf8`: mailbox names are UTF-8 (IMAP4rev2 is enabled).
+def parse_command(command: CommandBytes, *, utf8: bool = False, charsets: bool = True) -> Request:
+    """Read one command; `utf8`: mailbox names are UTF-8; `charsets`: a search may name its character set.
 
     Raises ImapSyntaxError, with the tag where there was one, and nothing else.
     """
@@ -62,7 +62,7 @@ def parse_command(command: CommandBytes, *, utf8: bool = False) -> Request:
         raise ImapSyntaxError("A command is a tag, a space and a command name.", tag=tag)
     tag = head.group(1)
     name = head.group(2).upper()
-    cursor = Cursor(command, utf8=utf8)
+    cursor = Cursor(command, utf8=utf8, charsets=charsets)
     cursor.at = head.end()
     try:
         value = _PARSERS.get(name, _unknown)(cursor)

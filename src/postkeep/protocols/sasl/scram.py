@@ -1,4 +1,4 @@
-"""SCRAM-SHA-256 (RFC 5802, RFC 7677), both roles, without channel binding.
+"""SCRAM-SHA-256 and SCRAM-SHA-256-PLUS (RFC 5802, RFC 7677), both roles, bound by `tls-server-end-point`.
 
 The password crosses in no form. The server keeps a salt, an iteration count, StoredKey and ServerKey; who
 steals them can't sign in with them without breaking SHA-256, and must guess the password at the cost of the
@@ -30,7 +30,8 @@ NONCE_CHARACTERS_MAX: Final = 256
 KEY_BYTES: Final = 32  # SHA-256
 
 _NONCE: Final = re.compile(r"[\x21-\x2b\x2d-\x7e]+\Z")  # printable but for the comma (RFC 5802 section 7)
-_GS2_NONE: Final = ("n", "y")
+END_POINT: Final = "tls-server-end-point"
+"""The one channel binding there is (RFC 5929): the TLS library gives no exporter (RFC 9266)."""
 
 
 class ScramKeys(NamedTuple):
@@ -66,17 +67,22 @@ def derive_keys(password: str, salt: bytes, iterations: int = ITERATIONS) -> Scr
     return ScramKeys(hashlib.sha256(client_key).digest(), hmac.digest(salted, b"Server Key", "sha256"))
 
 
-def read_client_first(message: bytes) -> ClientFirst:
+def read_client_first(message: bytes, *, plus: bool = False, offered: bool = False) -> ClientFirst:
     """Parse a client-first-message; raise SaslError for what the server does not speak.
 
-    Channel binding (`p=`) is refused: it is not offered. Mandatory extensions (`m=`) are refused, as
-    RFC 5802 section 5.1 demands.
+    `plus`: the mechanism is the one with channel binding; `offered`: it was offered. A client that could
+    bind and believes that we can't (`y`) has then seen another list of mechanisms than ours: somebody is in
+    between (RFC 5802 section 6). Mandatory extensions (`m=`) are refused, as section 5.1 demands.
     """
     text = _text(message)
     flag, comma, rest = text.partition(",")
     authorize, second, bare = rest.partition(",")
-    if flag not in _GS2_NONE or not comma or not second:
-        raise SaslError("the GS2 header is not one without channel binding")
+    if not comma or not second:
+        raise SaslError("the GS2 header is malformed")
+    if flag == "y" and offered:
+        raise SaslError("the client was not shown that channel binding is offered", code="refused.downgrade")
+    if flag != f"p={END_POINT}" if plus else flag not in {"n", "y"}:
+        raise SaslError("the channel binding is not the mechanism's")
     if authorize and not authorize.startswith("a="):
         raise SaslError("the GS2 header is malformed")
     attributes = bare.split(",")
@@ -108,9 +114,16 @@ class ScramServer:
     """The server's half of one exchange. The caller finds salt and keys by `first.name`."""
 
     def __init__(
-        self, first: ClientFirst, salt: bytes, iterations: int = ITERATIONS, nonce: str = ""
+        self,
+        first: ClientFirst,
+        salt: bytes,
+        iterations: int = ITERATIONS,
+        nonce: str = "",
+        *,
+        binding: bytes = b"",
     ) -> None:
         self.first = first
+        self._binding = first.gs2_header.encode() + (binding if first.gs2_header.startswith("p=") else b"")
         self._nonce = first.nonce + (nonce or base64.b64encode(secrets.token_bytes(NONCE_BYTES)).decode())
         self.server_first = f"r={self._nonce},s={base64.b64encode(salt).decode()},i={iterations}".encode()
         """The server-first-message."""
@@ -124,8 +137,8 @@ class ScramServer:
         final = read_client_final(message)
         if not hmac.compare_digest(final.nonce.encode(), self._nonce.encode()):
             raise SaslError("the nonce is another exchange's")
-        if final.binding != self.first.gs2_header.encode():
-            raise SaslError("the GS2 header was changed on the way")
+        if not hmac.compare_digest(final.binding, self._binding):
+            raise SaslError("another channel, or the GS2 header was changed", code="refused.binding")
         auth = b",".join((self.first.bare.encode(), self.server_first, final.without_proof.encode()))
         match: tuple[int, bytes] | None = None
         for index, keys in enumerate(candidates):
@@ -142,9 +155,13 @@ class ScramServer:
 class ScramClient:
     """The client's half of one exchange."""
 
-    def __init__(self, name: str, password: str, authorize: str = "", nonce: str = "") -> None:
+    def __init__(
+        self, name: str, password: str, authorize: str = "", nonce: str = "", *, binding: bytes = b""
+    ) -> None:
         self._password = password
-        self._gs2 = f"n,{'a=' + _escape(authorize) if authorize else ''},"
+        flag = f"p={END_POINT}" if binding else "n"
+        self._gs2 = f"{flag},{'a=' + _escape(authorize) if authorize else ''},"
+        self._binding = binding
         self._nonce = nonce or base64.b64encode(secrets.token_bytes(NONCE_BYTES)).decode()
         self._bare = f"n={_escape(saslprep(name))},r={self._nonce}"
         self._server_signature = b""
@@ -165,7 +182,7 @@ class ScramClient:
             raise SaslError("the iteration count is out of range")
         salted = hashlib.pbkdf2_hmac("sha256", saslprep(self._password).encode(), salt, int(count))
         client_key = hmac.digest(salted, b"Client Key", "sha256")
-        without_proof = f"c={base64.b64encode(self._gs2.encode()).decode()},r={nonce}"
+        without_proof = f"c={base64.b64encode(self._gs2.encode() + self._binding).decode()},r={nonce}"
         auth = f"{self._bare},{text},{without_proof}".encode()
         signature = hmac.digest(hashlib.sha256(client_key).digest(), auth, "sha256")
         proof = bytes(a ^ b for a, b in zip(client_key, signature, strict=True))

@@ -151,12 +151,16 @@ class SignInDesk:
     async def scram_start(self, grant: Grant, request: api.ScramStart) -> api.ScramChallenge:
         """Answer a client-first-message. An account that does not exist has a salt too."""
         _check_protocol(grant, request.protocol)
-        first = read_client_first(request.client_first)
+        first = read_client_first(request.client_first, plus=request.plus, offered=bool(request.end_point))
+        if request.plus and not request.end_point:
+            raise SaslError("there is no channel to bind to")
         if first.authorize and first.authorize != first.name:
             raise SaslError("nobody acts as somebody else")
         network = network_of(request.network)
         account = await self._find(first.name, request.protocol, network)
-        server = ScramServer(first, account.names.scram_salt, account.names.scram_iterations)
+        server = ScramServer(
+            first, account.names.scram_salt, account.names.scram_iterations, binding=request.end_point
+        )
         handle, now = new_id(), self._monotonic()
         while self._exchanges and (
             len(self._exchanges) >= EXCHANGES_MAX or next(iter(self._exchanges.values())).until <= now
