@@ -64,12 +64,12 @@ async def uids_between(
     return [row[0] for row in await connection.fetch(_UIDS, tenant, mailbox, low, high)]
 
 
-async def has_segment(connection: Connection, tenant: bytes, mailbox: bytes, block: int) -> bool:
-    """Say whether a block has a segment."""
+async def segment_of(connection: Connection, tenant: bytes, mailbox: bytes, block: int) -> bytes:
+    """Return the name of the segment that a block has; empty: none."""
     found = await connection.fetchval(
-        "SELECT true FROM segments WHERE tenant = $1 AND mailbox = $2 AND block = $3", tenant, mailbox, block
+        "SELECT body FROM segments WHERE tenant = $1 AND mailbox = $2 AND block = $3", tenant, mailbox, block
     )
-    return bool(found)
+    return found or b""
 
 
 async def put_segment(connection: Connection, segment: SegmentInsert, location: Location) -> bool:

@@ -53,6 +53,8 @@ class NewSegment(msgspec.Struct, frozen=True):
     wraps: bytes
     sealed: bytes
     epochs: list[NewEpoch]
+    replaces: bytes = b""
+    """The segment that stands there now and is of no use."""
 
 
 class FetchSegments(msgspec.Struct, frozen=True):

@@ -5,19 +5,28 @@ its block is full and has just the messages that it was made of. Whatever remove
 """
 
 import asyncio
-from array import array
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from struct import pack
 from typing import Final, TypeVar
 
 import msgspec
 from asyncpg import Record
 
-from postkeep.base.errors import InvalidInputError, LimitError, NotFoundError, RefusedError, UnavailableError
+from postkeep.base.clock import Clock
+from postkeep.base.errors import (
+    ConflictError,
+    InvalidInputError,
+    LimitError,
+    NotFoundError,
+    RefusedError,
+    UnavailableError,
+)
 from postkeep.model.audit import EventName
 from postkeep.model.categories import Category
 from postkeep.services.ledger.trail import Trail
 from postkeep.services.vault import search_api
 from postkeep.services.vault.api import WRAPS_BYTES, Done
+from postkeep.services.vault.erasing import erase
 from postkeep.services.vault.events import event_fields
 from postkeep.services.vault.groups import Stores
 from postkeep.services.vault.reading import MOVED_TRIES_MAX
@@ -27,15 +36,15 @@ from postkeep.services.vault.validation import INDEX_MAX, check_epochs, check_id
 from postkeep.services.vault.writes import Writes
 from postkeep.stores.packs import Body, Location
 from postkeep.stores.postgres import Connection, database_errors, in_transaction
-from postkeep.stores.vault_changes import lock_mailboxes, lock_principal, release_bodies
+from postkeep.stores.vault_changes import erase_later, lock_mailboxes, lock_principal, release_bodies
 from postkeep.stores.vault_deposits import EpochInsert, store_epochs
 from postkeep.stores.vault_messages import read_mailbox
 from postkeep.stores.vault_segments import (
     SegmentInsert,
     delete_segments,
-    has_segment,
     put_segment,
     read_segments,
+    segment_of,
     uids_between,
 )
 from postkeep.tickets.channel import Handler
@@ -54,10 +63,11 @@ ANSWER_BYTES_MAX: Final = 16 * 1024 * 1024  # octets of parts in one answer
 class Segments:
     """`vault.put_segment`, `vault.segments`, `vault.segment_parts`."""
 
-    def __init__(self, stores: Stores, writes: Writes, trail: Trail) -> None:
+    def __init__(self, stores: Stores, writes: Writes, trail: Trail, clock: Clock) -> None:
         self._stores = stores
         self._writes = writes
         self._trail = trail
+        self._clock = clock
 
     def handlers(self) -> dict[str, tuple[type[msgspec.Struct], Handler]]:
         """Return the methods by name."""
@@ -72,10 +82,13 @@ class Segments:
         _check(grant, request)
         with self._writes.writing():
             location, slot = await self._write(grant.tenant, request)
-            if not await in_transaction(
+            dropped = await in_transaction(
                 self._stores.pool, lambda connection: self._put(connection, grant, request, location, slot)
-            ):  # upkeep counts its bytes as nobody's; its keys go at once
+            )
+            if dropped is None:  # upkeep counts its bytes as nobody's; its keys go at once
                 await self._in_thread(self._stores.slots.erase_many, [slot])
+            else:
+                await erase(self._stores, grant.tenant, dropped)
         return Done()
 
     async def _write(self, tenant: bytes, request: search_api.NewSegment) -> tuple[Location, int]:
@@ -96,26 +109,32 @@ class Segments:
         request: search_api.NewSegment,
         location: Location,
         slot: int,
-    ) -> bool:
+    ) -> list[int] | None:
+        """Store the row if it is exact; return the slots of what it replaces. None: it is not kept."""
         tenant, mailbox, block = grant.tenant, request.mailbox, request.block
         await lock_principal(connection, tenant, request.principal)
         boxes = await lock_mailboxes(connection, tenant, request.principal, [mailbox])
         if mailbox not in boxes:
             raise NotFoundError("no such mailbox")
         low, high = block << BLOCK_SHIFT, (block + 1 << BLOCK_SHIFT) - 1
-        if boxes[mailbox]["uid_next"] <= high or await has_segment(connection, tenant, mailbox, block):
-            return False
+        standing = await segment_of(connection, tenant, mailbox, block)
+        if boxes[mailbox]["uid_next"] <= high or standing != request.replaces:
+            return None
         uids = await uids_between(connection, tenant, mailbox, low, high)
-        if array("I", uids).tobytes() != request.uids:
-            return False
+        if pack(f"<{len(uids)}I", *uids) != request.uids:
+            return None
+        dropped = []
+        if standing:
+            dropped = await drop_segments(connection, tenant, mailbox, [low], self._clock.now_ms())
+            await erase_later(connection, tenant, dropped)
         segment = SegmentInsert(
             tenant, mailbox, block, request.index, slot, len(uids), request.segment, request.epoch
         )
         if not await put_segment(connection, segment, location):
-            return False
+            raise ConflictError("a body of this name is there already")
         epochs = [EpochInsert(e.tenant, e.principal, e.epoch, e.sealed) for e in request.epochs]
         await store_epochs(connection, epochs)
-        return True
+        return dropped
 
     async def segments(self, grant: Grant, request: search_api.FetchSegments) -> search_api.SegmentList:
         """Answer `vault.segments`."""

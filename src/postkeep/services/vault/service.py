@@ -31,6 +31,7 @@ from postkeep.services.vault.holding import Holding
 from postkeep.services.vault.mailboxes import Mailboxes
 from postkeep.services.vault.opening import Opening
 from postkeep.services.vault.outbox import Outbox
+from postkeep.services.vault.paging import Paging
 from postkeep.services.vault.placing import PLACEMENT_FAILED, DepositRequest
 from postkeep.services.vault.principals import Principals
 from postkeep.services.vault.reading import Reading
@@ -107,7 +108,8 @@ class VaultService:
         self._reading = Reading(stores, trail)
         self._opening = Opening(stores, trail)
         self._searching = Searching(stores, trail)
-        self._segments = Segments(stores, writes, trail)
+        self._segments = Segments(stores, writes, trail, clock)
+        self._paging = Paging(stores, writes, trail)
         self._exporting = Exporting(stores, self._reading, trail)
         self._flagging = Flagging(stores, self.watching)
         self._changing = Changing(stores, writes, self.watching, clock)
@@ -163,6 +165,7 @@ class VaultService:
             "vault.maintain": (api.Maintain, self.maintain),
             "vault.check": (api.CheckStore, self._checking.check),
             **self._opening.handlers(),
+            **self._paging.handlers(),
             **self._entries.handlers(),
             **self._searching.handlers(),
             **self._segments.handlers(),
