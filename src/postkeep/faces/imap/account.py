@@ -81,6 +81,15 @@ class Account:
         wanted = [] if held is None else [held.row.id]
         return (await self._read(wanted, deleted_sizes=deleted_sizes)).find(name)
 
+    async def tree_with(self, mailboxes: list[bytes]) -> Tree:
+        """Return the mailboxes as they are now, and the counts of these ones too."""
+        return await self._read(mailboxes, deleted_sizes=False)
+
+    @property
+    def held_tree(self) -> Tree | None:
+        """The mailboxes as this client was last shown them; None: it has not asked yet."""
+        return self._tree
+
     async def _read(self, wanted: list[bytes] | None, *, deleted_sizes: bool) -> Tree:
         """Bring the tree up to date with one call, which says little where the list has not changed."""
         held = self._tree

@@ -50,13 +50,22 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Contents)
 
 
-async def read_entries(account: "Account", mailbox: bytes | None, since: int = 0) -> list[Opened]:
-    """Return the annotations of a mailbox (NOBODY: of the account; None: of everything), those changed after
-    a version. Raises IntegrityError for a blob that does not open."""
-    request = FetchEntries(account.principal, since, mailbox)
+async def read_entries(account: "Account", mailbox: bytes | None) -> list[Opened]:
+    """Return the annotations of a mailbox (NOBODY: of the account; None: of everything). Raises
+    IntegrityError for a blob that does not open."""
+    request = FetchEntries(account.principal, mailbox=mailbox)
     listed = await account.keepers.vault.entries(request, ticket=account.ticket)
     await account.keyring.need((blob.epoch for blob in listed.blobs), account.ticket)
     return [_open(account, blob) for blob in listed.blobs]
+
+
+async def read_entries_since(account: "Account", version: int) -> tuple[list[Opened], int]:
+    """Return all annotations that were changed after a version, and the version that this is as of."""
+    listed = await account.keepers.vault.entries(
+        FetchEntries(account.principal, version), ticket=account.ticket
+    )
+    await account.keyring.need((blob.epoch for blob in listed.blobs), account.ticket)
+    return [_open(account, blob) for blob in listed.blobs], listed.version
 
 
 async def read_lone(account: "Account") -> frozenset[str]:

@@ -107,20 +107,27 @@ class _Selector:
         return self._attributes(name), child_info
 
     def _attributes(self, name: str) -> list[str]:
-        named = self._tree.by_name.get(name)
-        has_children = name in self._tree.with_children
-        attributes = []
-        if named is None:
-            attributes += ["\\NonExistent", "\\Noselect"] if not self._lsub else ["\\Noselect"]
-        elif not named.row.selectable:
-            attributes.append("\\Noselect")
-        if has_children or named is not None:
-            attributes.append("\\HasChildren" if has_children else "\\HasNoChildren")
-        if self._tell_subscribed and not self._lsub and name in self._subscribed:
-            attributes.append("\\Subscribed")
-        if named is not None and named.row.role in ROLE_USES:
-            attributes.append(ROLE_USES[named.row.role])
-        return attributes
+        subscribed = self._tell_subscribed and not self._lsub and name in self._subscribed
+        attributes = attributes_of(self._tree, name, subscribed=subscribed)
+        return [word for word in attributes if word != "\\NonExistent"] if self._lsub else attributes
+
+
+def attributes_of(tree: Tree, name: str, *, subscribed: bool) -> list[str]:
+    """Return the attributes that LIST gives a name; `subscribed`: say that it is."""
+    named = tree.by_name.get(name)
+    has_children = name in tree.with_children
+    attributes = []
+    if named is None:
+        attributes += ["\\NonExistent", "\\Noselect"]
+    elif not named.row.selectable:
+        attributes.append("\\Noselect")
+    if has_children or named is not None:
+        attributes.append("\\HasChildren" if has_children else "\\HasNoChildren")
+    if subscribed:
+        attributes.append("\\Subscribed")
+    if named is not None and named.row.role in ROLE_USES:
+        attributes.append(ROLE_USES[named.row.role])
+    return attributes
 
 
 def _above(names: Iterable[str]) -> set[str]:

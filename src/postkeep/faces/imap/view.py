@@ -42,6 +42,10 @@ class View:
     def __len__(self) -> int:
         return len(self.uids)
 
+    def uid_at(self, position: int) -> int:
+        """Return the UID of a message."""
+        return self.uids[position]
+
     def flags(self, position: int) -> tuple[str, ...]:
         """Return the flags of a message."""
         return self._flag_sets[self._flags[position]]
