@@ -14,7 +14,7 @@ from postkeep.base.errors import ConflictError, InvalidInputError, LimitError, N
 from postkeep.model.audit import EventName
 from postkeep.model.categories import Category
 from postkeep.model.ticket import TicketKind
-from postkeep.services.ledger.trail import Trail
+from postkeep.services.ledger.trail import EventFields, Trail
 from postkeep.services.vault.api import Done
 from postkeep.services.vault.events import event_fields, pack_event
 from postkeep.services.vault.groups import Stores
@@ -53,6 +53,7 @@ from postkeep.tickets.rules import RULES
 
 RIGHTS_MAX: Final = 10_000  # rows of one owner: a thousand readers of ten mailboxes
 
+_CODE: Final = "refused.rights"
 _SHARED: Final = frozenset(rule.method for rule in RULES if rule.shared and rule.method.startswith("vault."))
 _Table = Mapping[str, tuple[type[msgspec.Struct], Handler]]
 
@@ -110,9 +111,14 @@ class Sharing:
             else:
                 fits = set(need.letters) <= set(letters_on(rows, need.mailbox))
             if not rows or not fits:
+                fields = event_fields(
+                    grant, grant.tenant, [], principal=need.owner, mailbox=need.mailbox or b""
+                )
+                told = fields | EventFields(outcome="refused", code=_CODE)
+                self._trail.note(EventName.ACCESS_REFUSE, **told)
                 raise RefusedError(
                     f"it takes {need.letters!r} on the mailbox",
-                    code="refused.rights",
+                    code=_CODE,
                     public_text="You have no right to do that with this mailbox: ask its owner.",
                 )
 
