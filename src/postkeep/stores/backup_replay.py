@@ -45,9 +45,11 @@ WHERE p.tenant = c.tenant AND p.principal = c.principal
   AND (p.used_bytes, p.messages) IS DISTINCT FROM (c.size, c.messages)
 """
 # They are of another UIDVALIDITY than all mailboxes will have: faces make them anew.
-_DROP_SEGMENTS: Final = """
-WITH dropped AS (DELETE FROM segments RETURNING tenant, slot)
-INSERT INTO slot_erasures (tenant, slot) SELECT tenant, slot FROM dropped ON CONFLICT DO NOTHING
+_DROP_DERIVED: Final = """
+WITH segments AS (DELETE FROM segments RETURNING tenant, slot),
+     pages AS (DELETE FROM pages RETURNING tenant, slot)
+INSERT INTO slot_erasures (tenant, slot)
+SELECT tenant, slot FROM segments UNION ALL SELECT tenant, slot FROM pages ON CONFLICT DO NOTHING
 """
 # UIDs that were given after the copy was made will be given again to other messages: a client must not take
 # one for the other (RFC 9051 section 2.3.1.1), so every mailbox gets a new UIDVALIDITY.
@@ -117,7 +119,7 @@ async def drop_owner(connection: Connection, tenant: bytes, principal: bytes) ->
         "SELECT mailbox FROM mailboxes WHERE tenant = $1 AND (length($2::bytea) = 0 OR principal = $2)"
     )
     async with connection.transaction():
-        for table in ("messages", "segments", "expunged"):
+        for table in ("messages", "segments", "pages", "expunged"):
             await connection.execute(
                 f"DELETE FROM {table} WHERE tenant = $1 AND mailbox IN ({mailboxes})",  # noqa: S608 - from the lines above
                 tenant,
@@ -134,7 +136,7 @@ async def drop_owner(connection: Connection, tenant: bytes, principal: bytes) ->
 async def recount(connection: Connection, now_ms: int) -> None:
     """Make every count and reference of the vault right, and give every mailbox a new UIDVALIDITY."""
     async with connection.transaction():
-        await connection.execute(_DROP_SEGMENTS)
+        await connection.execute(_DROP_DERIVED)
         await connection.execute(_COUNT_REFS, now_ms)
         await connection.execute(_COUNT_MAILBOXES)
         await connection.execute(_COUNT_PRINCIPALS)

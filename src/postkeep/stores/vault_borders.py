@@ -25,7 +25,7 @@ def pack_borders(runs: Runs) -> bytes:
     for low, high in runs:
         flat.append(low - 1)
         flat.append(high + 1)
-    return _big_endian(flat)
+    return big_endian(flat)
 
 
 def unpack_borders(borders: bytes) -> list[tuple[int, int]]:
@@ -63,7 +63,7 @@ def borders_around(left: "array[int]", uid_next: int) -> bytes:
         del flat[:2]
     if flat and flat[-2] == uid_next - 1:
         del flat[-2:]
-    return _big_endian(flat)
+    return big_endian(flat)
 
 
 def merged(history: Iterable[bytes]) -> list[tuple[int, int]]:
@@ -126,7 +126,8 @@ def _native(borders: bytes) -> "array[int]":
     return flat
 
 
-def _big_endian(flat: "array[int]") -> bytes:
+def big_endian(flat: "array[int]") -> bytes:
+    """Write numbers as the database has them."""
     if not _LITTLE:
         return flat.tobytes()
     swapped = flat[:]

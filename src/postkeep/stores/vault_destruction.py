@@ -59,6 +59,7 @@ TOUCHED: Final = (
     "epochs",
     "entries",
     "expunged",
+    "pages",
     "queue",
     "segments",
     "slot_erasures",

@@ -16,6 +16,7 @@ SCAN_ROWS: Final = 10_000  # rows fetched at once while walking a table
 
 _SLOTS_IN_USE: Final = """
 SELECT slot FROM messages WHERE slot >= $1 AND slot < $2
+UNION ALL SELECT slot FROM pages WHERE slot >= $1 AND slot < $2
 UNION ALL SELECT slot FROM queue WHERE slot >= $1 AND slot < $2
 UNION ALL SELECT slot FROM segments WHERE slot >= $1 AND slot < $2
 UNION ALL SELECT slot FROM slot_erasures WHERE slot >= $1 AND slot < $2
@@ -131,7 +132,31 @@ WHERE s.messages <> (
 )
 """
 
+_PAGES_WRONG: Final = """
+SELECT p.tenant, p.page FROM pages p
+LEFT JOIN mailboxes b USING (tenant, mailbox)
+CROSS JOIN LATERAL (
+    SELECT count(*) AS messages FROM messages m
+    WHERE m.tenant = p.tenant AND m.mailbox = p.mailbox
+      AND m.uid BETWEEN p.block::bigint << 7 AND (p.block::bigint + 1 << 7) - 1
+) AS c
+WHERE b.mailbox IS NULL OR p.messages <> c.messages OR b.uid_next < p.block::bigint + 1 << 7
+"""
+
+_KEYWORDS_MISSING: Final = """
+SELECT DISTINCT m.tenant, m.mailbox FROM messages m
+JOIN mailboxes b USING (tenant, mailbox)
+LEFT JOIN held_mailboxes h USING (tenant, mailbox)
+WHERE m.keywords IS NOT NULL AND h.mailbox IS NULL AND coalesce(cardinality(b.keywords), 0) < 1000
+  AND EXISTS (
+      SELECT FROM unnest(m.keywords) AS k (word)
+      WHERE lower(k.word) NOT IN (SELECT lower(l.word) FROM unnest(b.keywords) AS l (word))
+  )
+"""
+
 PROBLEM_QUERIES: Final = (
+    ("page not exact", _PAGES_WRONG),
+    ("keyword not listed", _KEYWORDS_MISSING),
     ("mailbox counts wrong", _COUNTS_WRONG),
     ("quota use wrong", _QUOTAS_WRONG),
     ("body references wrong", _REFS_WRONG),
@@ -270,10 +295,10 @@ async def live_bodies(connection: Connection) -> AsyncIterator[list[Record]]:
 
 
 async def all_slots(connection: Connection) -> AsyncIterator[list[int]]:
-    """Yield the slot of every message, queue item and segment, in order, in batches."""
+    """Yield the slot of every message, queue item, page and segment, in order, in batches."""
     cursor = await connection.cursor(
-        "SELECT slot FROM messages UNION ALL SELECT slot FROM queue UNION ALL SELECT slot FROM segments"
-        " ORDER BY 1"
+        "SELECT slot FROM messages UNION ALL SELECT slot FROM queue UNION ALL SELECT slot FROM pages"
+        " UNION ALL SELECT slot FROM segments ORDER BY 1"
     )
     while rows := await cursor.fetch(SCAN_ROWS):
         yield [row[0] for row in rows]

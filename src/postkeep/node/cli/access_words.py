@@ -38,6 +38,7 @@ _BY_METHOD: Final = {
     "vault.mailboxes": "access.read.summaries",
     "vault.sync": "access.read.summaries",
     "vault.rows": "access.read.summaries",
+    "vault.pages": "access.read.summaries",
     "vault.updates": "access.read.summaries",
     "vault.export_begin": "access.export.names",
     "vault.export_page": "access.export.read",

@@ -10,6 +10,8 @@ from postkeep.base.clock import Clock
 from postkeep.base.errors import NotFoundError, QuotaError
 from postkeep.model.audit import EventName
 from postkeep.services.vault import api
+from postkeep.services.vault.derived import drop_derived, let_go
+from postkeep.services.vault.erasing import erase
 from postkeep.services.vault.events import event_fields, pack_event
 from postkeep.services.vault.flags import DELETED, SEEN
 from postkeep.services.vault.groups import Stores
@@ -51,11 +53,12 @@ class Changing:
         a message that is moved keeps its slot."""
         ranges = merge_ranges(request.uids)
 
-        async def work(connection: Connection) -> tuple[api.Copied, int]:
+        async def work(connection: Connection) -> tuple[api.Copied, int, list[int]]:
             return await self._copy(connection, grant, request, ranges)
 
         with self._writes.writing():
-            copied, target_modseq = await in_transaction(self._stores.pool, work)
+            copied, target_modseq, slots = await in_transaction(self._stores.pool, work)
+        await erase(self._stores, grant.tenant, slots)
         if copied.pairs:
             owner = grant.tenant, request.principal
             self._watching.changed([(*owner, request.target, target_modseq)])
@@ -69,7 +72,8 @@ class Changing:
         grant: Grant,
         request: api.CopyMessages,
         ranges: Sequence[tuple[int, int]],
-    ) -> tuple[api.Copied, int]:
+    ) -> tuple[api.Copied, int, list[int]]:
+        """Return also the modseq of the target, and slots that are to be overwritten."""
         tenant, source, target = grant.tenant, request.mailbox, request.target
         owner = await lock_principal(connection, tenant, request.principal)
         boxes = await lock_mailboxes(connection, tenant, request.principal, sorted({source, target}))
@@ -78,7 +82,7 @@ class Changing:
         rows = await copy_sources(connection, tenant, source, ranges)
         source_modseq, target_modseq = boxes[source]["highest_modseq"], boxes[target]["highest_modseq"]
         if not rows:
-            return api.Copied(boxes[target]["uid_validity"], [], source_modseq), target_modseq
+            return api.Copied(boxes[target]["uid_validity"], [], source_modseq), target_modseq, []
         octets = sum(row["size"] for row in rows)
         limit = owner["limit_bytes"]
         if not request.move and limit is not None and owner["used_bytes"] + octets > limit:
@@ -96,15 +100,19 @@ class Changing:
         await copy_rows(connection, tenant, source, target, copies, now_ms)
         added = _count(rows, target_modseq)._replace(uids=len(rows))
         await count_mailbox(connection, tenant, target, added)
+        dropped: list[int] = []
         if request.move:
             source_modseq = (target_modseq if source == target else source_modseq) + 1
             uids = [row["uid"] for row in rows]
             if held:  # what leaves a mailbox under hold stays there too, out of sight
-                await keep_back(connection, tenant, request.principal, source, uids, source_modseq)
+                place = tenant, request.principal, source
+                _, dropped = await keep_back(connection, place, uids, source_modseq, now_ms)
             else:
                 await delete_uids(connection, tenant, source, uids)
                 gone = _count(rows, source_modseq)
                 await count_mailbox(connection, tenant, source, negative(gone))
+                derived = await drop_derived(connection, tenant, source, uids)
+                dropped = await let_go(connection, tenant, derived, now_ms)
             await note_expunged(connection, tenant, source, source_modseq, ranges_of(uids))
         if held or not request.move:
             await keep_bodies(connection, tenant, Counter(row["body"] for row in rows))
@@ -115,7 +123,7 @@ class Changing:
             connection, [write_event(grant, request.principal, source, [row["body"] for row in rows])]
         )
         pairs = [(copy.uid, copy.new_uid) for copy in copies]
-        return api.Copied(boxes[target]["uid_validity"], pairs, source_modseq), target_modseq
+        return api.Copied(boxes[target]["uid_validity"], pairs, source_modseq), target_modseq, dropped
 
     async def _copy_wraps(self, rows: Sequence[Record]) -> tuple[list[Record], list[int]]:
         """Give each message a second slot with the same wraps."""

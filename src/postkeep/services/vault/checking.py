@@ -58,6 +58,7 @@ class Checking:
             rows = await self._stores.pool.fetch(
                 "SELECT slot FROM messages WHERE slot = ANY ($1::bigint[]) "
                 "UNION ALL SELECT slot FROM queue WHERE slot = ANY ($1::bigint[]) "
+                "UNION ALL SELECT slot FROM pages WHERE slot = ANY ($1::bigint[]) "
                 "UNION ALL SELECT slot FROM segments WHERE slot = ANY ($1::bigint[])",
                 missing,
             )

@@ -9,6 +9,7 @@ from postkeep.services.vault import (
     destruction_api,
     entries_api,
     export_api,
+    pages_api,
     rights_api,
     rows_api,
     search_api,
@@ -70,6 +71,14 @@ class VaultClient:
     async def updates(self, request: rows_api.Updates, *, ticket: bytes = b"") -> rows_api.UpdatePage:
         """Return what has changed in a mailbox since a modseq."""
         return await self._link.call("vault.updates", request, rows_api.UpdatePage, ticket=ticket)
+
+    async def pages(self, request: pages_api.FetchPages, *, ticket: bytes = b"") -> pages_api.PageList:
+        """Return sealed pages of summaries, and wraps."""
+        return await self._link.call("vault.pages", request, pages_api.PageList, ticket=ticket)
+
+    async def put_pages(self, request: pages_api.PutPages, *, ticket: bytes = b"") -> api.Done:
+        """Keep pages for whoever reads next."""
+        return await self._link.call("vault.put_pages", request, api.Done, ticket=ticket)
 
     async def sync(self, request: api.Sync, *, ticket: bytes = b"") -> api.SyncPage:
         """Return what changed in a mailbox since a modseq."""

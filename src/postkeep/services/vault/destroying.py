@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
-from asyncpg import Record
-
 from postkeep.base.clock import Clock
 from postkeep.base.errors import InvalidInputError, LimitError
 from postkeep.crypto.fingerprint import Fingerprint, fingerprint
@@ -15,6 +13,7 @@ from postkeep.model.audit import EventName
 from postkeep.model.categories import Category
 from postkeep.model.warrant import Unit, Warrant
 from postkeep.services.vault import api, destruction_api
+from postkeep.services.vault.derived import drop_some_derived, let_go
 from postkeep.services.vault.erasing import erase
 from postkeep.services.vault.events import event_fields, pack_event
 from postkeep.services.vault.expunging import account_removal, shred_event
@@ -115,8 +114,8 @@ class Destroying:
         for identifier in (tenant, principal, mailbox):
             check_id(identifier)
         ranges, count = self._ranges(warrant.uids), 0
-        while rows := await self._remove_some(grant, warrant, ranges):
-            count += len(rows)
+        while removed := await self._remove_some(grant, warrant, ranges):
+            count += removed
         if warrant.unit is Unit.MAILBOX:
             await in_transaction(
                 self._stores.pool,
@@ -147,9 +146,20 @@ class Destroying:
                 break
             await asyncio.get_running_loop().run_in_executor(self._stores.threads, erase_content, slots)
             count, after = count + len(slots), slots[-1]
+        await self._drop_derived(tenant)
         event = pack_event(EventName.SHRED, {**event_fields(grant, tenant, []), "count": count})
         await in_transaction(pool, lambda connection: note_events(connection, [event]))
         return count
+
+    async def _drop_derived(self, tenant: bytes) -> None:
+        """Destroy what readers have made of a tenant's messages, batch by batch."""
+
+        async def work(connection: Connection) -> list[int]:
+            derived = await drop_some_derived(connection, tenant, SLOTS_AT_ONCE)
+            return await let_go(connection, tenant, derived, self._clock.now_ms())
+
+        while slots := await in_transaction(self._stores.pool, work):
+            await erase(self._stores, tenant, slots)
 
     async def purge(self, _grant: Grant, request: destruction_api.Purge) -> api.Maintained:
         """Answer `vault.purge`: finish erasures, rewrite packs with dead bytes if asked, vacuum tables."""
@@ -158,28 +168,29 @@ class Destroying:
             await vacuum(self._stores.pool, VACUUM_SECONDS_MAX)
         return api.Maintained(*report)
 
-    async def _remove_some(self, grant: Grant, warrant: Warrant, ranges: Sequence[Range]) -> list[Record]:
+    async def _remove_some(self, grant: Grant, warrant: Warrant, ranges: Sequence[Range]) -> int:
         tenant, principal, mailbox = warrant.tenant, warrant.principal, warrant.mailbox
 
-        async def work(connection: Connection) -> list[Record]:
+        async def work(connection: Connection) -> tuple[int, list[int]]:
             await lock_principal(connection, tenant, principal)
             boxes = await lock_mailboxes(connection, tenant, principal, [mailbox])
             await self._holding.check_free(connection, tenant, principal=principal, mailbox=mailbox)
             if mailbox not in boxes:
-                return []
+                return 0, []
             rows = await delete_in(connection, tenant, mailbox, ranges, BATCH_MESSAGES)
-            if rows:
-                modseq = boxes[mailbox]["highest_modseq"] + 1
-                gone = ranges_of(sorted(row["uid"] for row in rows))
-                await note_expunged(connection, tenant, mailbox, modseq, gone)
-                now_ms = self._clock.now_ms()
-                await account_removal(connection, tenant, principal, mailbox, rows, modseq, now_ms)
-                await note_events(connection, [shred_event(grant, tenant, principal, mailbox, rows)])
-            return rows
+            if not rows:
+                return 0, []
+            modseq = boxes[mailbox]["highest_modseq"] + 1
+            gone = ranges_of(sorted(row["uid"] for row in rows))
+            await note_expunged(connection, tenant, mailbox, modseq, gone)
+            place, now_ms = (tenant, principal, mailbox), self._clock.now_ms()
+            slots = await account_removal(connection, place, rows, modseq, now_ms)
+            await note_events(connection, [shred_event(grant, tenant, principal, mailbox, rows)])
+            return len(rows), slots
 
-        rows = await in_transaction(self._stores.pool, work)
-        await erase(self._stores, tenant, [row["slot"] for row in rows])
-        return rows
+        count, slots = await in_transaction(self._stores.pool, work)
+        await erase(self._stores, tenant, slots)
+        return count
 
     async def _drop_mailbox(
         self, connection: Connection, *, tenant: bytes, owner: bytes, mailbox: bytes

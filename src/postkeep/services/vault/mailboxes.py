@@ -12,6 +12,7 @@ from postkeep.model.audit import EventName
 from postkeep.model.categories import Category
 from postkeep.services.ledger.trail import Trail
 from postkeep.services.vault import api
+from postkeep.services.vault.derived import drop_all_derived, let_go
 from postkeep.services.vault.erasing import erase
 from postkeep.services.vault.events import event_fields, pack_event
 from postkeep.services.vault.expunging import account_removal, shred_event
@@ -191,18 +192,18 @@ class Mailboxes:
         tenant, mailbox = grant.tenant, box["mailbox"]
         if await self._holding.covers(connection, tenant, principal=principal, mailbox=mailbox):
             await hold_mailbox(connection, tenant, principal, box)
-            return []
+            derived = await drop_all_derived(connection, tenant, mailbox)
+            return await let_go(connection, tenant, derived, self._clock.now_ms())
         if box["messages"] > BATCH_MESSAGES:
             await self._removal.bury(connection, tenant, principal, box)
             return []
         rows = await delete_some(connection, tenant, mailbox, BATCH_MESSAGES)
+        place, modseq = (tenant, principal, mailbox), box["highest_modseq"] + 1
+        slots = await account_removal(connection, place, rows, modseq, self._clock.now_ms())
         if rows:
-            now_ms = self._clock.now_ms()
-            modseq = box["highest_modseq"] + 1
-            await account_removal(connection, tenant, principal, mailbox, rows, modseq, now_ms)
             await note_events(connection, [shred_event(grant, tenant, principal, mailbox, rows)])
         await delete_mailbox(connection, tenant, mailbox)
-        return [row["slot"] for row in rows]
+        return slots
 
 
 def _check_changes(request: api.ChangeMailboxes, grant: Grant) -> None:

@@ -11,6 +11,7 @@ from postkeep.services.vault.erasing import erase
 from postkeep.services.vault.expunging import account_removal, shred_event
 from postkeep.services.vault.groups import Stores
 from postkeep.services.vault.holding import Holding
+from postkeep.services.vault.uids import ranges_of
 from postkeep.services.vault.validation import check_id
 from postkeep.services.vault.watching import Watching
 from postkeep.stores.postgres import Connection, database_errors, in_transaction
@@ -19,6 +20,7 @@ from postkeep.stores.vault_changes import (
     lock_mailboxes,
     lock_principal,
     note_events,
+    note_expunged,
     use_quota,
 )
 from postkeep.stores.vault_graves import GRAVES, bury_mailbox, ensure_graves, graves
@@ -94,8 +96,8 @@ class Removal:
             boxes = await graves(self._stores.pool, tenant)
         count = 0
         for owner, mailbox in boxes:
-            while rows := await self._remove_some(grant, owner, GRAVES, mailbox):
-                count += len(rows)
+            while removed := await self._remove_some(grant, owner, GRAVES, mailbox):
+                count += removed
             await in_transaction(self._stores.pool, partial(delete_mailbox, tenant=owner, mailbox=mailbox))
         return count
 
@@ -104,8 +106,8 @@ class Removal:
         with database_errors():
             boxes = await list_mailboxes(self._stores.pool, tenant, principal)
         for box in boxes:
-            while rows := await self._remove_some(grant, tenant, principal, box["mailbox"]):
-                count += len(rows)
+            while removed := await self._remove_some(grant, tenant, principal, box["mailbox"]):
+                count += removed
 
         async def drop(connection: Connection) -> bool:
             await lock_principal(connection, tenant, principal)
@@ -120,27 +122,29 @@ class Removal:
         self._watching.changed([(tenant, principal, b"", 0)])
         return count
 
-    async def _remove_some(
-        self, grant: Grant, tenant: bytes, principal: bytes, mailbox: bytes
-    ) -> list[Record]:
-        async def work(connection: Connection) -> list[Record]:
+    async def _remove_some(self, grant: Grant, tenant: bytes, principal: bytes, mailbox: bytes) -> int:
+        async def work(connection: Connection) -> tuple[int, list[int]]:
             await lock_principal(connection, tenant, principal)
             boxes = await lock_mailboxes(connection, tenant, principal, [mailbox])
             if principal != GRAVES:  # what lies there was free when it was buried
                 await self._holding.check_free(connection, tenant, principal=principal)
             if mailbox not in boxes:
-                return []
+                return 0, []
             rows = await delete_some(connection, tenant, mailbox, BATCH_MESSAGES)
-            if rows:
-                modseq = boxes[mailbox]["highest_modseq"] + 1
-                now_ms = self._clock.now_ms()
-                await account_removal(connection, tenant, principal, mailbox, rows, modseq, now_ms)
-                await note_events(connection, [shred_event(grant, tenant, principal, mailbox, rows)])
-            return rows
+            if not rows:
+                return 0, []
+            modseq = boxes[mailbox]["highest_modseq"] + 1
+            place, now_ms = (tenant, principal, mailbox), self._clock.now_ms()
+            slots = await account_removal(connection, place, rows, modseq, now_ms)
+            if principal != GRAVES:  # nobody opens what lies there
+                gone = ranges_of(sorted(row["uid"] for row in rows))
+                await note_expunged(connection, tenant, mailbox, modseq, gone)
+            await note_events(connection, [shred_event(grant, tenant, principal, mailbox, rows)])
+            return len(rows), slots
 
-        rows = await in_transaction(self._stores.pool, work)
-        await erase(self._stores, tenant, [row["slot"] for row in rows])
-        return rows
+        count, slots = await in_transaction(self._stores.pool, work)
+        await erase(self._stores, tenant, slots)
+        return count
 
     async def _drop_queue(self, connection: Connection, grant: Grant, tenant: bytes) -> list[Record]:
         rows = await queued_items(connection, tenant, BATCH_MESSAGES)

@@ -12,7 +12,6 @@ from typing import Final
 import msgspec
 
 from postkeep.base.clock import Clock
-from postkeep.base.errors import ConflictError, NotFoundError, PostkeepError, QuotaError
 from postkeep.services.ledger.trail import Trail
 from postkeep.services.queue import api as queue_api
 from postkeep.services.queue.service import QueueService
@@ -32,10 +31,11 @@ from postkeep.services.vault.mailboxes import Mailboxes
 from postkeep.services.vault.opening import Opening
 from postkeep.services.vault.outbox import Outbox
 from postkeep.services.vault.paging import Paging
-from postkeep.services.vault.placing import PLACEMENT_FAILED, DepositRequest
+from postkeep.services.vault.placing import DepositRequest, check_results
 from postkeep.services.vault.principals import Principals
 from postkeep.services.vault.reading import Reading
 from postkeep.services.vault.removal import Removal
+from postkeep.services.vault.replacing import Replacing
 from postkeep.services.vault.searching import Searching
 from postkeep.services.vault.segments import Segments
 from postkeep.services.vault.sharing import Sharing
@@ -67,8 +67,6 @@ SESSION: Final = {
     "plan_cache_mode": "force_generic_plan",
     "synchronous_commit": "on",
 }
-
-_ERRORS: Final = {error.code: error for error in (QuotaError, NotFoundError, ConflictError)}
 
 
 @asynccontextmanager
@@ -115,6 +113,9 @@ class VaultService:
         self._changing = Changing(stores, writes, self.watching, clock)
         self._holding = Holding(stores, clock)
         self._expunging = Expunging(stores, self.watching, self._holding, clock)
+        self._replacing = Replacing(
+            stores, self._groups, self.rows, self.watching, self._holding, writes, clock
+        )
         self._principals = Principals(stores)
         self._removal = Removal(stores, self.watching, self._holding, clock)
         self._mailboxes = Mailboxes(stores, self.watching, clock, self._removal, self._holding, trail=trail)
@@ -194,6 +195,9 @@ class VaultService:
         check_deposits(grant, request.deposits)
         check_owned(grant, request.deposits, request.epochs)
         check_epochs(request.epochs)
+        if request.replaces is not None:
+            wanted = DepositRequest(grant, request.deposits, request.epochs, whole=True)
+            return api.DepositResults(await self._replacing.replace(wanted, request.replaces))
         return await self._deposit_whole(grant, request.deposits, request.epochs)
 
     async def submit(self, grant: Grant, request: api.Submit) -> api.DepositResults:
@@ -239,7 +243,5 @@ class VaultService:
         results = await self._groups.deposit(DepositRequest(grant, deposits, epochs, whole=True))
         if tell_full and any(result.full for result in results):
             return api.DepositResults(results)
-        for result in results:
-            if result.error and result.error != PLACEMENT_FAILED:
-                raise _ERRORS.get(result.error, PostkeepError)(f"a deposit failed: {result.error}")
+        check_results(results)
         return api.DepositResults(results)

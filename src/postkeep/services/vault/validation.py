@@ -47,7 +47,7 @@ def check_epochs(epochs: Sequence[NewEpoch]) -> None:
 def check_name(name: SealedName) -> None:
     """Accept a sealed mailbox name."""
     check_id(name.epoch)
-    _check_index(name.index)
+    check_index(name.index)
     if not 0 < len(name.sealed) <= NAME_SEALED_BYTES_MAX:
         raise InvalidInputError("a sealed name of an impossible size")
 
@@ -86,6 +86,12 @@ def check_submitted(grant: Grant, deposits: Sequence[Deposit], epochs: Sequence[
                 raise RefusedError("into another's inbox only, and unread")
 
 
+def check_wraps(wraps: bytes) -> None:
+    """Accept wrapped keys; all zeros would read as overwritten."""
+    if len(wraps) != WRAPS_BYTES or wraps == _WRAPS_GONE:
+        raise InvalidInputError("wraps of the wrong size")
+
+
 def _check_tenant(tenant: bytes) -> None:
     if len(tenant) != ID_BYTES:
         raise InvalidInputError("a tenant's identifier has 16 octets")
@@ -98,7 +104,8 @@ def _check_sealed_to(tenant: bytes, principal: bytes) -> None:
         check_id(principal)
 
 
-def _check_index(index: int) -> None:
+def check_index(index: int) -> None:
+    """Accept a step of an epoch's chain."""
     if not 0 <= index <= INDEX_MAX:
         raise InvalidInputError("an index beyond the epoch's chain")
 
@@ -117,9 +124,8 @@ def _check_deposit(deposit: Deposit) -> None:
     keyed: list[Placement | QueueItem] = [*deposit.placements, *deposit.queue]
     for item in keyed:
         check_id(item.epoch)
-        _check_index(item.index)
-        if len(item.wraps) != WRAPS_BYTES or item.wraps == _WRAPS_GONE:
-            raise InvalidInputError("wraps of the wrong size")
+        check_index(item.index)
+        check_wraps(item.wraps)
     for placement in deposit.placements:
         check_id(placement.principal)
         _check_placement(placement)
