@@ -31,6 +31,7 @@ OPENERS: list[Callable[[bytes], object]] = [
     lambda data: message.open_summary(KEY, ID, ID, data),
     lambda data: message.open_envelope(KEY, ID, ID, ID, data),
     lambda data: message.open_name(KEY, ID, ID, ID, ID, 0, data),
+    lambda data: message.open_entries(KEY, ID, ID, ID, 0, ID, 0, data),
     lambda data: message.unwrap_key("content", data, KEY, ID, ID, ID, ID, 0),
     lambda data: Wrapper(KEY).unwrap(data, b"path"),
     lambda data: REWRAPPER.open(ID, data),

@@ -77,6 +77,16 @@ def open_name(sealed: bytes, tenant: bytes, person: bytes, mailbox: bytes, epoch
     return message.open_name(KEY, tenant, person, mailbox, epoch, index, sealed)
 
 
+def seal_entries(
+    tenant: bytes, person: bytes, mailbox: bytes, scope: int, epoch: bytes, index: int
+) -> bytes:
+    return message.seal_entries(EpochStep(index, KEY, KEY), tenant, person, mailbox, scope, epoch, b"e")
+
+
+def open_entries(sealed: bytes, *place: Any) -> bytes:
+    return message.open_entries(KEY, *place, sealed)
+
+
 def open_category_key(sealed: bytes, tenant: bytes, category: str, generation: int) -> bytes:
     wrapper = tenants.category_wrapper(KEY, tenant, category, generation, KEY)
     return wrapper.unwrap(sealed, tenants.category_path(tenant, category, generation))
@@ -151,6 +161,12 @@ KINDS: Final = [
         [TENANTS, PEOPLE, MAILBOXES, EPOCHS, NUMBERS],
         seal_name,
         open_name,
+    ),
+    Kind(
+        "entries",
+        [TENANTS, PEOPLE, MAILBOXES, NUMBERS, EPOCHS, NUMBERS],
+        seal_entries,
+        open_entries,
     ),
     Kind(
         "epoch sealed to a public key",  # it names its generation itself, and the reader its key by that

@@ -45,6 +45,7 @@ def make() -> dict[str, str]:
         "summary": message.seal_summary(keys, TENANT, BODY, b"summary"),
         "envelope": message.seal_envelope(keys, TENANT, BODY, ITEM, b"envelope"),
         "name": message.seal_name(step, TENANT, PRINCIPAL, BOX, EPOCH, "Entw\u00fcrfe"),
+        "entries": message.seal_entries(step, TENANT, PRINCIPAL, BOX, 1, EPOCH, b"entries"),
         "wrapped": Wrapper(b"k" * 32).wrap(b"secret", b"path"),
         "subkey": subkey(b"k" * 32, b"path", b"s" * 32),
         "passphrase": passphrase.seal(b"word", b"secret", b"path", passphrase.Cost(1, 64, 1)),

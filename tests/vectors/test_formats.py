@@ -61,6 +61,8 @@ def test_a_message_and_a_name_open(sample: dict[str, bytes]) -> None:
     assert message.open_envelope(b"m" * 32, TENANT, BODY, ITEM, sample["envelope"]) == b"envelope"
     name = message.open_name(b"2" * 32, TENANT, PRINCIPAL, BOX, EPOCH, 5, sample["name"])
     assert name == "Entw\u00fcrfe"
+    place = (TENANT, PRINCIPAL, BOX, 1, EPOCH, 5)
+    assert message.open_entries(b"2" * 32, *place, sample["entries"]) == b"entries"
 
 
 def test_search_texts_pages_and_segments_open(sample: dict[str, bytes]) -> None:
