@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from postkeep.protocols.imap.acl import AclMode, DeleteAcl, GetAcl, ListRights, MyRights, SetAcl
+from postkeep.protocols.imap.annotations import Depth, GetMetadata, SetMetadata
 from postkeep.protocols.imap.commands import (
     Append,
     Authenticate,
@@ -33,6 +34,7 @@ from postkeep.protocols.imap.commands import (
     Search,
     Select,
     SelectionOption,
+    SetQuota,
     Sort,
     Status,
     StatusItem,
@@ -52,6 +54,14 @@ from postkeep.protocols.imap.fetch import (
     Preview,
     Section,
     SectionText,
+)
+from postkeep.protocols.imap.notify import (
+    MESSAGE_EVENTS,
+    SELECTED_FILTERS,
+    Event,
+    EventGroup,
+    MailboxFilter,
+    Notify,
 )
 from postkeep.protocols.imap.parser import parse_command
 from postkeep.protocols.imap.partial import PartialRange
@@ -184,6 +194,43 @@ status_items = st.lists(st.sampled_from(StatusItem), unique=True, min_size=1).ma
 selections = st.frozensets(st.sampled_from(SelectionOption)).map(
     lambda found: found | {SelectionOption.SUBSCRIBED} if SelectionOption.RECURSIVEMATCH in found else found,
 )
+entry_names = st.from_regex(r"/(private|shared)(/[a-z0-9.:_-]{1,8}){1,3}", fullmatch=True)
+entry_lists = st.lists(entry_names, unique=True, min_size=1, max_size=3).map(tuple)
+message_events = st.sampled_from(
+    [
+        frozenset[Event](),
+        frozenset({Event.MESSAGE_NEW, Event.MESSAGE_EXPUNGE}),
+        MESSAGE_EVENTS,
+    ]
+)
+unknown_events = st.sampled_from([(), ("AnnotationChange",)])
+event_groups = st.one_of(
+    st.builds(
+        EventGroup,
+        st.sampled_from([MailboxFilter.PERSONAL, MailboxFilter.INBOXES, MailboxFilter.SUBSCRIBED]),
+        events=st.builds(
+            frozenset.union,
+            message_events,
+            st.frozensets(st.sampled_from([Event.MAILBOX_NAME, Event.SERVER_METADATA_CHANGE])),
+        ),
+        unknown=unknown_events,
+    ),
+    st.builds(
+        EventGroup,
+        st.sampled_from([MailboxFilter.SUBTREE, MailboxFilter.MAILBOXES]),
+        st.lists(names, min_size=1, max_size=3).map(tuple),
+        message_events,
+    ),
+)
+selected_groups = st.one_of(
+    st.builds(EventGroup, st.sampled_from(sorted(SELECTED_FILTERS)), events=message_events),
+    st.builds(
+        EventGroup,
+        st.just(MailboxFilter.SELECTED),
+        events=st.just(MESSAGE_EVENTS),
+        items=st.lists(items, unique=True, min_size=1, max_size=3).map(tuple),
+    ),
+)
 extended_lists = st.builds(
     ListMailboxes,
     names,
@@ -192,6 +239,7 @@ extended_lists = st.builds(
     st.frozensets(st.sampled_from(ReturnAttribute)),
     st.just(()) | status_items,
     st.just(value=True),
+    metadata=st.just(()) | entry_lists,
 )
 commands: st.SearchStrategy[Command] = st.one_of(
     st.sampled_from(Bare),
@@ -211,6 +259,31 @@ commands: st.SearchStrategy[Command] = st.one_of(
     st.builds(Replace, st.none() | st.integers(1, 2**32 - 1), names, new_messages, st.booleans()),
     st.builds(GetQuota, names),
     st.builds(GetQuotaRoot, names),
+    st.builds(
+        SetQuota, names, st.lists(st.tuples(st.sampled_from(["STORAGE", "MESSAGE"]), modseqs)).map(tuple)
+    ),
+    st.builds(
+        GetMetadata,
+        names,
+        entry_lists,
+        st.none() | sizes,
+        st.sampled_from(Depth),
+    ),
+    st.builds(
+        SetMetadata,
+        names,
+        st.dictionaries(entry_names, st.none() | st.binary(max_size=30), min_size=1, max_size=3).map(
+            lambda values: tuple(values.items())
+        ),
+    ),
+    st.just(Notify()),
+    st.builds(
+        Notify,
+        st.tuples(st.none() | selected_groups, st.lists(event_groups, min_size=1, max_size=3)).map(
+            lambda pair: (*([] if pair[0] is None else [pair[0]]), *pair[1])
+        ),
+        st.booleans(),
+    ),
     st.builds(SetAcl, names, identifiers, st.sampled_from(AclMode), st.text("lrswipkxteacd", max_size=13)),
     st.builds(DeleteAcl, names, identifiers),
     st.builds(GetAcl, names),
