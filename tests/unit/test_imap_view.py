@@ -14,96 +14,15 @@ from postkeep.faces.imap.matching import Facts, Sets, match
 from postkeep.faces.imap.names import Named, Pattern, Tree, canonical, is_valid, parents
 from postkeep.faces.imap.opening import Piece, group
 from postkeep.faces.imap.replies import CommandError, reply_to_error
-from postkeep.faces.imap.view import View, batches, runs_of
-from postkeep.model.categories import Label
 from postkeep.protocols.imap.commands import ListMailboxes
 from postkeep.protocols.imap.errors import ImapSyntaxError
 from postkeep.protocols.imap.search import All, And, Body, HasFlag, Header, Not, Or, SearchKey
-from postkeep.protocols.imap.sequence import parse_sequence
 from postkeep.protocols.mime.transfer import undo_encoding
-from postkeep.services.vault.api import MailboxRow, MessageRow
-
-
-def row(uid: int, modseq: int = 1, *flags: str) -> MessageRow:
-    return MessageRow(uid, modseq, flags, 1000 * uid, 10 * uid, b"", Label.INTERNAL)
+from postkeep.services.vault.api import MailboxRow
 
 
 def mailbox(name: str, role: str = "", *, subscribed: bool = False, selectable: bool = True) -> Named:
     return Named(name, MailboxRow(name.encode(), role, None, subscribed, selectable, 1, 1, 1, 0, 0, 0, 0))
-
-
-def test_new_rows_are_added_changed_ones_updated_and_old_news_ignored() -> None:
-    view = View()
-    assert view.apply([row(3), row(5), row(9)]) == ([], 3)
-    assert view.apply([row(5, 4, "\\Seen", "$X"), row(9, 1), row(7, 9), row(12, 5)]) == ([1], 1)
-    assert list(view.uids) == [3, 5, 9, 12]
-    assert view.flags(1) == ("\\Seen", "$X")
-    assert view.keywords == {"$X"}
-    assert view.apply([row(5, 2)]) == ([], 0)
-    assert view.first_unseen() == 1
-
-
-def test_expunged_messages_keep_their_numbers_until_they_are_announced() -> None:
-    view = View()
-    view.apply([row(uid, 1, *(("\\Deleted",) if uid % 2 else ())) for uid in range(1, 8)])
-    assert list(view.deleted_uids()) == [1, 3, 5, 7]
-    view.vanish([(2, 3), (6, 6), (100, 200)])
-    assert view.position(6) == 5
-    assert view.expunge() == [2, 2, 4]
-    assert list(view.uids) == [1, 4, 5, 7]
-    assert list(view.sizes) == [10, 40, 50, 70]
-    assert view.expunge() == []
-
-
-@given(st.sets(st.integers(1, 60), min_size=1), st.sets(st.integers(1, 60)))
-def test_a_client_that_follows_the_announcements_ends_with_the_same_mailbox(
-    uids: set[int], gone: set[int]
-) -> None:
-    view = View()
-    view.apply([row(uid) for uid in sorted(uids)])
-    theirs = sorted(uids)
-    view.vanish((uid, uid) for uid in gone)
-    for number in view.expunge():
-        del theirs[number - 1]
-    assert theirs == list(view.uids) == sorted(uids - gone)
-
-
-@given(st.sets(st.integers(1, 50)), st.lists(st.tuples(st.integers(1, 60), st.integers(1, 60)), min_size=1))
-def test_sets_name_the_positions_that_a_plain_reading_names(
-    uids: set[int], spans: list[tuple[int, int]]
-) -> None:
-    view = View()
-    view.apply([row(uid) for uid in sorted(uids)])
-    sequence = parse_sequence(b",".join(b"%d:%d" % span for span in spans))
-    named = {number for low, high in spans for number in range(min(low, high), max(low, high) + 1)}
-    runs = view.positions(sequence, uid=True)
-    assert runs is not None
-    positions = [at for run in runs for at in run]
-    assert [view.uids[at] for at in positions] == sorted(uids & named)
-    covered = {uid for low, high in view.uid_ranges(runs) for uid in range(low, high + 1)}
-    assert covered & uids == uids & named
-    by_number = view.positions(sequence, uid=False)
-    if max(named) > len(uids):
-        assert by_number is None
-    else:
-        assert [at + 1 for run in by_number or [] for at in run] == sorted(named)
-
-
-def test_star_is_the_last_message_and_nothing_in_an_empty_mailbox() -> None:
-    view = View()
-    assert view.positions(parse_sequence(b"1:*"), uid=True) == []
-    assert view.positions(parse_sequence(b"*"), uid=False) == []
-    view.apply([row(4), row(8)])
-    assert view.positions(parse_sequence(b"*"), uid=True) == [range(1, 2)]
-    assert view.positions(parse_sequence(b"100:*"), uid=True) == [range(1, 2)]
-
-
-@given(st.lists(st.integers(0, 200), unique=True), st.integers(1, 20))
-def test_batches_hold_every_position_once_in_order(numbers: list[int], size: int) -> None:
-    runs = runs_of(sorted(numbers))
-    cut = list(batches(runs, size))
-    assert [at for batch in cut for run in batch for at in run] == sorted(numbers)
-    assert all(sum(map(len, batch)) == size for batch in cut[:-1])
 
 
 def test_ranges_are_grouped_below_the_limits_of_one_call() -> None:

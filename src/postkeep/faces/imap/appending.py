@@ -90,7 +90,7 @@ async def _octets(session: Session, parts: Sequence[Literal | MessageUrl]) -> by
     """Put a message together. What came over the wire is let go of: from here on there is one copy of it."""
     (first, *others) = parts
     if others or isinstance(first, MessageUrl):
-        selected = session.selected.mailbox if session.selected is not None else None
+        selected = session.selected.place if session.selected is not None else None
         octets = await catenate(session.need_account(), selected, parts)
     else:
         octets = bytes(first)

@@ -6,6 +6,7 @@ from urllib.parse import quote
 from postkeep.faces.imap.account import Account
 from postkeep.faces.imap.limits import APPEND_BYTES_MAX
 from postkeep.faces.imap.opening import Piece, open_summaries, stream_piece
+from postkeep.faces.imap.place import Place
 from postkeep.faces.imap.replies import CommandError
 from postkeep.faces.imap.sections import Span, cut, is_filtered, locate, select_header
 from postkeep.faces.imap.texts import Text
@@ -18,7 +19,7 @@ URL_SHOWN_CHARACTERS_MAX = 1_000
 """Of a URL that is told back to who has sent it."""
 
 
-async def catenate(account: Account, selected: bytes | None, parts: Sequence[Literal | MessageUrl]) -> bytes:
+async def catenate(account: Account, selected: Place | None, parts: Sequence[Literal | MessageUrl]) -> bytes:
     """Return the octets of all parts in order; `selected`: the mailbox that short URLs are of.
 
     Raises CommandError: BADURL with the URL that names nothing, TOOBIG before more is read than may be
@@ -35,16 +36,16 @@ async def catenate(account: Account, selected: bytes | None, parts: Sequence[Lit
     return bytes(message)
 
 
-async def _add(account: Account, selected: bytes | None, url: str, message: bytearray) -> None:
+async def _add(account: Account, selected: Place | None, url: str, message: bytearray) -> None:
     """Add the octets that a URL names."""
     try:
         named = parse_message_url(url)
     except ImapSyntaxError as exc:
         raise _bad(url) from exc
-    mailbox = await _mailbox(account, selected, named)
-    if mailbox is None:
+    place = await _place(account, selected, named)
+    if place is None:
         raise _bad(url)
-    summary = (await open_summaries(account, mailbox, [(named.uid, named.uid)])).get(named.uid)
+    summary = (await open_summaries(account, place, [(named.uid, named.uid)])).get(named.uid)
     span = None if summary is None else locate(summary, named.section)
     if summary is None or span is None:
         raise _bad(url)
@@ -53,7 +54,7 @@ async def _add(account: Account, selected: bytes | None, url: str, message: byte
     if len(message) + span.length > APPEND_BYTES_MAX:
         raise CommandError(Text.MESSAGE_TOO_LARGE, "TOOBIG")
     octets = bytearray()
-    async for data in stream_piece(account, mailbox, Piece(named.uid, summary.size, *span)):
+    async for data in stream_piece(account, place, Piece(named.uid, summary.size, *span)):
         if data is None:
             raise _bad(url)
         octets += data
@@ -64,13 +65,13 @@ async def _add(account: Account, selected: bytes | None, url: str, message: byte
     message += octets
 
 
-async def _mailbox(account: Account, selected: bytes | None, named: MessageOctets) -> bytes | None:
+async def _place(account: Account, selected: Place | None, named: MessageOctets) -> Place | None:
     if not named.mailbox:
         return selected
     found = (await account.tree()).find(named.mailbox)
     if found is None or not found.row.selectable:
         return None
-    return found.row.id if named.uid_validity in (None, found.row.uid_validity) else None
+    return account.place_of(found) if named.uid_validity in (None, found.row.uid_validity) else None
 
 
 def _bad(url: str) -> CommandError:

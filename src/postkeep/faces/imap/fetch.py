@@ -1,45 +1,35 @@
-"""FETCH: rows from the view, summaries and content from the vault, written in batches as they come."""
+"""FETCH: which messages and what is to be read of them; written in batches as it comes."""
 
-import asyncio
-from collections.abc import Sequence
+from array import array
+from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
-from postkeep.faces.imap.limits import (
-    CONTENT_BYTES_PER_CALL,
-    ROWS_PER_WRITE,
-    SUMMARIES_PER_CALL,
-)
-from postkeep.faces.imap.opening import Piece, group, open_pieces, open_summaries, stream_piece
+from postkeep.faces.imap.contents import Contents, marks_seen, needs_offsets
+from postkeep.faces.imap.limits import BYTES_PER_WRITE, ROWS_PER_WRITE, SUMMARIES_PER_CALL
+from postkeep.faces.imap.lines import FROM_ROWS, FROM_SUMMARIES, NO_PAGE, Line, messages
+from postkeep.faces.imap.loading import load, read_updates
+from postkeep.faces.imap.pages import read_fetch
+from postkeep.faces.imap.progress import Progress
 from postkeep.faces.imap.replies import CommandError
-from postkeep.faces.imap.sections import (
-    Span,
-    cut,
-    find_part,
-    is_filtered,
-    locate,
-    select_header,
-)
+from postkeep.faces.imap.resync import earlier
 from postkeep.faces.imap.selected import Selected
 from postkeep.faces.imap.session import Completion, Session
 from postkeep.faces.imap.texts import Text, completed
+from postkeep.faces.imap.uid_runs import pairs
 from postkeep.faces.imap.view import batches, runs_of
-from postkeep.protocols.imap import responses
 from postkeep.protocols.imap.commands import Fetch
-from postkeep.protocols.imap.dates import render_date_time
-from postkeep.protocols.imap.fetch import Attribute, BinarySection, BodySection, FetchItem
-from postkeep.protocols.mime.transfer import undo_encoding
-from postkeep.services.delivery.summary import Summary
-from postkeep.services.vault.api import StoreFlags
-
-_FROM_SUMMARY = {Attribute.ENVELOPE, Attribute.BODYSTRUCTURE, Attribute.BODY}
+from postkeep.protocols.imap.fetch import Attribute, BinarySection, BodySection, FetchItem, Preview
 
 
 class Plan(NamedTuple):
     """What the items need."""
 
-    items: tuple[FetchItem, ...]
+    attributes: tuple[Attribute, ...]
     sections: tuple[BodySection | BinarySection, ...]
+    preview: Preview | None
+    rows: bool
     summaries: bool
+    """Of every message: for attributes, or to find parts."""
     marks_seen: bool
 
 
@@ -48,238 +38,134 @@ def plan(command: Fetch, *, condstore: bool) -> Plan:
     items: list[FetchItem] = list(command.items)
     if command.uid and Attribute.UID not in items:
         items.insert(0, Attribute.UID)
-    if command.changed_since is not None and Attribute.MODSEQ not in items:
+    modseq = command.changed_since is not None or (condstore and Attribute.FLAGS in items)
+    if modseq and Attribute.MODSEQ not in items:
         items.append(Attribute.MODSEQ)
-    if condstore and Attribute.FLAGS in items and Attribute.MODSEQ not in items:
-        items.append(Attribute.MODSEQ)
+    attributes = tuple(item for item in items if isinstance(item, Attribute))
     sections = tuple(item for item in items if isinstance(item, BodySection | BinarySection))
+    preview = next((item for item in items if isinstance(item, Preview)), None)
     return Plan(
-        tuple(items),
+        attributes,
         sections,
-        summaries=any(item in _FROM_SUMMARY or _needs_offsets(item) for item in items),
-        marks_seen=any(_marks_seen(item) for item in sections),
+        preview,
+        rows=bool(sections) or preview is not None or not FROM_ROWS.isdisjoint(attributes),
+        summaries=preview is not None
+        or not FROM_SUMMARIES.isdisjoint(attributes)
+        or any(map(needs_offsets, sections)),
+        marks_seen=any(map(marks_seen, sections)),
     )
 
 
 async def fetch(session: Session, tag: bytes, command: Fetch) -> Completion:
     """Answer FETCH and UID FETCH."""
-    del tag
     selected = session.need_selected()
+    session.check_numbers(uid=command.uid)
     if command.changed_since is not None or Attribute.MODSEQ in command.items:
         session.condstore = True
+    if command.vanished and not session.qresync:
+        raise CommandError(Text.ENABLE_QRESYNC, bad=True)
     wanted = plan(command, condstore=session.condstore)
     runs = selected.positions(command.sequence, uid=command.uid)
     if command.changed_since is not None:
-        modseqs = selected.view.modseqs
-        since = command.changed_since
-        runs = runs_of(at for run in runs for at in run if modseqs[at] > since)
-    missing = 0
-    for batch in batches(runs, SUMMARIES_PER_CALL if wanted.summaries or wanted.sections else ROWS_PER_WRITE):
-        positions = [at for run in batch for at in run]
-        seen = await _mark_seen(session, selected, positions) if wanted.marks_seen else frozenset()
-        missing += await _Batch(session, selected, wanted, seen).write(positions)
-        await asyncio.sleep(0)  # other clients get a turn between batches
+        runs = await _changed(session, selected, command, runs)
+    if command.partial is not None:
+        runs = _window(runs, command.partial.slice(sum(map(len, runs))))
+    work = _Work(session, selected, wanted, Progress(session, tag, sum(map(len, runs))))
+    if wanted.sections or wanted.preview is not None:
+        missing = await work.contents(runs)
+    elif wanted.summaries:
+        missing = await work.summaries(runs)
+    else:
+        missing = await work.rows(runs)
     if missing and not command.uid:
         raise CommandError(Text.SOME_EXPUNGED, "EXPUNGEISSUED")
     return Completion(completed("FETCH"))
 
 
-async def _mark_seen(session: Session, selected: Selected, positions: Sequence[int]) -> frozenset[int]:
-    """Flag messages as seen where they are not yet; return those positions."""
+async def _changed(session: Session, selected: Selected, command: Fetch, runs: list[range]) -> list[range]:
+    """Return the positions of what changed since then; with VANISHED tell what went (RFC 7162 3.2.6)."""
     view = selected.view
-    unseen = [at for at in positions if "\\Seen" not in view.flags(at)]
-    if selected.read_only or not unseen:
-        return frozenset()
-    account = session.need_account()
-    stored = await account.keepers.vault.store_flags(
-        StoreFlags(
-            account.principal,
-            selected.mailbox,
-            view.uid_ranges(runs_of(unseen)),
-            "add",
-            ("\\Seen",),
-        ),
-        ticket=account.ticket,
-    )
-    return frozenset(selected.apply_own(stored.rows))
+    assert command.changed_since is not None
+    uids = view.uid_ranges(runs)
+    if command.vanished and not command.sequence.saved:
+        uids = command.sequence.resolve(view.last_uid)
+    if not uids:
+        return []
+    pages = await read_updates(session.need_account(), selected, command.changed_since, uids)
+    if command.vanished:
+        await session.send(earlier(view, (pair for page in pages for pair in pairs(page.vanished)), uids))
+    changed: list[range] = []
+    for page in pages:
+        view.put(page.rows)
+        changed += runs_of(number - 1 for number in view.numbers(array("I", page.rows.uids)) if number)
+    return changed
 
 
-class _Batch:
-    """One batch of messages of one command."""
+def _window(runs: Sequence[range], places: range) -> list[range]:
+    """Return the part of the result that PARTIAL names (RFC 9394)."""
+    window: list[range] = []
+    before = 0
+    for run in runs:
+        part = run[max(places.start - before, 0) : max(places.stop - before, 0)]
+        if part:
+            window.append(part)
+        before += len(run)
+    return window
 
-    def __init__(self, session: Session, selected: Selected, wanted: Plan, seen: frozenset[int]) -> None:
+
+class _Work:
+    """One command at work."""
+
+    def __init__(self, session: Session, selected: Selected, wanted: Plan, progress: Progress) -> None:
         self._session = session
         self._account = session.need_account()
         self._selected = selected
         self._plan = wanted
-        self._seen = seen
+        self._line = Line(wanted.attributes, uid_only=session.uid_only)
+        self._progress = progress
 
-    async def write(self, positions: Sequence[int]) -> int:
-        """Write the answers; return how many messages turned out to be gone."""
-        view = self._selected.view
-        summaries: dict[int, Summary] = {}
-        present = positions
-        if self._plan.summaries:
-            uids = view.uid_ranges(runs_of(positions))
-            summaries = await open_summaries(self._account, self._selected.mailbox, uids)
-            present = [at for at in positions if view.uids[at] in summaries]
-        if not self._plan.sections:
-            lines = [self._answer(at, summaries.get(view.uids[at]), {}) for at in present]
-            await self._session.send(b"".join(lines))
-            return len(positions) - len(present)
-        gone = 0
-        waiting: list[tuple[int, Summary | None, list[Piece]]] = []
-        held = 0
-        for at in present:
-            summary = summaries.get(view.uids[at])
-            pieces = self._pieces(at, summary)
-            octets = sum(piece.length for piece in pieces)
-            if waiting and held + octets > CONTENT_BYTES_PER_CALL:
-                gone += await self._write_contents(waiting)
-                waiting, held = [], 0
-            waiting.append((at, summary, pieces))
-            held += octets
-        if waiting:
-            gone += await self._write_contents(waiting)
-        return len(positions) - len(present) + gone
+    async def rows(self, runs: Sequence[range]) -> int:
+        """Answer from rows alone; return how many messages turned out to be gone."""
+        return await self._batched(runs, ROWS_PER_WRITE, self._write_rows)
 
-    def _pieces(self, at: int, summary: Summary | None) -> list[Piece]:
-        """Return the range to read for each section, in their order; nothing to read: of no length."""
-        view = self._selected.view
-        uid, size = view.uids[at], view.sizes[at]
-        return [Piece(uid, size, *(_span(summary, size, item) or Span(0, 0))) for item in self._plan.sections]
+    async def summaries(self, runs: Sequence[range]) -> int:
+        """Answer from rows and pages."""
+        return await self._batched(runs, ROWS_PER_WRITE, self._write_summaries)
 
-    async def _write_contents(self, waiting: list[tuple[int, Summary | None, list[Piece]]]) -> int:
-        first = waiting[0]
-        if len(waiting) == 1 and sum(piece.length for piece in first[2]) > CONTENT_BYTES_PER_CALL:
-            return await self._stream(*first)
-        pieces = [piece for _, _, of_message in waiting for piece in of_message]
-        opened: list[bytes | None] = []
-        for part in group(pieces):
-            opened += await open_pieces(self._account, self._selected.mailbox, part)
-        lines = []
-        gone = 0
-        data = iter(zip(pieces, opened, strict=True))
-        for at, summary, of_message in waiting:
-            values = [next(data) for _ in of_message]
-            if any(value is None and piece.length for piece, value in values):
-                gone += 1
-                continue
-            rendered: dict[FetchItem, bytes] = {
-                item: _render(item, summary, value or b"")
-                for item, (_, value) in zip(self._plan.sections, values, strict=True)
-            }
-            lines.append(self._answer(at, summary, rendered))
+    async def contents(self, runs: Sequence[range]) -> int:
+        """Answer with parts of messages."""
+        contents = Contents(self._session, self._selected, self._plan, self._line)
+        return await self._batched(runs, SUMMARIES_PER_CALL, contents.write)
+
+    async def _batched(
+        self, runs: Sequence[range], size: int, write: Callable[[list[range]], Awaitable[int]]
+    ) -> int:
+        missing = done = 0
+        for batch in batches(runs, size):
+            if self._plan.rows:
+                await load(self._account, self._selected, batch)
+                await self._session.send(self._selected.flags_line())
+            missing += await write(batch)
+            done += sum(map(len, batch))
+            await self._progress.at(done)
+        return missing
+
+    async def _write_rows(self, batch: list[range]) -> int:
+        uids = self._selected.view.uids_in(batch)
+        found = messages(self._selected, uids, NO_PAGE, rows=self._plan.rows)
+        await self._session.send(self._line.write(found))
+        return len(uids) - len(found.uids)
+
+    async def _write_summaries(self, batch: list[range]) -> int:
+        lines: list[bytes] = []
+        waiting = written = 0
+        async for uids, page in read_fetch(self._account, self._selected, batch):
+            found = messages(self._selected, uids, page, rows=self._plan.rows)
+            lines.append(self._line.write(found))
+            written += len(found.uids)
+            waiting += len(lines[-1])
+            if waiting >= BYTES_PER_WRITE:
+                await self._session.send(b"".join(lines))
+                lines, waiting = [], 0
         await self._session.send(b"".join(lines))
-        return gone
-
-    async def _stream(self, at: int, summary: Summary | None, pieces: list[Piece]) -> int:
-        """Write one large message piece by piece: no more of it is held than one call brings."""
-        send = self._session.send
-        others = tuple(item for item in self._plan.items if item not in self._plan.sections)
-        head = self._values(at, summary, {}, others)
-        await send(b"* %d FETCH (%b" % (at + 1, b" ".join(head)))
-        started = bool(head)
-        for item, piece in zip(self._plan.sections, pieces, strict=True):
-            await send(b" " if started else b"")
-            started = True
-            if isinstance(item, BinarySection) or is_filtered(item.section) or not piece.length:
-                (value,) = await open_pieces(self._account, self._selected.mailbox, [piece])
-                if value is None and piece.length:
-                    self._session.abort()
-                    return 1
-                await send(_render(item, summary, value or b""))
-                continue
-            await send(responses.section_name(item) + b" " + responses.literal_head(piece.length))
-            async for value in stream_piece(self._account, self._selected.mailbox, piece):
-                if value is None:  # expunged in the middle of its literal: there is no way to say so
-                    self._session.abort()
-                    return 1
-                await send(value)
-        await send(b")\r\n")
-        return 0
-
-    def _answer(self, at: int, summary: Summary | None, rendered: dict[FetchItem, bytes]) -> bytes:
-        return responses.fetch(at + 1, self._values(at, summary, rendered, self._plan.items))
-
-    def _values(
-        self,
-        at: int,
-        summary: Summary | None,
-        rendered: dict[FetchItem, bytes],
-        items: Sequence[FetchItem],
-    ) -> list[bytes]:
-        values = [
-            rendered[item] if not isinstance(item, Attribute) else self._attribute(at, item, summary)
-            for item in items
-        ]
-        if at in self._seen and Attribute.FLAGS not in items:
-            values.append(self._attribute(at, Attribute.FLAGS, None))
-            if self._session.condstore and Attribute.MODSEQ not in items:
-                values.append(self._attribute(at, Attribute.MODSEQ, None))
-        return values
-
-    def _attribute(self, at: int, item: Attribute, summary: Summary | None) -> bytes:
-        view = self._selected.view
-        match item:
-            case Attribute.UID:
-                return b"UID %d" % view.uids[at]
-            case Attribute.FLAGS:
-                return b"FLAGS " + self._selected.render_flags(at)
-            case Attribute.INTERNALDATE:
-                return b"INTERNALDATE " + render_date_time(view.dates_ms[at])
-            case Attribute.RFC822_SIZE:
-                return b"RFC822.SIZE %d" % view.sizes[at]
-            case Attribute.MODSEQ:
-                return b"MODSEQ (%d)" % view.modseqs[at]
-        assert summary is not None
-        if item is Attribute.ENVELOPE:
-            return b"ENVELOPE " + summary.envelope
-        if item is Attribute.BODY:
-            return b"BODY " + summary.body
-        return b"BODYSTRUCTURE " + summary.bodystructure
-
-
-def _marks_seen(item: BodySection | BinarySection) -> bool:
-    return not item.peek and not (isinstance(item, BinarySection) and item.size)
-
-
-def _needs_offsets(item: FetchItem) -> bool:
-    """Whether the summary has to say where the octets lie: not for the whole message."""
-    if isinstance(item, BodySection):
-        return bool(item.section.part or item.section.text)
-    return isinstance(item, BinarySection) and bool(item.part)
-
-
-def _span(summary: Summary | None, size: int, item: BodySection | BinarySection) -> Span | None:
-    """Return the octets to read for an item; None: NIL."""
-    if summary is None or not _needs_offsets(item):
-        partial = item.partial if isinstance(item, BodySection) else None
-        return cut(Span(0, size), partial)
-    if isinstance(item, BodySection):
-        found = locate(summary, item.section)
-        return found if found is None or is_filtered(item.section) else cut(found, item.partial)
-    part = find_part(summary, item.part)
-    return None if part is None else Span(part.body_offset, part.body_length)
-
-
-def _render(item: BodySection | BinarySection, summary: Summary | None, octets: bytes) -> bytes:
-    """Write a section's name and value from the octets that `_span` named."""
-    name = responses.section_name(item) + b" "
-    if summary is not None and _span(summary, summary.size, item) is None:
-        return name + (b"0" if isinstance(item, BinarySection) and item.size else b"NIL")
-    if isinstance(item, BinarySection):
-        part = None if summary is None else find_part(summary, item.part)
-        octets = undo_encoding(octets, part.encoding if part is not None else "")
-        if item.size:
-            return name + b"%d" % len(octets)
-        octets = _cut_octets(octets, item)
-        return name + responses.literal_head(len(octets), binary=True) + octets
-    if is_filtered(item.section):
-        octets = _cut_octets(select_header(octets, item.section), item)
-    return name + responses.literal_head(len(octets)) + octets
-
-
-def _cut_octets(octets: bytes, item: BodySection | BinarySection) -> bytes:
-    start, length = cut(Span(0, len(octets)), item.partial)
-    return octets[start : start + length]
+        return sum(map(len, batch)) - written

@@ -95,13 +95,9 @@ class Keyring:
 
     def message_key(self, category: str, item: Wrapped) -> bytes:
         """Unwrap a message's key for one category; raises IntegrityError."""
-        return unwrap_key(
-            category,
-            item.wraps,
-            self.wrap_key(category, item.epoch, item.index),
-            self._tenant,
-            item.body,
-            self._principal,
-            item.epoch,
-            item.index,
-        )
+        return self.unwrap(category, item.body, item.wraps, item.epoch, item.index)
+
+    def unwrap(self, category: str, of: bytes, wraps: bytes, epoch: bytes, index: int) -> bytes:
+        """Unwrap the key of what has wraps like a message's, as a page; raises IntegrityError."""
+        key = self.wrap_key(category, epoch, index)
+        return unwrap_key(category, wraps, key, self._tenant, of, self._principal, epoch, index)

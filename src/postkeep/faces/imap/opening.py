@@ -7,6 +7,7 @@ from postkeep.crypto.chunked import sealed_length, span, span_start
 from postkeep.crypto.message import open_content_span, open_summary
 from postkeep.faces.imap.account import Account
 from postkeep.faces.imap.limits import CONTENT_BYTES_PER_CALL, CONTENT_RANGES_PER_CALL
+from postkeep.faces.imap.place import Place
 from postkeep.protocols.imap.sequence import Ranges
 from postkeep.services.delivery.summary import Summary, decode
 from postkeep.services.vault.api import FetchContent, FetchSummaries, Range, SealedContent
@@ -21,16 +22,16 @@ class Piece(NamedTuple):
     length: int
 
 
-async def open_summaries(account: Account, mailbox: bytes, uids: Ranges) -> dict[int, Summary]:
+async def open_summaries(account: Account, place: Place, uids: Ranges) -> dict[int, Summary]:
     """Return summaries by UID, with one call to the vault; messages that are gone are left out."""
     answer = await account.keepers.vault.summaries(
-        FetchSummaries(account.principal, mailbox, uids),
+        FetchSummaries(place.principal, place.mailbox, uids),
         ticket=account.ticket,
     )
-    await account.keyring.need({item.epoch for item in answer.summaries}, account.ticket)
+    await place.keyring.need({item.epoch for item in answer.summaries}, account.ticket)
     found = {}
     for item in answer.summaries:
-        key = account.keyring.message_key("metadata", item)
+        key = place.keyring.message_key("metadata", item)
         found[item.uid] = decode(open_summary(key, account.tenant, item.body, item.summary))
     return found
 
@@ -48,7 +49,7 @@ def group(pieces: Iterable[Piece]) -> list[list[Piece]]:
     return groups
 
 
-async def open_pieces(account: Account, mailbox: bytes, pieces: Sequence[Piece]) -> list[bytes | None]:
+async def open_pieces(account: Account, place: Place, pieces: Sequence[Piece]) -> list[bytes | None]:
     """Open pieces with as few calls as the vault's answers allow (one); None: the message is gone.
 
     Only the chunks that cover a piece are fetched and opened. Raises IntegrityError.
@@ -59,16 +60,16 @@ async def open_pieces(account: Account, mailbox: bytes, pieces: Sequence[Piece])
     while waiting:
         ranges = [Range(pieces[at].uid, *spans[at]) for at in waiting]
         answer = await account.keepers.vault.content(
-            FetchContent(account.principal, mailbox, ranges),
+            FetchContent(place.principal, place.mailbox, ranges),
             ticket=account.ticket,
         )
-        await account.keyring.need({part.epoch for part in answer.parts}, account.ticket)
+        await place.keyring.need({part.epoch for part in answer.parts}, account.ticket)
         rest = iter(answer.parts)
         part = next(rest, None)
         last = -1
         for number, at in enumerate(waiting):
             if part is not None and (part.uid, part.offset) == (pieces[at].uid, spans[at][0]):
-                opened[at] = _open(account, part, pieces[at])
+                opened[at] = _open(account, place, part, pieces[at])
                 last = number
                 part = next(rest, None)
         if last < 0:  # nothing of what is asked for is there any more
@@ -77,20 +78,20 @@ async def open_pieces(account: Account, mailbox: bytes, pieces: Sequence[Piece])
     return opened
 
 
-async def stream_piece(account: Account, mailbox: bytes, piece: Piece) -> AsyncIterator[bytes | None]:
+async def stream_piece(account: Account, place: Place, piece: Piece) -> AsyncIterator[bytes | None]:
     """Open a large piece a part at a time; yields None, and ends, where the message has gone."""
     at, end = piece.offset, piece.offset + piece.length
     while at < end:
         length = min(CONTENT_BYTES_PER_CALL, end - at)
-        (data,) = await open_pieces(account, mailbox, [Piece(piece.uid, piece.size, at, length)])
+        (data,) = await open_pieces(account, place, [Piece(piece.uid, piece.size, at, length)])
         yield data
         if data is None:
             return
         at += length
 
 
-def _open(account: Account, part: SealedContent, piece: Piece) -> bytes:
-    key = account.keyring.message_key("content", part)
+def _open(account: Account, place: Place, part: SealedContent, piece: Piece) -> bytes:
+    key = place.keyring.message_key("content", part)
     plain = open_content_span(
         key,
         account.tenant,

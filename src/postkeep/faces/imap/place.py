@@ -8,6 +8,9 @@ from postkeep.faces.imap.keyring import Keyring
 ALL_RIGHTS: Final = frozenset("lrswipkxtea")
 """RFC 4314 section 2.1: what one has in one's own mailboxes."""
 
+CHANGING_RIGHTS: Final = frozenset("swtie")
+"""Any of them makes a mailbox more than read-only (RFC 4314 section 5.2)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -19,8 +22,3 @@ class Place:
     """Opens the epochs of that principal."""
     rights: frozenset[str] = ALL_RIGHTS
     """Letters of RFC 4314."""
-
-
-def own_place(principal: bytes, keyring: Keyring, mailbox: bytes) -> Place:
-    """Return the place of one's own mailbox."""
-    return Place(principal, mailbox, keyring)

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from postkeep.faces.imap.limits import SEARCH_PART_BYTES_MAX, SUMMARIES_PER_CALL
+from postkeep.faces.imap.loading import load
 from postkeep.faces.imap.matching import Facts, Sets, fold, match
 from postkeep.faces.imap.opening import Piece, group, open_pieces, open_summaries
 from postkeep.faces.imap.selected import Selected
@@ -32,8 +33,8 @@ async def search(session: Session, tag: bytes, command: Search) -> Completion:
     sets = Sets({id(key): _mask(selected, key) for key in keys if isinstance(key, Numbers)})
     found = await _Finder(session, selected, command, sets).find()
     view = selected.view
-    numbers = [view.uids[at] for at in found] if command.uid else [at + 1 for at in found]
-    highest = max((view.modseqs[at] for at in found), default=0) if by_modseq and found else None
+    numbers = [view.uid_at(at) for at in found] if command.uid else [at + 1 for at in found]
+    highest = max((view.modseq(at) for at in found), default=0) if by_modseq and found else None
     returns = None if command.returns is None else command.returns.options
     if returns is None and session.rev2:  # IMAP4rev2 knows the extended answer only
         returns = frozenset({ReturnOption.ALL})
@@ -41,7 +42,7 @@ async def search(session: Session, tag: bytes, command: Search) -> Completion:
         await session.send(responses.search(numbers, highest))
         return Completion(completed("SEARCH"))
     if ReturnOption.SAVE in returns:
-        selected.saved = [view.uids[at] for at in _saved(found, returns)]
+        selected.saved = spans_of(view.uid_at(at) for at in _saved(found, returns))
     pieces = _pieces(numbers, returns)
     if highest is not None:
         pieces.append(("MODSEQ", highest))
@@ -93,6 +94,7 @@ class _Finder:
     async def find(self) -> list[int]:
         """Return the positions that match, ascending."""
         open_positions = []
+        await load(self._account, self._selected, [range(len(self._selected.view))])
         for at in range(len(self._selected.view)):
             if at % _ROWS_PER_TURN == _ROWS_PER_TURN - 1:
                 await asyncio.sleep(0)
@@ -112,21 +114,21 @@ class _Finder:
         view = self._selected.view
         return Facts(
             at + 1,
-            view.uids[at],
+            view.uid_at(at),
             view.flags(at),
             self._selected.is_recent(at),
-            view.dates_ms[at],
-            view.sizes[at],
-            view.modseqs[at],
+            view.date_ms(at),
+            view.size(at),
+            view.modseq(at),
         )
 
     async def _by_summaries(self, positions: Sequence[int]) -> None:
         view = self._selected.view
         uids = view.uid_ranges(runs_of(positions))
-        summaries = await open_summaries(self._account, self._selected.mailbox, uids)
+        summaries = await open_summaries(self._account, self._selected.place, uids)
         waiting: list[tuple[int, Facts, Summary]] = []
         for at in positions:
-            summary = summaries.get(view.uids[at])
+            summary = summaries.get(view.uid_at(at))
             if summary is None:  # expunged meanwhile
                 continue
             facts = self._facts(at)._replace(summary=summary)
@@ -149,7 +151,7 @@ class _Finder:
         headers: dict[int, str] = {}
         decided = 0
         for pieces in group(piece for _, _, piece in jobs):
-            opened = await open_pieces(self._account, self._selected.mailbox, pieces)
+            opened = await open_pieces(self._account, self._selected.place, pieces)
             for octets in opened:
                 number, part, _ = next(by_piece)
                 while decided < number:

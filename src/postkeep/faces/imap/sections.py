@@ -1,11 +1,14 @@
 """Where a section lies in a message, by the offsets of its summary (RFC 9051 section 6.4.5.1). Pure."""
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
+from postkeep.faces.imap.replies import CommandError
+from postkeep.faces.imap.texts import Text
 from postkeep.protocols.imap.fetch import Partial, Section, SectionText
 from postkeep.protocols.mime import select_fields
 from postkeep.services.delivery.summary import PartSpan, Summary
 
+_ENCODINGS: Final = {"", "7bit", "8bit", "binary", "base64", "quoted-printable"}
 _HEADERS = {SectionText.HEADER, SectionText.HEADER_FIELDS, SectionText.HEADER_FIELDS_NOT}
 
 
@@ -63,3 +66,10 @@ def select_header(header: bytes, section: Section) -> bytes:
     """Return the fields named, or all others, with an empty line behind them."""
     exclude = section.text is SectionText.HEADER_FIELDS_NOT
     return select_fields(header, section.fields, exclude=exclude)
+
+
+def check_encoding(summary: Summary, part: tuple[int, ...]) -> None:
+    """Raise CommandError for a part whose transfer encoding can't be undone (RFC 3516 section 4.3)."""
+    found = find_part(summary, part)
+    if found is not None and found.encoding not in _ENCODINGS:
+        raise CommandError(Text.UNKNOWN_ENCODING, "UNKNOWN-CTE")

@@ -1,18 +1,21 @@
 """SELECT, EXAMINE and what belongs to a selected mailbox: NOOP, CHECK, IDLE, CLOSE, UNSELECT, EXPUNGE."""
 
-from collections.abc import Sequence
-
+from postkeep.base.errors import NotFoundError
+from postkeep.faces.imap.account import Account
 from postkeep.faces.imap.names import ROLE_USES, Named
+from postkeep.faces.imap.place import CHANGING_RIGHTS, Place
 from postkeep.faces.imap.replies import CommandError, no_such_mailbox
+from postkeep.faces.imap.resync import resynchronise
 from postkeep.faces.imap.selected import Selected
 from postkeep.faces.imap.session import Completion, Session, State
 from postkeep.faces.imap.texts import Text, completed
-from postkeep.faces.imap.updates import announce_expunged, read_changes, take_in
-from postkeep.faces.imap.view import runs_of
+from postkeep.faces.imap.updates import announce_expunged, synchronise
+from postkeep.faces.imap.view import View
 from postkeep.protocols.imap import responses
 from postkeep.protocols.imap.commands import Select, UidExpunge
 from postkeep.protocols.imap.sequence import Ranges
 from postkeep.services.vault.api import Expunge
+from postkeep.services.vault.rows_api import Opened, OpenMailbox
 
 
 async def select(session: Session, tag: bytes, command: Select) -> Completion:
@@ -22,48 +25,63 @@ async def select(session: Session, tag: bytes, command: Select) -> Completion:
     closed = session.selected is not None
     session.selected = None
     session.state = State.AUTHENTICATED
+    if command.resync is not None and not session.qresync:
+        raise CommandError(Text.ENABLE_QRESYNC, bad=True)
     session.condstore |= command.condstore
-    if closed and (session.rev2 or session.condstore):
+    if closed and (session.utf8 or session.condstore):
         await session.send(responses.status(b"*", "OK", Text.CLOSED, "CLOSED"))
     found = (await account.tree()).find(command.mailbox)
     if found is None:
         raise no_such_mailbox()
     if not found.row.selectable:
         raise CommandError(Text.NOT_SELECTABLE, "CANNOT")
-    selected = Selected(found.row.id, found.name, read_only=command.read_only)
     await session.wakeups.watch(session)
-    page = await read_changes(session, selected)
-    if not session.rev2:  # IMAP4rev2 has no \Recent
+    place = account.place_of(found)
+    opened = await _open(account, place)
+    view = View(opened.runs, opened.keywords, opened.mailbox.highest_modseq)
+    read_only = command.read_only or place.rights.isdisjoint(CHANGING_RIGHTS)
+    selected = Selected(place, found.name, view, read_only=read_only)
+    if not session.utf8:  # IMAP4rev2 has no \Recent
         selected.recent_from = session.wakeups.claim_recent(
-            selected.mailbox, page.mailbox.uid_next, read_only=command.read_only
+            selected.mailbox, opened.mailbox.uid_next, read_only=read_only
         )
-    selected.view.apply(page.rows)
-    selected.view.synced = page.mailbox.highest_modseq
-    await session.send(_describe(session, selected, found, page.mailbox.uid_validity, page.mailbox.uid_next))
+    await session.send(_describe(session, selected, found, opened))
+    if command.resync is not None and command.resync.uid_validity == opened.mailbox.uid_validity:
+        await session.send(await resynchronise(session, selected, command.resync))
     session.selected = selected
     session.state = State.SELECTED
-    if command.read_only:
-        return Completion(completed("EXAMINE"), "READ-ONLY")
-    return Completion(completed("SELECT"), "READ-WRITE")
+    word = completed("EXAMINE" if command.read_only else "SELECT")
+    return Completion(word, "READ-ONLY" if read_only else "READ-WRITE")
 
 
-def _describe(session: Session, selected: Selected, found: Named, uid_validity: int, uid_next: int) -> bytes:
+async def _open(account: Account, place: Place) -> Opened:
+    try:
+        return await account.keepers.vault.select(
+            OpenMailbox(place.principal, place.mailbox), ticket=account.ticket
+        )
+    except NotFoundError as exc:
+        raise no_such_mailbox() from exc
+
+
+def _describe(session: Session, selected: Selected, found: Named, opened: Opened) -> bytes:
     view = selected.view
+    row = opened.mailbox
     lines = [
-        selected.flags_line() or b"",
+        selected.flags_line(),
         responses.status(b"*", "OK", Text.PERMANENT_FLAGS, selected.permanent_flags()),
         responses.untagged(f"{len(view)} EXISTS"),
     ]
-    if session.rev2:
+    if session.utf8:
         uses = [ROLE_USES[found.row.role]] if found.row.role in ROLE_USES else []
         lines.append(responses.listing(uses, found.name, utf8=True))
     else:
         lines.append(responses.untagged(f"{selected.recent_count()} RECENT"))
-        unseen = view.first_unseen()
-        if unseen is not None:
-            lines.append(responses.status(b"*", "OK", Text.FIRST_UNSEEN, f"UNSEEN {unseen}"))
-    lines.append(responses.status(b"*", "OK", Text.UIDS_VALID, f"UIDVALIDITY {uid_validity}"))
-    lines.append(responses.status(b"*", "OK", Text.NEXT_UID, f"UIDNEXT {uid_next}"))
+        unseen = view.position(opened.first_unseen)
+        if unseen is not None and not session.uid_only:
+            lines.append(responses.status(b"*", "OK", Text.FIRST_UNSEEN, f"UNSEEN {unseen + 1}"))
+    lines.append(responses.status(b"*", "OK", Text.UIDS_VALID, f"UIDVALIDITY {row.uid_validity}"))
+    lines.append(responses.status(b"*", "OK", Text.NEXT_UID, f"UIDNEXT {row.uid_next}"))
+    lines.append(responses.status(b"*", "OK", Text.MAILBOX_ID, f"MAILBOXID ({row.id.hex()})"))
     lines.append(responses.status(b"*", "OK", Text.CHANGES_COUNTED, f"HIGHESTMODSEQ {view.synced or 1}"))
     return b"".join(lines)
 
@@ -80,6 +98,7 @@ async def idle(session: Session, tag: bytes, command: object) -> Completion:
     await session.send(responses.continuation(b"idling"))
     session.idling = tag
     if session.selected is not None:
+        session.selected.view.rest()
         await session.push()
     return Completion("")
 
@@ -125,29 +144,26 @@ async def uid_expunge(session: Session, tag: bytes, command: UidExpunge) -> Comp
 
 
 async def _announce(session: Session, selected: Selected, uids: Ranges | None) -> Completion:
-    page = await read_changes(session, selected)  # \Deleted set by others a moment ago counts
-    await session.send(take_in(session, selected, page, expunge=True))
+    await synchronise(session, expunge=True)  # \Deleted set by others a moment ago counts
     if uids is None or uids:
         await _expunge(session, selected, uids)
-    await session.send(announce_expunged(selected))
-    return Completion(completed("EXPUNGE"))
+    await session.send(announce_expunged(session, selected))
+    if not session.qresync:
+        return Completion(completed("EXPUNGE"))
+    # The value must cover nothing that the client has not been told of (RFC 7162 section 3.2.7).
+    await synchronise(session, expunge=True)
+    return Completion(completed("EXPUNGE"), f"HIGHESTMODSEQ {selected.view.synced or 1}")
 
 
 async def _expunge(session: Session, selected: Selected, uids: Ranges | None) -> None:
-    account = session.need_account()
-    deleted = list(selected.view.deleted_uids())
-    if uids is None and not deleted:
+    """Remove what is flagged as deleted, of the messages that this client knows of and no others."""
+    view = selected.view
+    if not len(view):
         return
-    limit = _within(selected, deleted) if uids is None else uids
+    account = session.need_account()
+    place = selected.place
     answer = await account.keepers.vault.expunge(
-        Expunge(account.principal, selected.mailbox, limit),
+        Expunge(place.principal, place.mailbox, [(1, view.last_uid)] if uids is None else uids),
         ticket=account.ticket,
     )
-    selected.view.vanish((uid, uid) for uid in answer.uids)
-
-
-def _within(selected: Selected, deleted: Sequence[int]) -> Ranges:
-    """Return ranges of just the messages that this client has seen as deleted."""
-    view = selected.view
-    found = (view.position(uid) for uid in deleted)
-    return view.uid_ranges(runs_of(at for at in found if at is not None))
+    view.vanish((uid, uid) for uid in answer.uids)

@@ -1,4 +1,4 @@
-"""Around sign-in: CAPABILITY, STARTTLS, ENABLE, ID, LOGOUT."""
+"""Around sign-in: CAPABILITY, STARTTLS, ID, LOGOUT."""
 
 from typing import Final
 
@@ -7,7 +7,7 @@ from postkeep.faces.imap.replies import CommandError
 from postkeep.faces.imap.session import Completion, Session
 from postkeep.faces.imap.texts import Text, completed
 from postkeep.protocols.imap import responses
-from postkeep.protocols.imap.commands import Enable, Id
+from postkeep.protocols.imap.commands import Id
 
 PROGRAM_CHARS_MAX: Final = 100
 """Of a program's name and version: more is no name."""
@@ -59,6 +59,7 @@ def greeting(session: Session) -> bytes:
 
 
 def capability_code(session: Session) -> str:
+    """Return the response code that tells a client the capabilities of its state."""
     return "CAPABILITY " + " ".join(capabilities(session))
 
 
@@ -87,25 +88,6 @@ async def start_tls(session: Session, tag: bytes, command: object) -> Completion
     await session.send(responses.status(tag, "OK", Text.BEGIN_TLS))
     await session.wire.start_tls()
     return Completion("")
-
-
-async def enable(session: Session, tag: bytes, command: Enable) -> Completion:
-    """Answer ENABLE (RFC 5161): what is not known or enabled already is left out."""
-    del tag
-    fresh = []
-    for name in dict.fromkeys(command.capabilities):
-        known = _ENABLED_BY.get(name)
-        if known == "CONDSTORE" and not session.condstore:
-            session.condstore = True
-            fresh.append(known)
-        elif known == "IMAP4rev2" and not session.rev2:
-            session.rev2 = session.utf8 = True
-            fresh.append(known)
-        elif known == "UTF8=ACCEPT" and not session.utf8_only:
-            session.utf8_only = session.utf8 = True
-            fresh.append(known)
-    await session.send(responses.enabled(fresh))
-    return Completion(completed("ENABLE"))
 
 
 async def identify(session: Session, tag: bytes, command: Id) -> Completion:

@@ -4,7 +4,7 @@ from postkeep.base.errors import NotFoundError
 from postkeep.faces.imap.replies import CommandError, no_such_mailbox
 from postkeep.faces.imap.session import Completion, Session
 from postkeep.faces.imap.texts import Text, completed
-from postkeep.faces.imap.updates import announce_expunged, render_flag_updates
+from postkeep.faces.imap.updates import announce_expunged, render_changes, render_modseqs, synchronise
 from postkeep.protocols.imap import responses
 from postkeep.protocols.imap.commands import Copy, Store, StoreMode
 from postkeep.protocols.imap.sequence import render_ranges, spans_of
@@ -20,14 +20,15 @@ async def store(session: Session, tag: bytes, command: Store) -> Completion:
     selected.need_writable()
     account = session.need_account()
     session.condstore |= command.unchanged_since is not None
+    session.check_numbers(uid=command.uid)
     runs = selected.positions(command.sequence, uid=command.uid)
     if not runs:
         return Completion(completed("STORE"))
-    view = selected.view
+    view, place = selected.view, selected.place
     stored = await account.keepers.vault.store_flags(
         StoreFlags(
-            account.principal,
-            selected.mailbox,
+            place.principal,
+            place.mailbox,
             view.uid_ranges(runs),
             _MODES[command.mode],
             command.flags,
@@ -35,30 +36,19 @@ async def store(session: Session, tag: bytes, command: Store) -> Completion:
         ),
         ticket=account.ticket,
     )
-    selected.apply_own(stored.rows)
-    flags = selected.flags_line()
-    await session.send(flags or b"")
-    answered = {row.uid for row in stored.rows}
+    view.apply_own(stored.columns, stored.highest_modseq)
+    await session.send(selected.flags_line())
     if not command.silent:
-        positions = [at for run in runs for at in run if view.uids[at] in answered]
-        await session.send(render_flag_updates(session, selected, positions))
+        await session.send(render_changes(session, selected, stored.columns))
     elif session.condstore:
-        await session.send(
-            b"".join(
-                b"* %d FETCH (UID %d MODSEQ (%d))\r\n" % (at + 1, view.uids[at], view.modseqs[at])
-                for run in runs
-                for at in run
-                if view.uids[at] in answered
-            ),
-        )
+        await session.send(render_modseqs(session, selected, stored.columns))
     if stored.modified:
         modified = sorted(stored.modified)
         if not command.uid:
-            found = (view.position(uid) for uid in modified)
-            modified = [at + 1 for at in found if at is not None]
+            modified = [number for number in view.numbers(modified) if number]
         ranges = render_ranges(spans_of(modified)).decode("ascii")
         return Completion(Text.SOME_CHANGED, f"MODIFIED {ranges}")
-    missing = sum(map(len, runs)) - len(answered)
+    missing = sum(map(len, runs)) - len(stored.columns)
     if missing > 0 and not command.uid:
         raise CommandError(Text.SOME_EXPUNGED, "EXPUNGEISSUED")
     return Completion(completed("STORE"))
@@ -75,26 +65,22 @@ async def copy(session: Session, tag: bytes, command: Copy) -> Completion:
     target = (await account.tree()).find(command.mailbox)
     if target is None or not target.row.selectable:
         raise no_such_mailbox(try_create=True)
-    view = selected.view
+    view, place = selected.view, selected.place
+    session.check_numbers(uid=command.uid)
     runs = selected.positions(command.sequence, uid=command.uid)
     if not runs:
         return Completion(completed(word))
     try:
         copied = await account.keepers.vault.copy(
-            CopyMessages(
-                account.principal,
-                selected.mailbox,
-                target.row.id,
-                view.uid_ranges(runs),
-                command.move,
-            ),
+            CopyMessages(place.principal, place.mailbox, target.row.id, view.uid_ranges(runs), command.move),
             ticket=account.ticket,
         )
     except NotFoundError as exc:
         raise no_such_mailbox(try_create=True) from exc
     if not copied.pairs:
         raise CommandError(Text.ALL_EXPUNGED, "EXPUNGEISSUED")
-    sources = render_ranges(spans_of(source for source, _ in copied.pairs)).decode("ascii")
+    went = spans_of(source for source, _ in copied.pairs)
+    sources = render_ranges(went).decode("ascii")
     targets = render_ranges(spans_of(made for _, made in copied.pairs)).decode("ascii")
     code = f"COPYUID {copied.uid_validity} {sources} {targets}"
     within = target.row.id == selected.mailbox
@@ -103,6 +89,9 @@ async def copy(session: Session, tag: bytes, command: Copy) -> Completion:
         return Completion(completed("COPY"), code)
     await session.send(responses.status(b"*", "OK", Text.MOVED, code))
     if not within:
-        view.vanish((source, source) for source, _ in copied.pairs)
-    await session.send(announce_expunged(selected))
-    return Completion(completed("MOVE"))
+        view.vanish(went)
+    await session.send(announce_expunged(session, selected))
+    if not session.qresync:
+        return Completion(completed("MOVE"))
+    await synchronise(session, expunge=True)  # the value covers nothing untold (RFC 7162 section 3.2.7)
+    return Completion(completed("MOVE"), f"HIGHESTMODSEQ {view.synced or 1}")

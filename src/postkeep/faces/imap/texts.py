@@ -46,6 +46,7 @@ class Text(StrEnum):
     FIRST_UNSEEN = "The first unseen."
     UIDS_VALID = "UIDs are valid."
     NEXT_UID = "The next UID."
+    MAILBOX_ID = "The mailbox's own identifier."
     CHANGES_COUNTED = "Changes are counted."
     GOING_DOWN = "The server is going down."
     SIGN_IN_FIRST = "Sign in first."

@@ -1,17 +1,23 @@
 """Telling a client what has changed in its selected mailbox, when it may be told (RFC 3501 section 5.2)."""
 
-from collections.abc import Iterable
+from array import array
+from collections.abc import Iterable, Sequence
+from typing import Final
 
-import msgspec
-
-from postkeep.base.errors import NotFoundError, UnavailableError
-from postkeep.faces.imap.replies import CommandError
+from postkeep.base.errors import UnavailableError
+from postkeep.faces.imap.lines import Line, Messages
+from postkeep.faces.imap.loading import read_updates
+from postkeep.faces.imap.row_blocks import columns_in
 from postkeep.faces.imap.selected import Selected
 from postkeep.faces.imap.session import Border, Session
-from postkeep.faces.imap.texts import Text
-from postkeep.faces.imap.view import View
-from postkeep.protocols.imap.sequence import spans_of
-from postkeep.services.vault.api import Sync, SyncPage
+from postkeep.faces.imap.uid_runs import pairs
+from postkeep.protocols.imap.fetch import Attribute
+from postkeep.protocols.imap.sequence import render_ranges
+from postkeep.services.vault.rows_api import Rows, UpdatePage
+
+_FLAGS: Final = (Attribute.UID, Attribute.FLAGS)
+_FLAGS_MODSEQ: Final = (Attribute.UID, Attribute.FLAGS, Attribute.MODSEQ)
+_MODSEQ: Final = (Attribute.UID, Attribute.MODSEQ)
 
 
 async def at_border(session: Session, border: Border) -> None:
@@ -26,82 +32,78 @@ async def at_border(session: Session, border: Border) -> None:
         except UnavailableError:  # the command itself is done, and a NO would have it done again
             selected.dirty = True
     elif expunge:
-        await session.send(announce_expunged(selected))
-
-
-async def read_changes(session: Session, selected: Selected) -> SyncPage:
-    """Ask the vault what is new; raises CommandError where the mailbox has been deleted meanwhile."""
-    selected.dirty = False
-    known = selected.view.synced
-    page = await _sync(session, selected, known)
-    if known >= page.vanished_since:
-        return page
-    # The vault has forgotten which messages went since we looked: compare with what is there.
-    page = await _sync(session, selected, 0)
-    there = {row.uid for row in page.rows}
-    gone = [uid for uid in selected.view.uids if uid not in there]
-    return msgspec.structs.replace(page, vanished=spans_of(gone))
-
-
-async def _sync(session: Session, selected: Selected, since: int) -> SyncPage:
-    account = session.need_account()
-    try:
-        return await account.keepers.vault.sync(
-            Sync(account.principal, selected.mailbox, since),
-            ticket=account.ticket,
-        )
-    except NotFoundError as exc:
-        raise CommandError(Text.MAILBOX_DELETED, "NONEXISTENT") from exc
+        await session.send(announce_expunged(session, selected))
 
 
 async def synchronise(session: Session, *, expunge: bool) -> None:
-    """Bring the view up to date and say so; `expunge`: message numbers may change now."""
+    """Bring the view up to date and say so; `expunge`: message numbers may change now.
+
+    Raises CommandError where the mailbox has been deleted meanwhile.
+    """
     selected = session.need_selected()
-    page = await read_changes(session, selected)
-    await session.send(take_in(session, selected, page, expunge=expunge))
+    selected.dirty = False
+    updates = await read_updates(session.need_account(), selected, selected.view.synced)
+    await session.send(take_in(session, selected, updates, expunge=expunge))
 
 
-def take_in(session: Session, selected: Selected, page: SyncPage, *, expunge: bool) -> bytes:
-    """Apply a page; return the untagged responses: FLAGS, EXPUNGE, FETCH, EXISTS, RECENT."""
+def take_in(session: Session, selected: Selected, updates: Sequence[UpdatePage], *, expunge: bool) -> bytes:
+    """Apply what is new; return the untagged responses: FLAGS, EXPUNGE, FETCH, EXISTS, RECENT."""
     view = selected.view
-    view.vanish(page.vanished)
-    changes = view.apply(page.rows)
-    view.synced = max(view.synced, page.mailbox.highest_modseq)
-    lines: list[bytes] = []
-    flags = selected.flags_line()
-    if flags is not None:
-        lines.append(flags)
-    updated = [view.uids[at] for at in changes.updated]
+    told: list[tuple[Rows, list[int]]] = []
+    added = 0
+    for page in updates:
+        view.vanish(pairs(page.vanished))
+        changes = view.apply(page.rows)
+        told.append((page.rows, changes.updated))
+        added += changes.added
+    view.reach(updates[0].mailbox.highest_modseq)
+    lines = [selected.flags_line()]
     if expunge:
-        lines.append(announce_expunged(selected))
-    lines.append(render_flag_updates(session, selected, _positions(view, updated)))
-    if changes.added:
+        lines.append(announce_expunged(session, selected))
+    lines += (render_changes(session, selected, rows, updated) for rows, updated in told if updated)
+    if added:
         lines.append(b"* %d EXISTS\r\n" % len(view))
-        if not session.rev2:
+        if not session.utf8:
             lines.append(b"* %d RECENT\r\n" % selected.recent_count())
     return b"".join(lines)
 
 
-def announce_expunged(selected: Selected) -> bytes:
-    """Drop what is gone from the view; return the EXPUNGE responses."""
-    return b"".join(b"* %d EXPUNGE\r\n" % number for number in selected.view.expunge())
+def announce_expunged(session: Session, selected: Selected) -> bytes:
+    """Drop what is gone from the view; return EXPUNGE responses, or VANISHED (RFC 7162 section 3.2.10)."""
+    removed = selected.view.expunge()
+    if session.qresync or session.uid_only:
+        return b"* VANISHED " + render_ranges(removed.uids) + b"\r\n" if removed.uids else b""
+    return b"".join(b"* %d EXPUNGE\r\n" % number * times for number, times in removed.numbers)
 
 
-def render_flag_updates(session: Session, selected: Selected, positions: Iterable[int]) -> bytes:
-    """Write FETCH with the flags of messages, MODSEQ too once the client has asked for that extension."""
-    view = selected.view
-    if session.condstore:
-        return b"".join(
-            b"* %d FETCH (UID %d FLAGS %b MODSEQ (%d))\r\n"
-            % (at + 1, view.uids[at], selected.render_flags(at), view.modseqs[at])
-            for at in positions
-        )
-    return b"".join(
-        b"* %d FETCH (UID %d FLAGS %b)\r\n" % (at + 1, view.uids[at], selected.render_flags(at))
-        for at in positions
-    )
+def render_changes(
+    session: Session, selected: Selected, rows: Rows, places: Iterable[int] | None = None
+) -> bytes:
+    """Write FETCH with the flags of messages, MODSEQ too once the client has asked for that extension.
+
+    `places`: which rows of the answer; None: all.
+    """
+    return _render(session, selected, rows, places, _FLAGS_MODSEQ if session.condstore else _FLAGS)
 
 
-def _positions(view: View, uids: Iterable[int]) -> list[int]:
-    found = (view.position(uid) for uid in uids)
-    return [at for at in found if at is not None]
+def render_modseqs(session: Session, selected: Selected, rows: Rows) -> bytes:
+    """Write FETCH with the modseqs of messages."""
+    return _render(session, selected, rows, None, _MODSEQ)
+
+
+def _render(
+    session: Session,
+    selected: Selected,
+    rows: Rows,
+    places: Iterable[int] | None,
+    items: Sequence[Attribute],
+) -> bytes:
+    columns = columns_in(rows)
+    numbers = selected.view.numbers(columns.uids)
+    if places is not None or 0 in numbers:
+        wanted = range(len(rows)) if places is None else places
+        kept = [at for at in wanted if numbers[at]]
+        columns = columns.pick(kept)
+        numbers = array("I", (numbers[at] for at in kept))
+    line = Line(items, uid_only=session.uid_only)
+    return line.write(Messages(selected, numbers, columns.uids, columns, rows.flag_sets))
