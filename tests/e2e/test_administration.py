@@ -83,6 +83,9 @@ def test_every_command_that_changes_something_leaves_one_event_of_who_did_what_o
     on(clerk.run("app_password_create", "app-password", "create", ANN, "phone"), ann)
     (phone,) = node.json("app-password", "list", ANN)
     on(clerk.run("app_password_delete", "app-password", "delete", ANN, phone["id"]), ann)
+    on(clerk.run("token_create", "token", "create", ANN, "laptop"), ann)
+    (laptop,) = node.json("token", "list", ANN)
+    on(clerk.run("token_delete", "token", "delete", ANN, laptop["id"]), ann)
     team = clerk.run("group_create", "group", "create", TEAM, "--member", ANN)["principal"]
     on(clerk.run("group_members", "group", "members", TEAM, ANN), team)
     on(clerk.run("group_delete", "group", "delete", TEAM, "--yes"), team)

@@ -1,5 +1,6 @@
 """A node as its operator sees it: starts, survives, stops, keeps its modules apart, answers commands."""
 
+import imaplib
 import json
 import os
 import re
@@ -16,6 +17,8 @@ from pathlib import Path
 import pytest
 import trustme
 from tests.node_process import PROGRAM, Node, new_node, run_program
+
+from postkeep.protocols.sasl.bearer import write_oauthbearer
 
 pytestmark = pytest.mark.e2e
 ROOT = os.geteuid() == 0
@@ -119,6 +122,34 @@ def test_the_doctor_finds_a_running_node_sound(node: Node) -> None:
     assert not [found for found in findings.values() if found["verdict"] == "bad"]
 
 
+def _sign_in_with_a_token(node: Node, address: str) -> None:
+    def sign_in(token: str) -> str:
+        tls = ssl.create_default_context(cafile=node.ca)
+        with imaplib.IMAP4_SSL("localhost", node.ports["imaps"], ssl_context=tls, timeout=60) as client:
+            try:
+                return client.authenticate("OAUTHBEARER", lambda _: write_oauthbearer(token, address))[0]
+            except imaplib.IMAP4.error:
+                return "NO"
+
+    made = node.json("token", "create", address, "laptop", "--protocol", "imap", "--days", "2")
+    assert sign_in(made["token"]) == "OK"
+    (listed,) = node.json("token", "list", address)
+    assert (listed["name"], listed["protocols"], listed["token"]) == ("laptop", ["imap"], "")
+    assert listed["expires_ms"] - listed["created_ms"] == 2 * 86_400_000
+    assert listed["last_used_ms"]
+    shown = node.cli("token", "create", address, "phone", "--lang", "zh-CN").stdout
+    assert "令牌仅显示一次" in shown
+    assert "pkt_" in shown
+    assert "pkt_" not in node.cli("token", "list", address).stdout
+    refused = node.cli("token", "create", address, "x", "--days", "401", check=False)
+    assert refused.returncode != 0
+    assert "1 to 400 days" in refused.stderr
+    node.cli("token", "delete", address, made["id"])
+    assert sign_in(made["token"]) == "NO"
+    again = node.cli("token", "delete", address, made["id"], check=False)
+    assert again.returncode != 0
+
+
 def test_commands_go_through_the_life_of_a_company(node: Node) -> None:
     node.tenant("life.example")
     made = node.user("ann@life.example", "correct horse 1")
@@ -135,6 +166,7 @@ def test_commands_go_through_the_life_of_a_company(node: Node) -> None:
     assert len(secret["password"]) >= 16
     assert node.json("app-password", "list", "ann@life.example")[0]["password"] == ""
     node.cli("app-password", "delete", "ann@life.example", secret["id"])
+    _sign_in_with_a_token(node, "ann@life.example")
     node.cli("user", "disable", "ann@life.example")
     assert node.json("user", "show", "ann@life.example")["status"] == "disabled"
     node.cli("user", "delete", "ann@life.example", "--yes")

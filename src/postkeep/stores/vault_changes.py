@@ -56,6 +56,10 @@ WHERE m.tenant = $1 AND m.mailbox = $2 AND m.uid BETWEEN r.low AND r.high AND m.
 RETURNING m.uid, m.body, m.slot, m.size, m.flags
 """
 
+_DELETE_THESE: Final = """
+DELETE FROM messages WHERE tenant = $1 AND mailbox = $2 AND uid = ANY($3::bigint[])
+RETURNING uid, body, slot, size, flags
+"""
 _DELETE_SOME: Final = """
 DELETE FROM messages
 WHERE (tenant, mailbox, uid) IN (
@@ -263,6 +267,13 @@ async def flagged_uids(
 async def delete_some(connection: Connection, tenant: bytes, mailbox: bytes, limit: int) -> list[Record]:
     """Delete the first messages of a mailbox, whatever their flags."""
     return await connection.fetch(_DELETE_SOME, tenant, mailbox, limit)
+
+
+async def delete_these(
+    connection: Connection, tenant: bytes, mailbox: bytes, uids: Sequence[int]
+) -> list[Record]:
+    """Delete messages whatever their flags; return UID, body, slot, size and flags of each."""
+    return await connection.fetch(_DELETE_THESE, tenant, mailbox, uids)
 
 
 async def delete_uids(connection: Connection, tenant: bytes, mailbox: bytes, uids: Sequence[int]) -> None:

@@ -58,10 +58,11 @@ def _deposited(request: Any) -> Scope:
 def _placed(request: Any) -> Scope:
     placements = [placement for deposit in request.deposits for placement in deposit.placements]
     queued = [item.principal for deposit in request.deposits for item in deposit.queue]
+    replaced = [request.replaces] if request.replaces is not None else []
     return Scope(
         _tenants(request),
-        (*(placement.principal for placement in placements), *queued),
-        tuple(placement.mailbox for placement in placements),
+        (*(placement.principal for placement in placements), *queued, *(gone.principal for gone in replaced)),
+        (*(placement.mailbox for placement in placements), *(gone.mailbox for gone in replaced)),
     )
 
 

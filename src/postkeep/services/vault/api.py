@@ -107,11 +107,21 @@ class DepositResults(msgspec.Struct, frozen=True):
     results: list[DepositResult]
 
 
+class Replaced(msgspec.Struct, frozen=True):
+    """A message whose place others take."""
+
+    principal: bytes
+    mailbox: bytes
+    uid: int
+
+
 class Append(msgspec.Struct, frozen=True):
     """`vault.append`: IMAP APPEND, all or nothing; every placement belongs to the ticket's principal."""
 
     deposits: list[Deposit]
     epochs: list[NewEpoch]
+    replaces: Replaced | None = None
+    """A message that goes in the same transaction, as by an expunge; gone already: `not_found.message`."""
 
 
 class Submit(msgspec.Struct, frozen=True):

@@ -129,7 +129,7 @@ class DepositGroups:
                 item.answer.set_result(outcome)
 
     async def _store(self, requests: Sequence[DepositRequest]) -> Sequence[list[DepositResult] | Exception]:
-        await self._write_bytes(requests)
+        await self.write_bytes(requests)
         try:
             return await self._rows.store(requests)
         except UnavailableError:
@@ -147,7 +147,7 @@ class DepositGroups:
                 outcomes.append(exc)
         return outcomes
 
-    async def _write_bytes(self, requests: Sequence[DepositRequest]) -> None:
+    async def write_bytes(self, requests: Sequence[DepositRequest]) -> None:
         """Make bodies and wraps durable, and note in the requests where they are."""
         bodies: list[Body] = []
         wraps: list[bytes] = []

@@ -25,7 +25,9 @@ def owners_of(request: Any) -> frozenset[bytes]:
     if deposits is None:
         return frozenset((request.principal,))
     placements = (placement for deposit in deposits for placement in deposit.placements)
-    return frozenset(placement.principal for placement in placements)
+    owners = frozenset(placement.principal for placement in placements)
+    replaced = getattr(request, "replaces", None)
+    return owners if replaced is None else owners | {replaced.principal}
 
 
 def _reads(request: Any) -> list[Need]:
@@ -60,6 +62,8 @@ def _appends(request: Any) -> list[Need]:
                 raise RefusedError("another's mailbox is named by its identifier", code="refused.rights")
             letters = "i" + flag_letters(placement.flags)
             needs.append(Need(placement.principal, placement.mailbox, letters))
+    if request.replaces is not None:
+        needs.append(Need(request.replaces.principal, request.replaces.mailbox, "te"))
     return needs
 
 

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from postkeep.base.errors import ConflictError, NotFoundError, QuotaError
+from postkeep.base.errors import ConflictError, NotFoundError, PostkeepError, QuotaError
 from postkeep.base.ids import NOBODY
 from postkeep.model.ticket import TicketKind
 from postkeep.services.vault.api import Deposit, DepositResult, NewEpoch, Placed, Placement
@@ -27,6 +27,8 @@ from postkeep.tickets.clear import Grant
 
 PLACEMENT_FAILED: Final = "aborted"
 """The code of a deposit that was well but belonged to a request that stands or falls as a whole."""
+
+_ERRORS: Final = {error.code: error for error in (QuotaError, NotFoundError, ConflictError)}
 
 _encoder = msgspec.msgpack.Encoder()
 _placed_decoder = msgspec.msgpack.Decoder(list[tuple[bytes, int, int, int]])
@@ -105,6 +107,13 @@ def plan_group(requests: Sequence[DepositRequest], state: DepositState, now_ms: 
         plan.rows.epochs += [EpochInsert(e.tenant, e.principal, e.epoch, e.sealed) for e in request.epochs]
         plan.results.append([result for result in results if result is not None])
     return plan
+
+
+def check_results(results: Sequence[DepositResult]) -> None:
+    """Raise the error of the first deposit of a whole request that fails."""
+    for result in results:
+        if result.error and result.error != PLACEMENT_FAILED:
+            raise _ERRORS.get(result.error, PostkeepError)(f"a deposit failed: {result.error}")
 
 
 def _repeat(grant: Grant, deposit: Deposit, state: DepositState, placed: list[Placed]) -> DepositResult:

@@ -6,7 +6,7 @@ full ones, deposits that are tried again and every surprise go the longer way, w
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import asyncpg
@@ -14,7 +14,7 @@ import structlog
 
 from postkeep.base.clock import Clock
 from postkeep.services.vault.api import DepositResult
-from postkeep.services.vault.placing import DepositRequest, GroupPlan, plan_group
+from postkeep.services.vault.placing import DepositRequest, GroupPlan, check_results, plan_group
 from postkeep.services.vault.standings import Standings
 from postkeep.services.vault.watching import Watching
 from postkeep.stores.kept_connections import KeptConnections
@@ -61,14 +61,48 @@ class RowStore:
                 planned = await self._store_under_lock(requests, demands)
             plan, state = planned
             self.standings.note_stored(state)
+        self._tell(state)
+        if plan.rows.queue:
+            self._watching.queue_changed()
+        return plan.results
+
+    async def store_after(
+        self,
+        request: DepositRequest,
+        place: tuple[bytes, bytes],
+        before: Callable[[Connection], Awaitable[None]],
+    ) -> list[DepositResult]:
+        """Store a request in the transaction in which `before` changes a mailbox (`place`: its principal and
+        it), or do neither. A request that is known is answered, and `before` not run.
+
+        Raise the error of the first deposit that fails.
+        """
+        demands = _Demands([request])
+        demands.add(request.grant.tenant, *place)
+
+        async def work(connection: Connection) -> Planned:
+            state = await self._locked_state(connection, demands)
+            if not state.known:
+                await before(connection)
+                state = await demands.lock(connection)  # as it is now, under the same locks
+            plan = plan_group([request], state, self._clock.now_ms())
+            check_results(plan.results[0])
+            await store_deposits(connection, state, plan.rows)
+            await store_epochs(connection, plan.rows.epochs)
+            return plan, state
+
+        async with self._turn(set(demands.principals)):
+            plan, state = await in_transaction(self._pool, work)
+            self.standings.note_stored(state)
+        self._tell(state)
+        return plan.results[0]
+
+    def _tell(self, state: DepositState) -> None:
         self._watching.changed(
             (box.tenant, box.principal, box.mailbox, box.highest_modseq)
             for box in state.mailboxes.values()
             if box.messages
         )
-        if plan.rows.queue:
-            self._watching.queue_changed()
-        return plan.results
 
     @asynccontextmanager
     async def _turn(self, principals: set[tuple[bytes, bytes]]) -> AsyncIterator[None]:
@@ -149,6 +183,11 @@ class _Demands:
         self.principals = sorted(principals)
         self.roles = sorted(roles)
         self.mailboxes = sorted(mailboxes)
+
+    def add(self, tenant: bytes, principal: bytes, mailbox: bytes) -> None:
+        """Add a mailbox that nothing is stored in."""
+        self.principals = sorted({*self.principals, (tenant, principal)})
+        self.mailboxes = sorted({*self.mailboxes, (tenant, mailbox)})
 
     async def lock(self, connection: Connection) -> DepositState:
         """Lock them."""
