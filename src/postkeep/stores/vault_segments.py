@@ -35,6 +35,15 @@ _DROP: Final = """
 DELETE FROM segments WHERE tenant = $1 AND mailbox = $2 AND block = ANY ($3::int[]) RETURNING body, slot
 """
 
+_DROP_MAILBOX: Final = "DELETE FROM segments WHERE tenant = $1 AND mailbox = $2 RETURNING body, slot"
+
+_DROP_SOME: Final = """
+DELETE FROM segments WHERE (tenant, mailbox, block) IN (
+    SELECT tenant, mailbox, block FROM segments WHERE tenant = $1 LIMIT $2
+)
+RETURNING body, slot
+"""
+
 
 class SegmentInsert(NamedTuple):
     """A new segment; its bytes and its wraps are durable."""
@@ -85,3 +94,13 @@ async def delete_segments(
 ) -> list[Record]:
     """Delete the segments of blocks; return body and slot of each."""
     return await connection.fetch(_DROP, tenant, mailbox, blocks)
+
+
+async def delete_mailbox_segments(connection: Connection, tenant: bytes, mailbox: bytes) -> list[Record]:
+    """Delete all segments of a mailbox; return body and slot of each."""
+    return await connection.fetch(_DROP_MAILBOX, tenant, mailbox)
+
+
+async def delete_some_segments(connection: Connection, tenant: bytes, limit: int) -> list[Record]:
+    """Delete some segments of a tenant; return body and slot of each."""
+    return await connection.fetch(_DROP_SOME, tenant, limit)

@@ -1,6 +1,6 @@
 """What is inside a segment: the search texts of one block of 1,024 UIDs, with an index over them. Pure.
 
-    chunk 0: head; a digest of where it belongs, the UIDs, where each text ends
+    chunk 0: a digest of where it belongs and of which messages it is, where each text ends
     rows:    one for each value of a hash of pieces of text (`grams`), a bit for each message
     texts:   as they are stored with their messages, one after the other
 
@@ -50,7 +50,6 @@ _GRAMS_KEPT_MAX: Final = 100_000
 class Head(NamedTuple):
     """What a query needs to know of a segment."""
 
-    uids: "array[int]"
     rows: int
     ends: "array[int]"
     """Where each text ends, counted from the first one's beginning."""
@@ -114,9 +113,8 @@ class SegmentMaker:
         row = self._rows_of_gram[gram] = _row(gram, _ROWS_MAX)
         return row
 
-    def finish(self, uids: "array[int]", digest: bytes) -> bytes:
-        """Return the segment's bytes in the clear."""
-        assert len(uids) == len(self._texts)
+    def finish(self, digest: bytes) -> bytes:
+        """Return the segment's bytes in the clear; `digest_of` says of which messages."""
         columns, count = self._columns, _ROWS_MAX
         wanted = max(self._plain_octets // _TEXT_BYTES_PER_ROW, _ROWS_MIN)
         while count // 2 >= wanted:
@@ -126,7 +124,7 @@ class SegmentMaker:
         for number, column in enumerate(columns):
             index[number::_ROW_BYTES] = column.to_bytes(count, "little")
         ends = array("I", accumulate(map(len, self._texts)))
-        first = b"".join((_HEAD.pack(VERSION, 0, len(uids), count), digest, _le(uids), _le(ends)))
+        first = b"".join((_HEAD.pack(VERSION, 0, len(ends), count), digest, _le(ends)))
         return b"".join((first.ljust(CHUNK_BYTES, b"\0"), index, *self._texts))
 
 
@@ -148,8 +146,7 @@ def read_head(chunk: bytes, digest: bytes, total: int) -> Head:
     if not known or not _ROWS_MIN <= rows <= _ROWS_MAX or rows & (rows - 1):
         raise IntegrityError("a segment that can't be read")
     at = _HEAD.size + _DIGEST_BYTES
-    numbers = struct.unpack_from(f"<{2 * messages}I", chunk, at)
-    head = Head(array("I", numbers[:messages]), rows, array("I", numbers[messages:]))
+    head = Head(rows, array("I", struct.unpack_from(f"<{messages}I", chunk, at)))
     if head.texts_at + head.ends[-1] != total:
         raise IntegrityError("a segment of another length than it says")
     return head

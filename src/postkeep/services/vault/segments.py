@@ -5,7 +5,7 @@ its block is full and has just the messages that it was made of. Whatever remove
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from struct import pack
 from typing import Final, TypeVar
 
@@ -26,6 +26,7 @@ from postkeep.model.categories import Category
 from postkeep.services.ledger.trail import Trail
 from postkeep.services.vault import search_api
 from postkeep.services.vault.api import WRAPS_BYTES, Done
+from postkeep.services.vault.derived import let_go, segments_derived
 from postkeep.services.vault.erasing import erase
 from postkeep.services.vault.events import event_fields
 from postkeep.services.vault.groups import Stores
@@ -36,7 +37,7 @@ from postkeep.services.vault.validation import INDEX_MAX, check_epochs, check_id
 from postkeep.services.vault.writes import Writes
 from postkeep.stores.packs import Body, Location
 from postkeep.stores.postgres import Connection, database_errors, in_transaction
-from postkeep.stores.vault_changes import erase_later, lock_mailboxes, lock_principal, release_bodies
+from postkeep.stores.vault_changes import lock_mailboxes, lock_principal
 from postkeep.stores.vault_deposits import EpochInsert, store_epochs
 from postkeep.stores.vault_messages import read_mailbox
 from postkeep.stores.vault_segments import (
@@ -117,6 +118,8 @@ class Segments:
         if mailbox not in boxes:
             raise NotFoundError("no such mailbox")
         low, high = block << BLOCK_SHIFT, (block + 1 << BLOCK_SHIFT) - 1
+        epochs = [EpochInsert(e.tenant, e.principal, e.epoch, e.sealed) for e in request.epochs]
+        await store_epochs(connection, epochs)  # whatever becomes of the segment: they are answered for
         standing = await segment_of(connection, tenant, mailbox, block)
         if boxes[mailbox]["uid_next"] <= high or standing != request.replaces:
             return None
@@ -125,15 +128,13 @@ class Segments:
             return None
         dropped = []
         if standing:
-            dropped = await drop_segments(connection, tenant, mailbox, [low], self._clock.now_ms())
-            await erase_later(connection, tenant, dropped)
+            derived = segments_derived(await delete_segments(connection, tenant, mailbox, [block]))
+            dropped = await let_go(connection, tenant, derived, self._clock.now_ms())
         segment = SegmentInsert(
             tenant, mailbox, block, request.index, slot, len(uids), request.segment, request.epoch
         )
         if not await put_segment(connection, segment, location):
             raise ConflictError("a body of this name is there already")
-        epochs = [EpochInsert(e.tenant, e.principal, e.epoch, e.sealed) for e in request.epochs]
-        await store_epochs(connection, epochs)
         return dropped
 
     async def segments(self, grant: Grant, request: search_api.FetchSegments) -> search_api.SegmentList:
@@ -239,18 +240,6 @@ class Segments:
 
     async def _in_thread(self, work: Callable[[P], T], argument: P) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._stores.threads, work, argument)
-
-
-async def drop_segments(
-    connection: Connection, tenant: bytes, mailbox: bytes, uids: Iterable[int], now_ms: int
-) -> list[int]:
-    """Drop the segments of the blocks that these messages are or were in, in the transaction that removes
-    the messages; return the slots that must be overwritten before anyone is told."""
-    blocks = sorted({uid >> BLOCK_SHIFT for uid in uids})
-    rows = await delete_segments(connection, tenant, mailbox, blocks)
-    if rows:
-        await release_bodies(connection, tenant, {row["body"]: 1 for row in rows}, now_ms)
-    return [row["slot"] for row in rows]
 
 
 def _check(grant: Grant, request: search_api.NewSegment) -> None:
