@@ -44,7 +44,7 @@ FROM (
     CROSS JOIN LATERAL (
         SELECT * FROM pages
         WHERE tenant = $1 AND mailbox = $2 AND kind = $4 AND block BETWEEN r.low AND r.high
-        ORDER BY block LIMIT $7
+        ORDER BY block LIMIT $7 + 1
     ) AS p
     WHERE x.tenant = $1 AND x.mailbox = $2 AND x.principal = $3
 ) AS q

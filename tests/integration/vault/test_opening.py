@@ -215,7 +215,8 @@ def test_who_has_seen_a_modseq_misses_nothing_that_two_vaults_write(dsn: str, tm
                         await expunge(vault, ann, inbox, number % 40 + 1, number % 40 + 1)
 
             async def follow(vault: Vault) -> tuple[dict[int, int], int]:
-                known, there = 0, {}
+                known = 0
+                there: dict[int, int] = {}
                 last = False
                 while True:
                     page = await updates(vault, ann, inbox, known)
