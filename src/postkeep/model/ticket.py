@@ -36,6 +36,8 @@ class Action(StrEnum):
     ADMIN_READ = "admin.read"
     ADMIN_WRITE = "admin.write"
     OPERATE = "operate"
+    MAIL_SHARE = "mail.share"
+    """To say with whom one's own mailboxes are shared, without reading any."""
     LEDGER_OWN = "ledger.own"
     """To see the ledger's entries about oneself."""
     REQUEST_DECIDE = "request.decide"

@@ -107,6 +107,7 @@ _READ, _WRITE, _SEND = Action.MAIL_READ, Action.MAIL_WRITE, Action.MAIL_SEND
 _DEPOSIT, _QUEUE, _MAINTAIN = Action.MAIL_DEPOSIT, Action.QUEUE_WORK, Action.STORE_MAINTAIN
 _LOOK, _ADMIN, _OPERATE = Action.ADMIN_READ, Action.ADMIN_WRITE, Action.OPERATE
 _DECIDE = Action.REQUEST_DECIDE
+_SHARE = Action.MAIL_SHARE
 _MESSAGES: Final = (Unit.MESSAGE, Unit.MAILBOX)
 _PERSON: Final = (Unit.PERSON,)
 _TENANT: Final = (Unit.TENANT,)
@@ -132,7 +133,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("authority.sign_out",            (IMAP, SUBMISSION, OWNER)),
     Rule("authority.keep_sessions",       (IMAP,)),
     Rule("authority.end_sessions",        (IMAP,)),
-    Rule("authority.colleagues",          (IMAP,)),
+    Rule("authority.colleagues",          (IMAP, OWNER)),
     # --- authority: where mail goes ---
     Rule("authority.resolve",             (MX, SUBMISSION, RELAY)),
     Rule("authority.queue_key",           (MX, SUBMISSION, RELAY)),
@@ -205,6 +206,8 @@ RULES: Final[tuple[Rule, ...]] = (
                                           any_mailbox=True, shared=True),
     Rule("kms.share",                     (IMAP,), USER, _WRITE, MAIL, fresh=True, shared=True),
     Rule("kms.unshare",                   (IMAP,), USER, _WRITE, MAIL, shared=True),
+    Rule("kms.share",                     (OWNER,), USER, _SHARE, fresh=True, shared=True),
+    Rule("kms.unshare",                   (OWNER,), USER, _SHARE, shared=True),
     Rule("kms.shares",                    (IMAP,), USER, _READ, METADATA, shared=True),
     Rule("kms.open_epochs",               (RELAY,), OPERATION, _QUEUE, MAIL, counts="epochs"),
     Rule("kms.open_epochs",               (EXPORT,), GRANT, Action.MAIL_EXPORT, MAIL, fresh=True),
@@ -289,6 +292,10 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("vault.quota",                   (STEWARD,), STAFF, _LOOK, OPERATIONS),
     Rule("vault.rights",                  (IMAP,), USER, _READ, METADATA, shared=True),
     Rule("vault.set_rights",              (IMAP,), USER, _WRITE, METADATA, shared=True),
+    Rule("vault.rights",                  (OWNER,), USER, _SHARE, shared=True),
+    Rule("vault.set_rights",              (OWNER,), USER, _SHARE, shared=True),
+    Rule("vault.mailboxes",               (OWNER,), USER, _SHARE, any_mailbox=True),
+    Rule("vault.shared",                  (OWNER,), USER, _SHARE, any_mailbox=True),
     Rule("vault.shared",                  (IMAP,), USER, _READ, METADATA, any_mailbox=True),
     Rule("vault.open_shared",             (STEWARD,), STAFF, _ADMIN, OPERATIONS),
     Rule("vault.watch",                   (IMAP,), USER, _READ, METADATA, any_mailbox=True),
@@ -406,7 +413,8 @@ RULES: Final[tuple[Rule, ...]] = (
 
 DELEGATIONS: Final[tuple[Delegation, ...]] = (
     Delegation((IMAP,),       (VAULT, KMS)),   # reads and changes mail: bodies from one, keys from the other
-    Delegation((OWNER,),      (LEDGER, KMS)),  # looks at the own ledger, opens what is sealed in it
+    # looks at the own ledger, opens what is sealed in it; shares the own mailboxes
+    Delegation((OWNER,),      (LEDGER, KMS, VAULT)),
     Delegation((SUBMISSION,), (VAULT,)),       # hands mail in, and never needs a key of the user's
 )
 
@@ -460,10 +468,10 @@ GRANT_ELSEWHERE: Final = {"export": (EXPORT, (VAULT, KMS))}
 """Who holds a grant and where it is shown, for the kinds that the steward never holds."""
 STAFF_AUDIENCE: Final = (STEWARD, BACKUP, AUTHORITY, KMS, VAULT, LEDGER)
 
-SESSION_ACTIONS: Final = {IMAP: (_READ, _WRITE), SUBMISSION: (_SEND,), OWNER: (Action.LEDGER_OWN,)}
+SESSION_ACTIONS: Final = {IMAP: (_READ, _WRITE), SUBMISSION: (_SEND,), OWNER: (Action.LEDGER_OWN, _SHARE)}
 """What a user's ticket allows, by the protocol that the user signed in with."""
 
-SESSION_AUDIENCE: Final = {IMAP: (VAULT, KMS), SUBMISSION: (VAULT,), OWNER: (LEDGER, KMS)}
+SESSION_AUDIENCE: Final = {IMAP: (VAULT, KMS), SUBMISSION: (VAULT,), OWNER: (LEDGER, KMS, VAULT)}
 
 SESSION_CATEGORIES: Final = {IMAP: MAIL, SUBMISSION: MAIL, OWNER: AUDIT}
 

@@ -27,7 +27,7 @@ from postkeep.protocols.imap.acl import (
     shown,
 )
 from postkeep.services.authority.colleagues_api import Colleague
-from postkeep.services.kms.sharing_api import Share, Unshare
+from postkeep.services.vault.giving import give
 from postkeep.services.vault.rights_api import GetRights, Right, SetRights
 
 _SEEN_BY: Final = frozenset("lrikxa")
@@ -49,7 +49,7 @@ async def set_acl(session: Session, tag: bytes, command: SetAcl) -> Completion:
         before = set(held.get(colleague.principal, ""))
         after = before | set(letters) if command.mode is AclMode.ADD else before - set(letters)
         letters = "".join(letter for letter in LETTERS if letter in after)
-    await give(account, found, colleague.principal, letters)
+    await _give(account, found, colleague.principal, letters)
     return Completion(completed("SETACL"))
 
 
@@ -59,24 +59,13 @@ async def delete_acl(session: Session, tag: bytes, command: DeleteAcl) -> Comple
     account = session.need_account()
     found = await _administered(account, command.mailbox)
     colleague = await _colleague(account, found, command.identifier)
-    await give(account, found, colleague.principal, "")
+    await _give(account, found, colleague.principal, "")
     return Completion(completed("DELETEACL"))
 
 
-async def give(account: Account, found: Named, reader: bytes, letters: str) -> None:
-    """Replace a reader's rights on a mailbox, and share the owner's keys, or take them back.
-
-    The vault comes first: a right without a key opens nothing, and what is taken is cut at once. Repeated
-    after an interruption it does what is left.
-    """
-    owner, keepers = found.owner or account.principal, account.keepers
-    request = SetRights(owner, found.row.id, reader, letters)
-    left = await keepers.vault.set_rights(request, ticket=account.ticket)
-    if left.letters:
-        share = Share(owner, reader, "a" in left.letters, left.until_ms)
-        await keepers.kms.share(share, ticket=account.ticket)
-    else:
-        await keepers.kms.unshare(Unshare(owner, reader), ticket=account.ticket)
+async def _give(account: Account, found: Named, reader: bytes, letters: str) -> None:
+    request = SetRights(found.owner or account.principal, found.row.id, reader, letters)
+    await give(account.keepers.vault, account.keepers.kms, request, account.ticket)
 
 
 async def get_acl(session: Session, tag: bytes, command: GetAcl) -> Completion:

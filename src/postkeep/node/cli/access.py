@@ -1,8 +1,7 @@
 """`postkeep access`: a mailbox owner's own ledger, in plain words. The owner signs in, not the operator."""
 
 import asyncio
-import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -10,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Final
 import msgspec
 import typer
 
-from postkeep.base.errors import InvalidInputError, NotFoundError, RefusedError, ThrottledError
+from postkeep.base.errors import InvalidInputError, NotFoundError, RefusedError
 from postkeep.model.audit import AuditEvent, EventName, PersonalValues
 from postkeep.node.cli import asking
 from postkeep.node.cli.access_words import request_of, who, why, words
-from postkeep.node.cli.output import CommandError, Exit, instant, moment
+from postkeep.node.cli.output import CommandError, instant, moment
+from postkeep.node.cli.owner_session import owner_session
 from postkeep.node.cli.scene import scene_of
 from postkeep.node.cli.texts import text
-from postkeep.node.running import running
 
 if TYPE_CHECKING:
     from postkeep.services.authority.api import SignedIn
@@ -57,14 +56,12 @@ def add(app: typer.Typer) -> None:
     ) -> None:
         scene = scene_of(context)
         times = instant(since), instant(until)
-        state = running(scene.data)
-        if state is None:
-            raise CommandError(text("error.not_running", data=scene.data), Exit.NOT_RUNNING, "not_running")
-        password = asking.own_password(from_stdin=password_stdin)
+
+        def ask() -> str:
+            return asking.own_password(from_stdin=password_stdin)
+
         try:
-            seen = asyncio.run(_look(scene.data, Path(state.run), address, password, times, limit))
-        except ThrottledError as exc:
-            raise CommandError(text("error.access_throttled"), Exit.UNAVAILABLE, "throttled") from exc
+            seen = asyncio.run(_look(scene.data, address, ask, times, limit))
         except (RefusedError, InvalidInputError) as exc:
             raise CommandError(text("error.access_refused"), code="refused") from exc
         seen = _with_origins(seen)
@@ -117,37 +114,17 @@ def _with_origins(seen: Iterable[Seen]) -> list[Seen]:
     ]
 
 
-async def _look(  # noqa: PLR0917 - one look: where, who, and what of it
-    data: Path, run: Path, address: str, password: str, times: tuple[int, int], limit: int
+async def _look(
+    data: Path, address: str, ask: Callable[[], str], times: tuple[int, int], limit: int
 ) -> list[Seen]:
     """Sign in as the owner, read the entries, and sign out."""
-    from contextlib import AsyncExitStack
-
-    from postkeep.node.supervisor import believed
-    from postkeep.services.authority.api import OwnerSignIn, SignOut
-    from postkeep.services.authority.client import AuthorityClient
     from postkeep.services.kms.client import KmsClient
     from postkeep.services.ledger.client import LedgerClient
-    from postkeep.tickets.channel import Link
-    from postkeep.tickets.identity import ModuleIdentity
 
-    anchors = believed.read(data)
-    identity = ModuleIdentity("owner", f"owner.{os.getpid()}")
-    async with AsyncExitStack() as stack:
-
-        def link(keeper: str) -> Link:
-            made = Link(identity, anchors, keeper, run / f"{keeper}.sock")
-            stack.push_async_callback(made.close)
-            return made
-
-        newcomer = AuthorityClient(link("authority"))
-        admitted = await newcomer.owner_sign_in(OwnerSignIn(address, password))
-        identity.ticket, me = admitted.module_ticket, admitted.signed_in
-        try:
-            found = await _read(LedgerClient(link("ledger")), me.ticket, times, limit)
-            return await _open(KmsClient(link("kms")), me, found)
-        finally:
-            await AuthorityClient(link("authority")).sign_out(SignOut(me.session))
+    async with owner_session(data, address, ask) as session:
+        me = session.me
+        found = await _read(LedgerClient(session.link("ledger")), me.ticket, times, limit)
+        return await _open(KmsClient(session.link("kms")), me, found)
 
 
 async def _read(

@@ -23,6 +23,7 @@ COMMANDS: Final = {
     "keys": ("key",),
     "ledger": ("ledger",),
     "access": ("access",),
+    "sharing": ("mailbox",),
     "staff": ("staff", "dual-control"),
     "requests": ("request", "approve", "decline"),
     "media": ("media",),

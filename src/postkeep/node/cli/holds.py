@@ -1,12 +1,11 @@
 """`postkeep hold`: legal holds."""
 
-import datetime as dt
 from typing import Annotated
 
 import typer
 
 from postkeep.node.cli.destroy import identifier
-from postkeep.node.cli.output import CommandError, Exit, moment
+from postkeep.node.cli.output import CommandError, Exit, end_of_day, last_day, moment
 from postkeep.node.cli.scene import group, scene_of
 from postkeep.node.cli.texts import text
 from postkeep.services.steward import orders_api as api
@@ -56,26 +55,9 @@ def _add_place(hold: typer.Typer) -> None:
         scene = scene_of(context)
         if bool(person) == bool(tenant) or (mailbox and not person):
             raise CommandError(text("error.hold_scope"), Exit.USAGE, "hold_scope")
-        request = api.HoldPlace(kind, reason, person, tenant, mailbox, _until(until))
+        request = api.HoldPlace(kind, reason, person, tenant, mailbox, end_of_day(until))
         info = scene.ask("hold_place", request, api.HoldInfo)
         scene.out.say(info, text("hold.placed", id=info.id.hex()))
-
-
-def _until(given: str) -> int | None:
-    """Read a day; the hold lasts until its end, in UTC."""
-    if not given:
-        return None
-    try:
-        day = dt.date.fromisoformat(given)
-    except ValueError as exc:
-        raise CommandError(text("error.day"), Exit.USAGE, "day") from exc
-    end = dt.datetime.combine(day + dt.timedelta(days=1), dt.time(), dt.UTC)
-    return int(end.timestamp() * 1000)
-
-
-def _last_day(until_ms: int | None) -> str:
-    """Show the end of a hold as it was given: the last day on which it stands."""
-    return moment(until_ms - 1)[:10] if until_ms else "-"
 
 
 def _lines(info: api.HoldInfo) -> list[str]:
@@ -88,7 +70,7 @@ def _lines(info: api.HoldInfo) -> list[str]:
         ("class", kind),
         ("reason", info.reason),
         ("placed", f"{moment(info.made_ms)}  {info.placed_by}"),
-        ("until", _last_day(info.until_ms) if info.until_ms else ""),
+        ("until", last_day(info.until_ms) if info.until_ms else ""),
         ("released", f"{moment(info.released_ms)}  {info.released_by}" if info.released_ms else ""),
     )
     title = text("hold.title", id=info.id.hex(), state=state)
@@ -104,6 +86,6 @@ def _row(info: api.HoldInfo) -> tuple[str, ...]:
         info.reason,
         info.placed_by,
         moment(info.made_ms),
-        _last_day(info.until_ms),
+        last_day(info.until_ms),
         text(f"hold.state.{info.state}"),
     )

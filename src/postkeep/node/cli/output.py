@@ -149,6 +149,23 @@ def instant(given: str) -> int:
     return max(0, int(moment_given.timestamp() * 1000))
 
 
+def end_of_day(given: str) -> int | None:
+    """Read a day that something stands until: its end, in UTC; empty: None."""
+    if not given:
+        return None
+    try:
+        day = dt.date.fromisoformat(given)
+    except ValueError as exc:
+        raise CommandError(text("error.day"), Exit.USAGE, "day") from exc
+    end = dt.datetime.combine(day + dt.timedelta(days=1), dt.time(), dt.UTC)
+    return int(end.timestamp() * 1000)
+
+
+def last_day(until_ms: int | None) -> str:
+    """Show an end as it was given: the last day on which something stands."""
+    return moment(until_ms - 1)[:10] if until_ms else "-"
+
+
 def size(octets: int | None) -> str:
     """Show a number of octets."""
     if octets is None:

@@ -152,6 +152,10 @@ class Sharing:
                 await put_rights(connection, tenant, row)
             else:
                 await drop_rights(connection, tenant, owner, row.mailbox, reader)
+                if row.mailbox is None:  # an empty row of a single mailbox only takes from the one for all
+                    for other in there:
+                        if other.mailbox is not None and not other.letters:
+                            await drop_rights(connection, tenant, owner, other.mailbox, reader)
             if len(await rights_given(connection, tenant, owner)) > RIGHTS_MAX:
                 raise LimitError(f"{RIGHTS_MAX} rights on one owner's mailboxes")
             fields = event_fields(grant, tenant, [reader], principal=owner, mailbox=request.mailbox)
