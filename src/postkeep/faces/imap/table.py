@@ -12,11 +12,14 @@ from postkeep.faces.imap import (
     metadata,
     notifying,
     quota,
+    replacing,
     searching,
     selecting,
     signin,
+    sorting,
     status,
     storing,
+    threading,
 )
 from postkeep.faces.imap.fetch import fetch
 from postkeep.faces.imap.session import ANY, SIGNED_IN, Border, Entry, State, Table
@@ -49,6 +52,7 @@ _LINES: Final[dict[object, tuple[State, Any, Border]]] = {
     commands.ListMailboxes: (SIGNED_IN, listing.list_mailboxes, _EXPUNGES),
     commands.Status: (SIGNED_IN, status.status, _EXPUNGES),
     commands.Append: (SIGNED_IN, appending.append, _EXPUNGES),
+    commands.Replace: (_SELECTED, replacing.replace, _EXPUNGES),
     Bare.UNAUTHENTICATE: (SIGNED_IN, authenticating.unauthenticate, Border.NOTHING),
     Bare.NAMESPACE: (SIGNED_IN, mailboxes.namespace, _EXPUNGES),
     commands.GetQuota: (SIGNED_IN, quota.get_quota, _EXPUNGES),
@@ -69,6 +73,8 @@ _LINES: Final[dict[object, tuple[State, Any, Border]]] = {
     Bare.EXPUNGE: (_SELECTED, selecting.expunge, _EXPUNGES),
     commands.UidExpunge: (_SELECTED, selecting.uid_expunge, _EXPUNGES),
     commands.Search: (_SELECTED, searching.search, Border.CHANGES),
+    commands.Sort: (_SELECTED, sorting.sort, Border.CHANGES),
+    commands.Thread: (_SELECTED, threading.thread, Border.CHANGES),
     commands.Fetch: (_SELECTED, fetch, Border.CHANGES),
     commands.Store: (_SELECTED, storing.store, Border.CHANGES),
     commands.Copy: (_SELECTED, storing.copy, _EXPUNGES),

@@ -69,6 +69,7 @@ class Text(StrEnum):
     SOME_CHANGED = "Some of them had changed."
     MOVED = "Moved."
     MESSAGE_TOO_LARGE = "The message is too large."
+    REPLACED = "The message is replaced."
     MESSAGE_EMPTY = "There is no message."
     BAD_URL = "The URL does not lead to octets of a message of yours."
     MAILBOX_DELETED = "The mailbox has been deleted."
