@@ -1,9 +1,9 @@
 """LIST and LSUB: which mailboxes are shown, and with what (RFC 3501, 5258, 5819, 6154, 8440, 9590)."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 
 from postkeep.faces.imap.metadata import read_values
-from postkeep.faces.imap.names import ROLE_USES, SEPARATOR, Pattern, Tree, canonical
+from postkeep.faces.imap.names import ROLE_USES, SEPARATOR, Pattern, Tree, canonical, levels_above
 from postkeep.faces.imap.session import Completion, Session
 from postkeep.faces.imap.status import status_values
 from postkeep.faces.imap.texts import completed
@@ -37,9 +37,7 @@ def render_list(tree: Tree, command: ListMailboxes, *, utf8: bool, values: Value
     patterns = [Pattern(_join(command.reference, pattern)) for pattern in command.patterns]
     selector = _Selector(tree, command)
     lines = []
-    for name in selector.candidates():
-        if not any(pattern.matches(name) for pattern in patterns):
-            continue
+    for name in _matching(patterns, selector.candidates()):
         found = selector.select(name)
         if found is None:
             continue
@@ -60,6 +58,13 @@ def render_list(tree: Tree, command: ListMailboxes, *, utf8: bool, values: Value
     return b"".join(lines)
 
 
+def _matching(patterns: Sequence[Pattern], names: Sequence[str]) -> list[str]:
+    """Return the names that any of the patterns matches, each once, in their order."""
+    if len(patterns) == 1:
+        return list(filter(patterns[0].matches, names))
+    return [name for name in names if any(pattern.matches(name) for pattern in patterns)]
+
+
 class _Selector:
     """Applies the selection options, and finds each name's attributes."""
 
@@ -74,8 +79,8 @@ class _Selector:
         looked_at = self._subscribed_only or self._tell_subscribed
         self._subscribed = tree.subscriptions() if looked_at else set()
         uses = (name for name, named in tree.by_name.items() if named.row.role in ROLE_USES)
-        self._above_subscribed = _above(self._subscribed) if self._subscribed_only else set()
-        self._above_special = _above(uses) if self._special_only and self._recursive else set()
+        self._above_subscribed = levels_above(self._subscribed) if self._subscribed_only else set()
+        self._above_special = levels_above(uses) if self._special_only and self._recursive else set()
 
     def candidates(self) -> list[str]:
         """Return every name that there may be something to say of."""
@@ -83,7 +88,7 @@ class _Selector:
         if not self._subscribed_only or not self._tree.lone:
             return names
         known = set(names)
-        return names + sorted((self._tree.lone | _above(self._tree.lone)) - known)
+        return names + sorted((self._tree.lone | levels_above(self._tree.lone)) - known)
 
     def select(self, name: str) -> tuple[list[str], list[str]] | None:
         """Return attributes and CHILDINFO of a name; None: not selected."""
@@ -128,11 +133,6 @@ def attributes_of(tree: Tree, name: str, *, subscribed: bool) -> list[str]:
     if named is not None and named.row.role in ROLE_USES:
         attributes.append(ROLE_USES[named.row.role])
     return attributes
-
-
-def _above(names: Iterable[str]) -> set[str]:
-    """Return the levels above names."""
-    return {name[:at] for name in names for at, char in enumerate(name) if char == SEPARATOR}
 
 
 def _join(reference: str, pattern: str) -> str:

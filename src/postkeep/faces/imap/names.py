@@ -76,6 +76,17 @@ def parents(name: str) -> list[str]:
     return [SEPARATOR.join(levels[:depth]) for depth in range(1, len(levels))]
 
 
+def levels_above(names: Iterable[str]) -> set[str]:
+    """Return every level above any of the names."""
+    found: set[str] = set()
+    for name in names:
+        at = name.rfind(SEPARATOR)
+        while at > 0 and (above := name[:at]) not in found:
+            found.add(above)
+            at = name.rfind(SEPARATOR, 0, at)
+    return found
+
+
 class Tree:
     """All mailboxes of a person at one version of the list. The counts in the rows may be older."""
 
@@ -84,7 +95,8 @@ class Tree:
         self.version = version
         self.lone = lone
         """Names that are subscribed to though there is no mailbox, or was none (RFC 3501 section 6.3.6)."""
-        self.with_children = {above for name in self.by_name for above in parents(name)}
+        self.with_children = levels_above(self.by_name)
+        self._all_names: list[str] = []
 
     def find(self, name: str) -> Named | None:
         """Find a mailbox by any spelling of its name."""
@@ -101,11 +113,12 @@ class Tree:
 
     def all_names(self) -> list[str]:
         """Return every name, and those that only exist as a level above others, INBOX first."""
-        names = sorted(self.by_name.keys() | self.with_children)
-        if INBOX in self.by_name:
-            names.remove(INBOX)
-            names.insert(0, INBOX)
-        return names
+        if not self._all_names:
+            self._all_names = sorted(self.by_name.keys() | self.with_children)
+            if INBOX in self.by_name:
+                self._all_names.remove(INBOX)
+                self._all_names.insert(0, INBOX)
+        return self._all_names
 
     def is_subscribed(self, name: str) -> bool:
         """Whether a (canonical) name is on the list of subscriptions."""

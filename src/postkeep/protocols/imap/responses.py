@@ -1,10 +1,10 @@
 """What the server says, as bytes. Every function returns whole lines, CRLF included."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 
 from postkeep.protocols.imap.commands import StatusItem
 from postkeep.protocols.imap.fetch import BinarySection, BodySection, Partial, render_section
-from postkeep.protocols.imap.sequence import render_ranges
 from postkeep.protocols.imap.strings import render_mailbox, render_nstring, render_string
 
 
@@ -34,6 +34,11 @@ def enabled(names: Iterable[str]) -> bytes:
     return " ".join(["* ENABLED", *names]).encode("ascii") + b"\r\n"
 
 
+def language(names: Iterable[str]) -> bytes:
+    """Write LANGUAGE (RFC 5255)."""
+    return f"* LANGUAGE ({' '.join(names)})\r\n".encode("ascii")
+
+
 def flag_list(flags: Iterable[str]) -> bytes:
     """Write flags in parentheses."""
     return b"(" + " ".join(flags).encode("ascii") + b")"
@@ -49,22 +54,21 @@ def listing(
     old_name: str | None = None,
 ) -> bytes:
     """Write LIST or LSUB, with CHILDINFO (RFC 5258 section 4) or OLDNAME (RFC 5465, 9051)."""
+    head = _list_head(tuple(attributes), lsub=lsub)
+    if not child_info and old_name is None:
+        return b"%b%b\r\n" % (head, render_mailbox(name, utf8=utf8))
     extended = b""
     if child_info:
         kinds = b" ".join(b'"' + kind.encode("ascii") + b'"' for kind in child_info)
         extended = b' ("CHILDINFO" (' + kinds + b"))"
     if old_name is not None:
         extended = b' ("OLDNAME" (' + render_mailbox(old_name, utf8=utf8) + b"))"
-    return b"".join(
-        (
-            b"* LSUB " if lsub else b"* LIST ",
-            flag_list(attributes),
-            b' "/" ',
-            render_mailbox(name, utf8=utf8),
-            extended,
-            b"\r\n",
-        ),
-    )
+    return b"%b%b%b\r\n" % (head, render_mailbox(name, utf8=utf8), extended)
+
+
+@lru_cache(maxsize=256)
+def _list_head(attributes: tuple[str, ...], *, lsub: bool) -> bytes:
+    return (b"* LSUB " if lsub else b"* LIST ") + flag_list(attributes) + b' "/" '
 
 
 def mailbox_status(name: str, values: Mapping[StatusItem, int | str], *, utf8: bool) -> bytes:
@@ -73,23 +77,6 @@ def mailbox_status(name: str, values: Mapping[StatusItem, int | str], *, utf8: b
         f"{item} ({value})" if isinstance(value, str) else f"{item} {value}" for item, value in values.items()
     )
     return b"* STATUS " + render_mailbox(name, utf8=utf8) + f" ({pairs})\r\n".encode("ascii")
-
-
-def search(numbers: Iterable[int], modseq: int | None = None) -> bytes:
-    """Write SEARCH, with MODSEQ where the criteria named it (RFC 7162 section 3.1.5)."""
-    line = b" ".join((b"* SEARCH", *(b"%d" % number for number in numbers)))
-    return line + (b"\r\n" if modseq is None else b" (MODSEQ %d)\r\n" % modseq)
-
-
-def esearch(tag: bytes, *, uid: bool, pieces: Iterable[tuple[str, int | list[tuple[int, int]]]]) -> bytes:
-    """Write ESEARCH (RFC 4731): the tag as correlator, then name and number or ranges."""
-    words = [b"* ESEARCH (TAG " + render_string(tag) + b")"]
-    if uid:
-        words.append(b"UID")
-    for name, value in pieces:
-        words.append(name.encode("ascii"))
-        words.append(b"%d" % value if isinstance(value, int) else render_ranges(value))
-    return b" ".join(words) + b"\r\n"
 
 
 def namespace() -> bytes:

@@ -5,8 +5,9 @@ import re
 from postkeep.protocols.imap.utf7 import encode_utf7
 
 _ATOM = re.compile(rb"[^\x00-\x20\x7f-\xff(){%*\"\\\]]+\Z")
-_QUOTABLE = re.compile(rb"[\x20-\x7e]{0,1000}\Z")
-_QUOTABLE_UTF8 = re.compile(rb"[^\x00-\x1f\x7f]{0,1000}\Z")
+_QUOTABLE = re.compile(rb"[\x20-\x7e]{0,1000}+\Z")
+_QUOTABLE_UTF8 = re.compile(rb"[^\x00-\x1f\x7f]{0,1000}+\Z")
+_PLAIN_NAME = re.compile(r"[ !#-%'-\[\]-~]{0,1000}+\Z")  # the same in both forms: no `&`, quote, backslash
 
 
 def render_string(value: bytes, *, utf8: bool = False) -> bytes:
@@ -30,4 +31,6 @@ def render_astring(value: bytes) -> bytes:
 
 def render_mailbox(name: str, *, utf8: bool) -> bytes:
     """Write a mailbox name: modified UTF-7, or UTF-8 once IMAP4rev2 is enabled. Always a string."""
+    if name.isascii() and _PLAIN_NAME.match(name):
+        return b'"%b"' % name.encode("ascii")
     return render_string(name.encode(), utf8=True) if utf8 else render_string(encode_utf7(name))
