@@ -20,7 +20,17 @@ def render_flags(flags: tuple[str, ...], *, recent: bool = False) -> bytes:
 class Selected:
     """One selected mailbox of one connection."""
 
-    __slots__ = ("_announced", "dirty", "name", "place", "read_only", "recent_from", "saved", "view")
+    __slots__ = (
+        "__weakref__",
+        "_announced",
+        "dirty",
+        "name",
+        "place",
+        "read_only",
+        "recent_from",
+        "saved",
+        "view",
+    )
 
     def __init__(self, place: Place, name: str, view: View, *, read_only: bool) -> None:
         self.place = place
