@@ -177,3 +177,22 @@ def test_utf8_is_accepted_where_it_is_enabled(in_world: Callable[[Scenario], Non
         await client.close()
 
     in_world(scenario)
+
+
+def test_people_are_spoken_to_in_their_language(in_world: Callable[[Scenario], None]) -> None:
+    async def scenario(world: World, alice: Person) -> None:
+        del alice
+        client = await _connect(world)
+        assert "LANGUAGE" in client.greeting.code.split()
+        assert of(await client.line("LANGUAGE"), "LANGUAGE")[0].values == [["en", "zh-CN", "i-default"]]
+        assert (await refused(client, "LANGUAGE de")).text == "These languages are not spoken here."
+        answers = await client.line('LANGUAGE fr "zh-Hans"')
+        assert of(answers, "LANGUAGE")[0].values == [["zh-CN"]]
+        assert answers[-1].text == "LANGUAGE 已完成。"
+        assert (await client.line(f'LOGIN {ALICE} "{PASSWORD}"'))[-1].text == "欢迎。"
+        assert (await refused(client, "SELECT Nowhere")).text == "没有该邮箱。"
+        assert (await refused(client, "SELECT")).text == "命令无效。"
+        assert (await client.line("LANGUAGE default"))[-1].text == "LANGUAGE completed."
+        await client.close()
+
+    in_world(scenario)

@@ -42,7 +42,6 @@ from postkeep.protocols.imap.reader import CommandBytes, CommandReader, Continue
 
 _log = structlog.get_logger(__name__)
 _CLOSE_SECONDS: Final = 5.0  # for what is still to be written when we hang up
-_STILL_HERE: Final = responses.status(b"*", "OK", Text.STILL_HERE)
 
 
 class Door(Protocol):
@@ -308,7 +307,7 @@ class ImapConnection(asyncio.Protocol):
         if self.session.state is State.LOGOUT:
             return
         if not self._layers.handshaking:
-            self._write(responses.status(b"*", "BYE", text))
+            self._write(self.session.say(b"*", "BYE", text))
         self.close()
         if self._task is not None:
             self._task.cancel()
@@ -370,7 +369,7 @@ class ImapConnection(asyncio.Protocol):
         self.deadline = self._heard + IDLE_SECONDS_MAX
         done = line.strip().upper() == b"DONE"
         reply = ("OK", completed("IDLE")) if done else ("BAD", Text.IDLE_ENDS_WITH_DONE)
-        self._write(responses.status(tag, *reply))
+        self._write(self.session.say(tag, *reply))
 
     def _start(self, work: Coroutine[None, None, None]) -> None:
         self._task = self._loop.create_task(work)
@@ -429,7 +428,7 @@ class ImapConnection(asyncio.Protocol):
             self.cut(Text.QUIET_TOO_LONG)
         else:
             if self.session.idling:
-                self._write(_STILL_HERE)
+                self._write(self.session.say(b"*", "OK", Text.STILL_HERE))
             self._move_deadline()
 
     def give_way(self) -> bool:

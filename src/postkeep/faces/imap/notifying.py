@@ -15,7 +15,6 @@ from postkeep.faces.imap.replies import CommandError
 from postkeep.faces.imap.selected import Selected
 from postkeep.faces.imap.session import Border, Completion, Session
 from postkeep.faces.imap.texts import Text, completed
-from postkeep.protocols.imap import responses
 from postkeep.protocols.imap.commands import Fetch
 from postkeep.protocols.imap.fetch import Attribute
 from postkeep.protocols.imap.notify import (
@@ -133,7 +132,7 @@ def _last_uid(selected: Selected) -> int:
 async def _tell_others(session: Session, observer: Notifier) -> None:
     if len(observer.waiting) > MAILBOXES_WAITING_MAX:
         session.observer = Notifier(())  # as after NOTIFY NONE
-        await session.send(responses.status(b"*", "OK", Text.TOO_MUCH_NEWS, "NOTIFICATIONOVERFLOW"))
+        await session.send(session.say(b"*", "OK", Text.TOO_MUCH_NEWS, "NOTIFICATIONOVERFLOW"))
         return
     news = await _look(session, observer, everything=observer.all_waiting)
     await session.send(news.render(utf8=session.utf8))

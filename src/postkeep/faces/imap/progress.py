@@ -6,7 +6,6 @@ from typing import Final, TypeVar
 
 from postkeep.faces.imap.session import Session
 from postkeep.faces.imap.texts import Text
-from postkeep.protocols.imap import responses
 from postkeep.protocols.imap.strings import render_string
 
 INTERVAL_SECONDS: Final = 10.0
@@ -35,7 +34,7 @@ class Progress:
         self._due = now + INTERVAL_SECONDS
         goal = f"{self._goal}" if self._goal else "NIL"
         code = f"INPROGRESS ({self._tag.decode('ascii')} {min(done, self._goal)} {goal})"
-        await self._session.send(responses.status(b"*", "OK", Text.STILL_RUNNING, code))
+        await self._session.send(self._session.say(b"*", "OK", Text.STILL_RUNNING, code))
 
 
 async def in_turns(steps: Generator[None, None, T], progress: Progress, done: int) -> T:

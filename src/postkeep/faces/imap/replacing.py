@@ -5,7 +5,6 @@ from postkeep.faces.imap.appending import announcements, find_target, seal_new
 from postkeep.faces.imap.replies import CommandError, no_such_mailbox
 from postkeep.faces.imap.session import Completion, Session
 from postkeep.faces.imap.texts import Text, completed
-from postkeep.protocols.imap import responses
 from postkeep.protocols.imap.commands import Replace
 from postkeep.protocols.imap.sequence import parse_sequence
 from postkeep.services.vault.api import Append, Replaced
@@ -34,7 +33,7 @@ async def replace(session: Session, tag: bytes, command: Replace) -> Completion:
     selected.dirty = True
     (placed,) = answer.results[0].placed
     code = f"APPENDUID {placed.uid_validity} {placed.uid}"
-    await session.send(responses.status(b"*", "OK", Text.REPLACED, code))
+    await session.send(session.say(b"*", "OK", Text.REPLACED, code))
     return Completion(completed("REPLACE"))
 
 

@@ -1,6 +1,7 @@
 """From errors to tagged replies: the one table, with the response codes of RFC 5530 and its kin."""
 
 from postkeep.base.errors import PostkeepError
+from postkeep.faces.imap.languages import translate
 from postkeep.faces.imap.texts import Text
 from postkeep.protocols.imap import responses
 from postkeep.protocols.imap.errors import ImapCharsetError, ImapSyntaxError
@@ -30,16 +31,17 @@ class CommandError(PostkeepError):
         self.bad = bad
 
 
-def reply_to_error(tag: bytes, error: PostkeepError) -> bytes:
+def reply_to_error(tag: bytes, error: PostkeepError, language: str) -> bytes:
     """Return the tagged reply (untagged where the tag could not be read). No detail leaves this process."""
+    text = translate(error.public_text, language, error.code)
     if isinstance(error, ImapSyntaxError):
         tag = error.tag or b"*"
         if isinstance(error, ImapCharsetError):
-            return responses.status(tag, "NO", error.public_text, "BADCHARSET (US-ASCII UTF-8)")
-        return responses.status(tag, "BAD", error.public_text)
+            return responses.status(tag, "NO", text, "BADCHARSET (US-ASCII UTF-8)")
+        return responses.status(tag, "BAD", text)
     if isinstance(error, CommandError):
-        return responses.status(tag, "BAD" if error.bad else "NO", error.public_text, error.response_code)
-    return responses.status(tag, "NO", error.public_text, _CODES.get(family(error.code), "SERVERBUG"))
+        return responses.status(tag, "BAD" if error.bad else "NO", text, error.response_code)
+    return responses.status(tag, "NO", text, _CODES.get(family(error.code), "SERVERBUG"))
 
 
 def family(code: str) -> str:

@@ -29,7 +29,7 @@ async def select(session: Session, tag: bytes, command: Select) -> Completion:
         raise CommandError(Text.ENABLE_QRESYNC, bad=True)
     session.condstore |= command.condstore
     if closed and (session.utf8 or session.condstore):
-        await session.send(responses.status(b"*", "OK", Text.CLOSED, "CLOSED"))
+        await session.send(session.say(b"*", "OK", Text.CLOSED, "CLOSED"))
     found = (await account.tree()).find(command.mailbox)
     if found is None:
         raise no_such_mailbox()
@@ -68,7 +68,7 @@ def _describe(session: Session, selected: Selected, found: Named, opened: Opened
     row = opened.mailbox
     lines = [
         selected.flags_line(),
-        responses.status(b"*", "OK", Text.PERMANENT_FLAGS, selected.permanent_flags()),
+        session.say(b"*", "OK", Text.PERMANENT_FLAGS, selected.permanent_flags()),
         responses.untagged(f"{len(view)} EXISTS"),
     ]
     if session.utf8:
@@ -78,11 +78,11 @@ def _describe(session: Session, selected: Selected, found: Named, opened: Opened
         lines.append(responses.untagged(f"{selected.recent_count()} RECENT"))
         unseen = view.position(opened.first_unseen)
         if unseen is not None and not session.uid_only:
-            lines.append(responses.status(b"*", "OK", Text.FIRST_UNSEEN, f"UNSEEN {unseen + 1}"))
-    lines.append(responses.status(b"*", "OK", Text.UIDS_VALID, f"UIDVALIDITY {row.uid_validity}"))
-    lines.append(responses.status(b"*", "OK", Text.NEXT_UID, f"UIDNEXT {row.uid_next}"))
-    lines.append(responses.status(b"*", "OK", Text.MAILBOX_ID, f"MAILBOXID ({row.id.hex()})"))
-    lines.append(responses.status(b"*", "OK", Text.CHANGES_COUNTED, f"HIGHESTMODSEQ {view.synced or 1}"))
+            lines.append(session.say(b"*", "OK", Text.FIRST_UNSEEN, f"UNSEEN {unseen + 1}"))
+    lines.append(session.say(b"*", "OK", Text.UIDS_VALID, f"UIDVALIDITY {row.uid_validity}"))
+    lines.append(session.say(b"*", "OK", Text.NEXT_UID, f"UIDNEXT {row.uid_next}"))
+    lines.append(session.say(b"*", "OK", Text.MAILBOX_ID, f"MAILBOXID ({row.id.hex()})"))
+    lines.append(session.say(b"*", "OK", Text.CHANGES_COUNTED, f"HIGHESTMODSEQ {view.synced or 1}"))
     return b"".join(lines)
 
 

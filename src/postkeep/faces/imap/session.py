@@ -10,6 +10,7 @@ from postkeep.base.errors import PostkeepError, RefusedError
 from postkeep.faces.imap import metrics
 from postkeep.faces.imap.account import Account
 from postkeep.faces.imap.keepers import Keepers
+from postkeep.faces.imap.languages import DEFAULT, translate
 from postkeep.faces.imap.limits import BAD_COMMANDS_MAX, SIGN_IN_FAILURES_MAX
 from postkeep.faces.imap.replies import CommandError, family, reply_to_error
 from postkeep.faces.imap.selected import Selected
@@ -177,6 +178,7 @@ class Session:
         """The tag of the IDLE that runs."""
         self.program = ""
         """What the client calls itself (ID); it goes into the ledger sealed, with a sign-in after it."""
+        self.language = DEFAULT
         self.sign_in_failures = 0
         self._table = table
         self._bad = 0
@@ -187,6 +189,7 @@ class Session:
         self.account = self.selected = self.observer = None
         self.utf8 = self.rev2 = self.utf8_only = self.condstore = self.qresync = self.uid_only = False
         self.program = ""
+        self.language = DEFAULT
 
     def need_account(self) -> Account:
         """Return the account; the table lets no command get here without one."""
@@ -204,6 +207,10 @@ class Session:
         """Raise CommandError for a command that names messages by numbers where UIDONLY is enabled."""
         if self.uid_only and not uid:
             raise CommandError(Text.UIDS_ONLY, "UIDREQUIRED", bad=True)
+
+    def say(self, tag: bytes, kind: str, text: str, code: str = "") -> bytes:
+        """Return the line `tag OK [code] text`, in the client's language."""
+        return responses.status(tag, kind, translate(text, self.language), code)
 
     async def send(self, data: bytes) -> None:
         """Write to the client."""
@@ -225,17 +232,17 @@ class Session:
         except PostkeepError as error:
             if family(error.code) in _ALARMING:
                 _log.warning("command_failed", code=error.code, detail=error.detail)
-            await self.send(reply_to_error(tag, error))
+            await self.send(reply_to_error(tag, error, self.language))
             await self._count_abuse(error)
         except Exception:  # noqa: BLE001 - one command's bug must not end the connection silently
             _log.exception("command_crashed")
-            await self.send(reply_to_error(tag, PostkeepError("unexpected")))
+            await self.send(reply_to_error(tag, PostkeepError("unexpected"), self.language))
 
     async def refuse(self, refusal: Refusal) -> None:
         """Answer a command with a literal that is too large, or with too many (RFC 7889, 9051)."""
         code = "TOOBIG" if refusal.too_big and self.account is not None else "LIMIT"
         text = Text.LITERAL_TOO_LARGE if refusal.too_big else Text.LITERALS_TOO_LARGE
-        await self.send(responses.status(refusal.tag, "NO", text, code))
+        await self.send(self.say(refusal.tag, "NO", text, code))
 
     async def _run(self, request: Request) -> None:
         command = request.command
@@ -250,7 +257,7 @@ class Session:
         if not completion.text:
             return
         await self._table.at_border(self, entry.border)
-        await self.send(responses.status(request.tag, "OK", completion.text, completion.code))
+        await self.send(self.say(request.tag, "OK", completion.text, completion.code))
 
     async def push(self) -> None:
         """Tell an idling client what is new (RFC 2177)."""
@@ -260,7 +267,8 @@ class Session:
             await self._table.at_border(self, border if self.idling else border | Border.UNASKED)
         except PostkeepError as error:
             if not error.temporary:
-                await self.send(responses.status(b"*", "BYE", error.public_text))
+                text = translate(error.public_text, self.language, error.code)
+                await self.send(self.say(b"*", "BYE", text))
                 self.wire.close()
 
     async def _keep_fresh(self) -> None:
@@ -270,7 +278,7 @@ class Session:
         try:
             await self.account.keep_fresh()
         except RefusedError as exc:
-            await self.send(responses.status(b"*", "BYE", Text.SESSION_OVER))
+            await self.send(self.say(b"*", "BYE", Text.SESSION_OVER))
             self.wire.close()
             raise CommandError(Text.SESSION_OVER) from exc
 
@@ -279,5 +287,5 @@ class Session:
         metrics.REFUSALS.labels(family(error.code)).inc()
         self._bad += isinstance(error, ImapSyntaxError)
         if self._bad >= BAD_COMMANDS_MAX or self.sign_in_failures >= SIGN_IN_FAILURES_MAX:
-            await self.send(responses.status(b"*", "BYE", Text.TOO_MANY_FAILURES))
+            await self.send(self.say(b"*", "BYE", Text.TOO_MANY_FAILURES))
             self.wire.close()

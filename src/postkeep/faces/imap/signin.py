@@ -2,17 +2,18 @@
 
 from typing import Final
 
+from postkeep.faces.imap.languages import LANGUAGES, choose
 from postkeep.faces.imap.limits import APPEND_BYTES_MAX
 from postkeep.faces.imap.replies import CommandError
 from postkeep.faces.imap.session import Completion, Session
 from postkeep.faces.imap.texts import Text, completed
 from postkeep.protocols.imap import responses
-from postkeep.protocols.imap.commands import Id
+from postkeep.protocols.imap.commands import Id, Language
 
 PROGRAM_CHARS_MAX: Final = 100
 """Of a program's name and version: more is no name."""
 
-_BASE: Final = ("IMAP4rev1", "IMAP4rev2", "LITERAL+", "SASL-IR", "ENABLE", "ID", "IDLE")
+_BASE: Final = ("IMAP4rev1", "IMAP4rev2", "LITERAL+", "SASL-IR", "ENABLE", "ID", "LANGUAGE", "IDLE")
 _MECHANISMS: Final = ("AUTH=PLAIN", "AUTH=SCRAM-SHA-256", "AUTH=OAUTHBEARER", "AUTH=XOAUTH2")
 _SIGNED_IN: Final = (
     "UNAUTHENTICATE",
@@ -60,7 +61,7 @@ _ENABLED_BY: Final = {"CONDSTORE": "CONDSTORE", "IMAP4REV2": "IMAP4rev2", "UTF8=
 def capabilities(session: Session) -> tuple[str, ...]:
     """Return what is true in this state (RFC 3501 section 6.1.1)."""
     if session.account is not None:
-        return _BASE + _SIGNED_IN
+        return _BASE + _SIGNED_IN + (() if session.wire.compressed else ("COMPRESS=DEFLATE",))
     if session.wire.secure:
         plus = ("AUTH=SCRAM-SHA-256-PLUS",) if session.wire.end_point else ()
         return _BASE + _MECHANISMS + plus
@@ -69,7 +70,7 @@ def capabilities(session: Session) -> tuple[str, ...]:
 
 def greeting(session: Session) -> bytes:
     """Return the first line of a connection."""
-    return responses.status(b"*", "OK", Text.READY, capability_code(session))
+    return session.say(b"*", "OK", Text.READY, capability_code(session))
 
 
 def capability_code(session: Session) -> str:
@@ -88,7 +89,7 @@ async def logout(session: Session, tag: bytes, command: object) -> Completion:
     """Answer LOGOUT, and close."""
     del command
     await session.send(
-        responses.status(b"*", "BYE", Text.BYE) + responses.status(tag, "OK", completed("LOGOUT")),
+        session.say(b"*", "BYE", Text.BYE) + session.say(tag, "OK", completed("LOGOUT")),
     )
     session.wire.close()
     return Completion("")
@@ -99,9 +100,23 @@ async def start_tls(session: Session, tag: bytes, command: object) -> Completion
     del command
     if session.wire.secure:
         raise CommandError(Text.TLS_ACTIVE, bad=True)
-    await session.send(responses.status(tag, "OK", Text.BEGIN_TLS))
+    await session.send(session.say(tag, "OK", Text.BEGIN_TLS))
     await session.wire.start_tls()
     return Completion("")
+
+
+async def language(session: Session, tag: bytes, command: Language) -> Completion:
+    """Answer LANGUAGE (RFC 5255): which languages there are, or the first that fits from now on."""
+    del tag
+    if not command.ranges:
+        await session.send(responses.language(LANGUAGES))
+        return Completion(completed("LANGUAGE"))
+    chosen = choose(command.ranges)
+    if chosen is None:
+        raise CommandError(Text.NO_LANGUAGE)
+    session.language = chosen
+    await session.send(responses.language((chosen,)))
+    return Completion(completed("LANGUAGE"))
 
 
 async def identify(session: Session, tag: bytes, command: Id) -> Completion:

@@ -5,7 +5,6 @@ from postkeep.faces.imap.replies import CommandError, no_such_mailbox
 from postkeep.faces.imap.session import Completion, Session
 from postkeep.faces.imap.texts import Text, completed
 from postkeep.faces.imap.updates import announce_expunged, render_changes, render_modseqs, synchronise
-from postkeep.protocols.imap import responses
 from postkeep.protocols.imap.commands import Copy, Store, StoreMode
 from postkeep.protocols.imap.sequence import render_ranges, spans_of
 from postkeep.services.vault.api import CopyMessages, StoreFlags
@@ -87,7 +86,7 @@ async def copy(session: Session, tag: bytes, command: Copy) -> Completion:
     selected.dirty |= within
     if not command.move:
         return Completion(completed("COPY"), code)
-    await session.send(responses.status(b"*", "OK", Text.MOVED, code))
+    await session.send(session.say(b"*", "OK", Text.MOVED, code))
     if not within:
         view.vanish(went)
     await session.send(announce_expunged(session, selected))

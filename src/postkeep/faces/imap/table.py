@@ -40,6 +40,8 @@ _LINES: Final[dict[object, tuple[State, Any, Border]]] = {
     Bare.NOOP: (ANY, selecting.noop, _LOOK),
     Bare.LOGOUT: (ANY, signin.logout, Border.NOTHING),
     commands.Id: (ANY, signin.identify, Border.NOTHING),
+    commands.Language: (ANY, signin.language, Border.NOTHING),
+    commands.Compress: (SIGNED_IN, compressing.compress, Border.NOTHING),
     Bare.STARTTLS: (_NEW, signin.start_tls, Border.NOTHING),
     commands.Login: (_NEW, authenticating.login, Border.NOTHING),
     commands.Authenticate: (_NEW, authenticating.authenticate, Border.NOTHING),

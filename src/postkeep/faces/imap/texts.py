@@ -1,6 +1,10 @@
-"""Everything that the IMAP face says to people, in English; another language stands beside it by name."""
+"""Everything that the IMAP face says to people, in English; `languages` has the same in others."""
 
 from enum import StrEnum
+from typing import Final
+
+COMPLETED: Final = " completed."
+"""What follows a command's name in its tagged OK."""
 
 
 class Text(StrEnum):
@@ -8,6 +12,9 @@ class Text(StrEnum):
 
     TOO_MANY_CONNECTIONS = "Too many connections."
     TOO_MANY_OF_ONE = "You have too many connections."
+    NO_COMPRESSION = "The compression is not supported."
+    COMPRESSED_ALREADY = "The connection is compressed already."
+    COMPRESS_COMES_LAST = "COMPRESS must be answered before anything follows."
     STILL_HERE = "Still here."
     QUIET_TOO_LONG = "You have been quiet for too long."
     SOME_EXPUNGED = "Some of the messages have been expunged."
@@ -76,9 +83,10 @@ class Text(StrEnum):
     SESSION_OVER = "The session has ended."
     SESSION_REVOKED = "The session has been ended."
     IDLE_ENDS_WITH_DONE = "IDLE ends with DONE."
+    NO_LANGUAGE = "These languages are not spoken here."
     STILL_RUNNING = "The command is still running."
 
 
 def completed(command: str) -> str:
     """Return what stands behind the tagged OK of a command."""
-    return f"{command} completed."
+    return command + COMPLETED

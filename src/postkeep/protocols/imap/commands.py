@@ -54,6 +54,18 @@ class Enable(msgspec.Struct, frozen=True):
     capabilities: tuple[str, ...]
 
 
+class Compress(msgspec.Struct, frozen=True):
+    """COMPRESS (RFC 4978)."""
+
+    mechanism: str
+
+
+class Language(msgspec.Struct, frozen=True):
+    """LANGUAGE (RFC 5255); no ranges: which are there."""
+
+    ranges: tuple[str, ...]
+
+
 class Id(msgspec.Struct, frozen=True):
     """ID (RFC 2971); None: NIL."""
 
@@ -298,6 +310,8 @@ Command = (
     | Login
     | Enable
     | Id
+    | Compress
+    | Language
     | Select
     | Create
     | Delete

@@ -19,6 +19,8 @@ from postkeep.protocols.imap.commands import (
     GetQuota,
     GetQuotaRoot,
     Id,
+    Compress,
+    Language,
     ListMailboxes,
     Login,
     MessageUrl,
@@ -128,6 +130,10 @@ class _Writer:
                 self.string(password)
             case Enable(capabilities):
                 self.raw(b"ENABLE ", " ".join(capabilities).encode("ascii"))
+            case Compress(mechanism):
+                self.raw(b"COMPRESS ", mechanism.encode("ascii"))
+            case Language(ranges):
+                self.raw(b"LANGUAGE", *(b" " + render_string(name.encode("ascii")) for name in ranges))
             case Id():
                 self._id(command)
             case Select():

@@ -15,6 +15,8 @@ from postkeep.protocols.imap.commands import (
     GetQuota,
     GetQuotaRoot,
     Id,
+    Compress,
+    Language,
     Login,
     Rename,
     Request,
@@ -104,6 +106,19 @@ def _enable(cursor: Cursor) -> Command:
     if not names:
         raise ImapSyntaxError("ENABLE takes the names of capabilities.")
     return Enable(tuple(names))
+
+
+def _compress(cursor: Cursor) -> Command:
+    cursor.space()
+    return Compress(cursor.word().decode("ascii"))
+
+
+def _language(cursor: Cursor) -> Command:
+    ranges = []
+    while cursor.skip(b" "):
+        ranges.append(cursor.astring().decode("ascii", "replace"))
+        cursor.more(ranges)
+    return Language(tuple(ranges))
 
 
 def _id(cursor: Cursor) -> Command:
@@ -247,6 +262,8 @@ _PARSERS: dict[bytes, Callable[[Cursor], Command]] = {
     b"LOGIN": _login,
     b"ENABLE": _enable,
     b"ID": _id,
+    b"COMPRESS": _compress,
+    b"LANGUAGE": _language,
     b"SELECT": _select(read_only=False),
     b"EXAMINE": _select(read_only=True),
     b"CREATE": _create,
