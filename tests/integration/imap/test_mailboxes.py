@@ -156,6 +156,78 @@ def test_subscriptions_and_the_extended_list(in_world: Callable[[Scenario], None
     in_world(scenario)
 
 
+def test_a_subscription_outlives_its_mailbox(in_world: Callable[[Scenario], None]) -> None:
+    async def scenario(world: World, alice: Person) -> None:
+        del alice
+        client, other = await signed_in(world), await signed_in(world)
+        for line in ("SUBSCRIBE not/there", "CREATE box", "SUBSCRIBE box", "CREATE old", "SUBSCRIBE old"):
+            await client.line(line)
+        await client.line("DELETE box")
+        await client.line("RENAME old new")
+        expected = ROLES | {"not/there", "box", "old", "new"}
+        assert set(names(await other.line('LSUB "" *'), "LSUB")) == expected
+        listed = names(await other.line('LIST (SUBSCRIBED) "" *'))
+        assert set(listed) == expected
+        assert listed["box"] == {"\\Subscribed", "\\NonExistent", "\\Noselect"}
+        await other.line("CREATE not/there")
+        assert names(await client.line('LIST (SUBSCRIBED) "" not/*'))["not/there"] == {
+            "\\Subscribed",
+            "\\HasNoChildren",
+        }
+        for name in ("not/there", "box", "old", "new", "never"):
+            await client.line(f"UNSUBSCRIBE {name}")
+        assert set(names(await other.line('LSUB "" *'), "LSUB")) == ROLES
+        for each in (client, other):
+            await each.close()
+
+    in_world(scenario)
+
+
+def test_a_mailbox_keeps_its_identifier_through_all_its_names(
+    in_world: Callable[[Scenario], None],
+) -> None:
+    async def scenario(world: World, alice: Person) -> None:
+        await world.deliver(alice, PLAIN)
+        client = await signed_in(world)
+        made = (await client.line("CREATE box"))[-1].code
+        await client.line("RENAME box crate")
+        listed = await client.line('LIST "" crate RETURN (STATUS (MAILBOXID))')
+        told = of(listed, "STATUS")[0].items()["MAILBOXID"]
+        assert made == f"MAILBOXID ({told[0]})"
+        assert len({made, (await client.line("CREATE box"))[-1].code}) == 2
+        await client.line("RENAME INBOX crate/old")
+        status = of(await client.line("STATUS crate/old (MESSAGES MAILBOXID)"), "STATUS")[0].items()
+        assert status["MESSAGES"] == "1"
+        await client.close()
+
+    in_world(scenario)
+
+
+def test_names_are_composed_and_a_role_goes_to_its_usual_name(
+    in_world: Callable[[Scenario], None],
+) -> None:
+    async def scenario(world: World, alice: Person) -> None:
+        client = await signed_in(world)
+        await client.line("ENABLE IMAP4rev2")
+        answers = await client.line('CREATE "Entwu\u0308rfe"')
+        assert of(answers, "LIST")[0].values[2:] == [
+            "Entwürfe".encode(),
+            [b"OLDNAME", ["Entwu\u0308rfe".encode()]],
+        ]
+        assert (await refused(client, 'CREATE "Entwürfe"')).code == "ALREADYEXISTS"
+        await client.line("DELETE Sent")
+        await client.line("CREATE Sent")
+        await world.deliver(alice, PLAIN, role="sent")
+        assert of(await client.line("STATUS Sent (MESSAGES)"), "STATUS")[0].items() == {"MESSAGES": "1"}
+        deep = "/".join("a" * 33)
+        assert (await refused(client, f"CREATE {deep}")).code == "CANNOT"
+        await client.line(f"CREATE {deep[2:]}")
+        assert (await refused(client, f"RENAME {deep[4:]} b/{deep[4:]}")).code == "CANNOT"
+        await client.close()
+
+    in_world(scenario)
+
+
 def test_two_clients_may_change_the_list_at_once(in_world: Callable[[Scenario], None]) -> None:
     async def scenario(world: World, alice: Person) -> None:
         del alice
@@ -184,6 +256,12 @@ def test_quota_status_and_uidvalidity(in_world: Callable[[Scenario], None]) -> N
         await world.set_quota(alice, 1024 * 100)
         answers = await client.line('GETQUOTA ""')
         assert of(answers, "QUOTA")[0].values == [b"", ["STORAGE", str(-(-len(PLAIN) * 50 // 1024)), "100"]]
+        assert (await refused(client, 'SETQUOTA "" (STORAGE 1)')).code == "NOPERM"
+        assert (await refused(client, "SETQUOTA other (STORAGE 1)")).code == "NONEXISTENT"
+        await client.line("SELECT INBOX")
+        await client.line("STORE 1 +FLAGS.SILENT (\\Deleted)")
+        storage = await client.line("STATUS INBOX (DELETED DELETED-STORAGE)")
+        assert of(storage, "STATUS")[0].items() == {"DELETED": "1", "DELETED-STORAGE": str(len(PLAIN * 50))}
         large = b"Subject: big\r\n\r\n" + b"x" * 200_000
         tag = b"q1"
         client.send(tag + b" APPEND Sent {%d+}\r\n%b\r\n" % (len(large), large))
