@@ -65,6 +65,7 @@ from postkeep.protocols.imap.search import (
     Returns,
     Text,
 )
+from postkeep.protocols.imap.search_answers import ExtendedAnswer
 from postkeep.protocols.imap.sequence import STAR, SequenceSet, merge, parse_sequence, spans_of
 from postkeep.protocols.imap.strings import render_astring, render_mailbox, render_string
 from postkeep.protocols.imap.utf7 import decode_utf7, encode_utf7
@@ -369,13 +370,16 @@ def test_strings_take_the_form_their_octets_need() -> None:
 
 def test_the_client_reads_what_the_server_writes() -> None:
     reader = ResponseReader()
+    extended = ExtendedAnswer(b"a", uid=True)
+    extended.number(b"COUNT", 2)
+    extended.set(b"ALL", [(1, 2)])
     reader.feed(
         responses.status(b"a", "OK", "done", "APPENDUID 1 2")
         + responses.fetch(
             3, [b"UID 7", b"FLAGS (\\Seen)", b"BODY[]<0> {5}\r\na\r\n)b", b'ENVELOPE (NIL "x")']
         )
         + responses.listing(["\\HasChildren"], 'a"b', utf8=False, child_info=["SUBSCRIBED"])
-        + responses.esearch(b"a", uid=True, pieces=[("COUNT", 2), ("ALL", [(1, 2)])])
+        + b"".join(extended)
         + responses.continuation()
     )
     answers = []

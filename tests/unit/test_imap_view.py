@@ -1,6 +1,5 @@
-"""The IMAP face's pure parts: the view of a mailbox, names and patterns, search decisions, replies."""
+"""The IMAP face's pure parts: the view of a mailbox, names and patterns, replies."""
 
-import itertools
 import re
 import time
 
@@ -10,13 +9,11 @@ from hypothesis import strategies as st
 
 from postkeep.base.errors import PostkeepError, QuotaError, RefusedError, UnavailableError
 from postkeep.faces.imap.listing import render_list
-from postkeep.faces.imap.matching import Facts, Sets, match
 from postkeep.faces.imap.names import Named, Pattern, Tree, canonical, is_valid, parents
 from postkeep.faces.imap.opening import Piece, group
 from postkeep.faces.imap.replies import CommandError, reply_to_error
 from postkeep.protocols.imap.commands import ListMailboxes
 from postkeep.protocols.imap.errors import ImapSyntaxError
-from postkeep.protocols.imap.search import All, And, Body, HasFlag, Header, Not, Or, SearchKey
 from postkeep.protocols.mime.transfer import undo_encoding
 from postkeep.services.vault.api import MailboxRow
 
@@ -74,45 +71,6 @@ def test_list_shows_levels_that_only_exist_above_others() -> None:
     assert render_list(tree, ListMailboxes("", ("*",), lsub=True), utf8=False) == (
         b'* LSUB (\\HasNoChildren) "/" "a/b"\r\n'
     )
-
-
-BLANK = Facts(1, 1, ("\\Seen",), recent=False, date_ms=0, size=1, modseq=1)
-TRUE, FALSE, OPEN = HasFlag("\\seen"), HasFlag("$none"), Body("x")
-
-
-@pytest.mark.parametrize(
-    ("key", "expected"),
-    [
-        (All(), True),
-        (OPEN, None),
-        (Header("SUBJECT", "x"), None),
-        (Not(OPEN), None),
-        (Not(FALSE), True),
-        (And((TRUE, OPEN)), None),
-        (And((OPEN, FALSE)), False),
-        (Or(TRUE, OPEN), True),
-        (Or(OPEN, FALSE), None),
-        (Or(FALSE, FALSE), False),
-        (Body(""), True),
-    ],
-)
-def test_a_search_is_decided_as_soon_as_what_is_known_decides_it(
-    key: SearchKey,
-    expected: bool | None,  # noqa: FBT001 - a value of the table
-) -> None:
-    assert match(key, BLANK, Sets({})) is expected
-
-
-def test_three_valued_logic_agrees_with_two_valued_logic_wherever_it_decides() -> None:
-    keys: tuple[SearchKey, ...] = (TRUE, FALSE, OPEN)
-    for left, right in itertools.product(keys, repeat=2):
-        trees: tuple[SearchKey, ...] = (And((left, right)), Or(left, right), Not(And((left, Not(right)))))
-        for key in trees:
-            early = match(key, BLANK, Sets({}))
-            for body in ("x", "y"):
-                late = match(key, BLANK._replace(body=body, header=""), Sets({}))
-                assert late is not None
-                assert early in {None, late}
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from postkeep.faces.imap import (
     acl,
     appending,
     authenticating,
+    compressing,
     enabling,
     listing,
     mailboxes,
