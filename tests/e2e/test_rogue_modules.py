@@ -35,7 +35,7 @@ from postkeep.services.kms import api as kms
 from postkeep.services.ledger.api import Append, Appended
 from postkeep.services.queue import api as queue
 from postkeep.services.vault import api as vault
-from postkeep.services.vault import export_api
+from postkeep.services.vault import export_api, pages_api, rows_api
 from postkeep.tickets.channel import Link
 from postkeep.tickets.identity import ModuleIdentity, thumbprint
 
@@ -136,7 +136,9 @@ def test_without_a_ticket_a_genuine_module_gets_not_one_byte(node: Node) -> None
     someone, box = new_id(), new_id()
     attempts: list[tuple[Rogue, str, msgspec.Struct]] = [
         (imap, "vault.mailboxes", vault.ListMailboxes(someone)),
-        (imap, "vault.sync", vault.Sync(someone, box)),
+        (imap, "vault.select", rows_api.OpenMailbox(someone, box)),
+        (imap, "vault.rows", rows_api.FetchRows(someone, box, [(1, 10)])),
+        (imap, "vault.pages", pages_api.FetchPages(someone, box, pages_api.PageKind.FETCH, [(0, 9)])),
         (imap, "vault.summaries", vault.FetchSummaries(someone, box, [(1, 10)])),
         (imap, "vault.content", vault.FetchContent(someone, box, [vault.Range(1)])),
         (imap, "vault.epochs", vault.FetchEpochs(someone)),

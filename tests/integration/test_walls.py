@@ -6,6 +6,7 @@ attacker, and expects the other two to hold (TM-4, TM-5, TM-6, TM-7). Cross rule
 
 import asyncio
 import json
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from postkeep.services.kms import api as kms
 from postkeep.services.kms.client import KmsClient
 from postkeep.services.vault import api as vault
 from postkeep.services.vault import destruction_api as orders
+from postkeep.services.vault import rows_api
 from postkeep.services.vault.client import VaultClient
 from postkeep.tickets.mint import Mint
 
@@ -56,8 +58,9 @@ class Attacker:
 
     async def uids(self, mailbox: bytes) -> list[int]:
         """List the messages of a mailbox."""
-        page = await self.vault.sync(vault.Sync(self.person.principal, mailbox), ticket=self.ticket)
-        return [row.uid for row in page.rows]
+        request = rows_api.FetchRows(self.person.principal, mailbox, [(1, 2**32 - 1)])
+        rows = await self.vault.rows(request, ticket=self.ticket)
+        return [uid for (uid,) in struct.iter_unpack("<I", rows.uids)]
 
     async def ciphertext(self) -> tuple[vault.SealedContent, vault.EpochRow]:
         """Fetch the first message of the INBOX and its epoch, sealed."""

@@ -67,7 +67,15 @@ def test_t1_mx_can_deposit_and_can_call_nothing_that_reads(tmp_path: Path) -> No
     ticket = realm.operation(mx, "deliver")
     deposit = vault.DepositBatch([], [])
     assert attempt(tmp_path, realm, mx, ticket, "vault.deposit", deposit).given == 1
-    for method in ("vault.content", "vault.summaries", "vault.epochs", "vault.sync", "vault.queue_content"):
+    for method in (
+        "vault.content",
+        "vault.summaries",
+        "vault.epochs",
+        "vault.rows",
+        "vault.updates",
+        "vault.pages",
+        "vault.queue_content",
+    ):
         outcome = attempt(tmp_path, realm, mx, ticket, method)
         assert (outcome.code, outcome.given, len(outcome.refusals)) == ("refused.method", 0, 1)
     outcome = attempt(tmp_path, realm, mx, ticket, "kms.open_epochs", kms.OpenEpochs(ALICE, []))

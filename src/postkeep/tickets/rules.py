@@ -274,7 +274,6 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("vault.updates",                 (IMAP,), USER, _READ, METADATA, shared=True),
     Rule("vault.pages",                   (IMAP,), USER, _READ, METADATA, fresh=True, shared=True),
     Rule("vault.put_pages",               (IMAP,), USER, _READ, METADATA, fresh=True),
-    Rule("vault.sync",                    (IMAP,), USER, _READ, METADATA, shared=True),
     Rule("vault.summaries",               (IMAP,), USER, _READ, METADATA, fresh=True, shared=True),
     Rule("vault.content",                 (IMAP,), USER, _READ, CONTENT, fresh=True, shared=True),
     Rule("vault.texts",                   (IMAP,), USER, _READ, CONTENT, fresh=True, shared=True),

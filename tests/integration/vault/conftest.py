@@ -2,10 +2,11 @@
 
 import asyncio
 import os
+import struct
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import pytest
@@ -18,7 +19,7 @@ from postkeep.model.categories import Category
 from postkeep.model.ticket import TicketKind
 from postkeep.services.ledger.api import Append, Appended
 from postkeep.services.ledger.trail import Trail
-from postkeep.services.vault import api
+from postkeep.services.vault import api, rows_api
 from postkeep.services.vault.groups import Stores
 from postkeep.services.vault.service import VaultService, open_stores
 from postkeep.tickets.clear import Grant
@@ -156,6 +157,47 @@ def queue_item(person: Person, destination: str = "example.net", not_before_ms: 
     )
 
 
+class Seen(NamedTuple):
+    """A message as the vault tells of it."""
+
+    uid: int
+    modseq: int
+    flags: tuple[str, ...]
+    internal_date_ms: int
+    size: int
+    saved_ms: int
+    body: bytes
+
+
+class Page(NamedTuple):
+    """An answer of `vault.updates`, read."""
+
+    mailbox: api.MailboxRow
+    rows: list[Seen]
+    vanished: list[tuple[int, int]]
+
+
+def numbers(kind: str, data: bytes) -> list[int]:
+    return [number for (number,) in struct.iter_unpack(f"<{kind}", data)]
+
+
+def runs(data: bytes) -> list[tuple[int, int]]:
+    return list(struct.iter_unpack("<II", data))
+
+
+def seen(rows: rows_api.Rows) -> list[Seen]:
+    columns = (
+        numbers("I", rows.uids),
+        numbers("Q", rows.modseqs),
+        [rows.flag_sets[number] for number in numbers("H", rows.flags)],
+        numbers("q", rows.dates),
+        numbers("I", rows.sizes),
+        numbers("q", rows.saved),
+        [rows.bodies[start : start + 16] for start in range(0, len(rows.bodies), 16)],
+    )
+    return [Seen(*values) for values in zip(*columns, strict=True)]
+
+
 class Vault:
     """A running vault with short ways to its methods."""
 
@@ -182,10 +224,12 @@ class Vault:
         listed = await self.call("mailboxes", person.grant, api.ListMailboxes(person.principal))
         return {box.role: box for box in listed.mailboxes}
 
-    async def sync(self, person: Person, mailbox: bytes, since: int = 0) -> api.SyncPage:
-        page = await self.call("sync", person.grant, api.Sync(person.principal, mailbox, since))
-        assert isinstance(page, api.SyncPage)
-        return page
+    async def sync(self, person: Person, mailbox: bytes, since: int = 0) -> Page:
+        """What changed since a modseq, 0: everything."""
+        asked = rows_api.Updates(person.principal, mailbox, since)
+        answer = await self.call("updates", person.grant, asked)
+        assert isinstance(answer, rows_api.UpdatePage)
+        return Page(answer.mailbox, seen(answer.rows), runs(answer.vanished))
 
     async def problems(self) -> list[str]:
         report = await self.call("check", STEWARD, api.CheckStore())

@@ -13,11 +13,13 @@ from tests.integration.vault.conftest import (
     Vault,
     grant,
     message,
+    runs,
+    seen,
 )
 
 from postkeep.base.errors import InvalidInputError, NotFoundError, QuotaError, UnavailableError
 from postkeep.base.ids import new_id
-from postkeep.services.vault import api
+from postkeep.services.vault import api, rows_api
 
 TENANT = new_id()
 ALL = [(1, 2**32 - 1)]
@@ -59,8 +61,8 @@ def test_sync_gives_only_what_changed_and_what_vanished(run_vault: RunVault) -> 
         await flagged_for_removal(vault, ann, inbox, (2, 4), (9, 9))
         page = await vault.sync(ann, inbox, start.mailbox.highest_modseq)
         assert (page.rows, page.vanished) == ([], [(2, 4), (9, 9)])
-        limited = api.Sync(ann.principal, inbox, start.mailbox.highest_modseq, [(3, 9)])
-        assert (await vault.call("sync", ann.grant, limited)).vanished == [(3, 4), (9, 9)]
+        limited = rows_api.Updates(ann.principal, inbox, start.mailbox.highest_modseq, [(3, 9)])
+        assert runs((await vault.call("updates", ann.grant, limited)).vanished) == [(3, 4), (9, 9)]
         assert [row.uid for row in (await vault.sync(ann, inbox)).rows] == [1, 5, 6, 7, 8, 10]
 
     run_vault(job)
@@ -73,17 +75,17 @@ def test_flags_change_only_where_nobody_was_faster(run_vault: RunVault) -> None:
         inbox = (await vault.boxes(ann))["inbox"].id
         before = (await vault.sync(ann, inbox)).mailbox.highest_modseq
         first = await store(vault, ann, inbox, [(2, 2)], flags=("\\Flagged",), unchanged_since=before)
-        assert (first.modified, [row.flags for row in first.rows]) == ([], [("\\Flagged",)])
+        assert (first.modified, [row.flags for row in seen(first.columns)]) == ([], [("\\Flagged",)])
         second = await store(vault, ann, inbox, ALL, flags=("\\Seen",), unchanged_since=before)
         assert second.modified == [2]
-        assert [row.uid for row in second.rows] == [1, 3]
+        assert [row.uid for row in seen(second.columns)] == [1, 3]
         again = await store(vault, ann, inbox, ALL, flags=("\\Seen",))
         same = await store(vault, ann, inbox, ALL, flags=("\\Seen",))
         assert same.highest_modseq == again.highest_modseq
         replaced = await store(vault, ann, inbox, [(2, 2)], mode="replace", flags=("\\Draft", "A", "b"))
-        assert replaced.rows[0].flags == ("\\Draft", "A", "b")
+        assert seen(replaced.columns)[0].flags == ("\\Draft", "A", "b")
         removed = await store(vault, ann, inbox, [(2, 2)], mode="remove", flags=("a", "\\Draft"))
-        assert removed.rows[0].flags == ("b",)
+        assert seen(removed.columns)[0].flags == ("b",)
         assert (await vault.boxes(ann))["inbox"].unseen == 1
 
     run_vault(job)
@@ -221,8 +223,8 @@ def test_a_read_stands_in_the_ledger_or_does_not_happen(run_vault: RunVault) -> 
             assert event.digest == hashlib.sha256(bodies).hexdigest()
             assert (event.count, event.session) == (3, ann.grant.session.hex())
         vault.ledger.away = True
-        rows = api.Sync(ann.principal, inbox)
-        for method, request in (("sync", rows), ("summaries", summaries), ("content", content)):
+        rows = rows_api.FetchRows(ann.principal, inbox, ALL)
+        for method, request in (("rows", rows), ("summaries", summaries), ("content", content)):
             with pytest.raises(UnavailableError):
                 await vault.call(method, ann.grant, request)
         vault.ledger.away = False
@@ -239,7 +241,9 @@ def test_another_principals_mailbox_is_as_good_as_none(run_vault: RunVault) -> N
         eve_as_ann = grant(eve.tenant, ann.principal)
         for who, name in ((bob.grant, bob.principal), (eve_as_ann, ann.principal)):
             for method, request in (
-                ("sync", api.Sync(name, inbox)),
+                ("select", rows_api.OpenMailbox(name, inbox)),
+                ("rows", rows_api.FetchRows(name, inbox, ALL)),
+                ("updates", rows_api.Updates(name, inbox, 0)),
                 ("summaries", api.FetchSummaries(name, inbox, ALL)),
                 ("content", api.FetchContent(name, inbox, [api.Range(1)])),
                 ("store_flags", api.StoreFlags(name, inbox, ALL, "add", ("\\Deleted",))),

@@ -4,7 +4,7 @@ import random
 from dataclasses import dataclass, field
 
 import pytest
-from tests.integration.vault.conftest import MX, STEWARD, Person, RunVault, Vault, message
+from tests.integration.vault.conftest import MX, STEWARD, Person, RunVault, Vault, message, seen
 
 from postkeep.base.ids import new_id
 from postkeep.services.vault import api
@@ -83,13 +83,13 @@ class Simulation:
         uids = self.within(box, ranges)
         refused = [uid for uid in uids if since is not None and before[uid] > since]
         assert stored.modified == refused
-        assert [row.uid for row in stored.rows] == [uid for uid in uids if uid not in refused]
+        assert [row.uid for row in seen(stored.columns)] == [uid for uid in uids if uid not in refused]
         for uid in set(uids) - set(refused):
             now = box.messages[uid].flags
             new = {"add": now | flags, "remove": now - flags, "replace": flags}[mode]
             box.messages[uid] = ModelMessage(box.messages[uid].body, box.messages[uid].size, new)
-        assert {row.uid: frozenset(row.flags) for row in stored.rows} == {
-            row.uid: box.messages[row.uid].flags for row in stored.rows
+        assert {row.uid: frozenset(row.flags) for row in seen(stored.columns)} == {
+            row.uid: box.messages[row.uid].flags for row in seen(stored.columns)
         }
 
     async def expunge(self, role: str) -> None:

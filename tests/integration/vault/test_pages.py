@@ -1,4 +1,4 @@
-"""Pages: what readers have made of many summaries is kept for the next, and goes with its messages (J1, D2)."""
+"""Pages: what readers made of many summaries is kept for the next, and goes with its messages (J1, D2)."""
 
 import asyncio
 import os

@@ -36,7 +36,6 @@ _BY_METHOD: Final = {
     "vault.content": "access.read.content",
     "vault.summaries": "access.read.summaries",
     "vault.mailboxes": "access.read.summaries",
-    "vault.sync": "access.read.summaries",
     "vault.rows": "access.read.summaries",
     "vault.pages": "access.read.summaries",
     "vault.updates": "access.read.summaries",

@@ -182,39 +182,6 @@ class ChangeMailboxes(msgspec.Struct, frozen=True):
 # --- Messages ---
 
 
-class MessageRow(msgspec.Struct, frozen=True, array_like=True):
-    """What the vault knows of a message in the clear."""
-
-    uid: int
-    modseq: int
-    flags: tuple[str, ...]
-    internal_date_ms: int
-    size: int
-    body: bytes
-    label: Label
-
-
-class Sync(msgspec.Struct, frozen=True):
-    """`vault.sync`: rows whose modseq is above `since_modseq` (0: all), and UIDs gone since then."""
-
-    principal: bytes
-    mailbox: bytes
-    since_modseq: int = 0
-    uids: list[tuple[int, int]] | None = None
-    """Inclusive ranges to limit the answer to."""
-
-
-class SyncPage(msgspec.Struct, frozen=True):
-    """The mailbox's state and the rows, by UID."""
-
-    mailbox: MailboxRow
-    rows: list[MessageRow]
-    vanished: list[tuple[int, int]]
-    """Inclusive UID ranges; complete only as far back as `vanished_since`."""
-    vanished_since: int = 0
-    """Expunges at or below this modseq have been forgotten."""
-
-
 class SealedSummary(msgspec.Struct, frozen=True, array_like=True):
     """What it takes, beside the epoch, to open a message's summary."""
 
@@ -293,11 +260,9 @@ class StoreFlags(msgspec.Struct, frozen=True):
 class Stored(msgspec.Struct, frozen=True):
     """The rows as they are now, and the UIDs refused because they had changed."""
 
-    rows: list[MessageRow]
+    columns: Rows
     modified: list[int]
     highest_modseq: int
-    columns: Rows = Rows()
-    """The same rows in columns; all of them, however many."""
 
 
 class Expunge(msgspec.Struct, frozen=True):

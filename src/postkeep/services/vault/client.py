@@ -80,10 +80,6 @@ class VaultClient:
         """Keep pages for whoever reads next."""
         return await self._link.call("vault.put_pages", request, api.Done, ticket=ticket)
 
-    async def sync(self, request: api.Sync, *, ticket: bytes = b"") -> api.SyncPage:
-        """Return what changed in a mailbox since a modseq."""
-        return await self._link.call("vault.sync", request, api.SyncPage, ticket=ticket)
-
     async def summaries(self, request: api.FetchSummaries, *, ticket: bytes = b"") -> api.SummaryList:
         """Return sealed summaries and wraps."""
         return await self._link.call("vault.summaries", request, api.SummaryList, ticket=ticket)

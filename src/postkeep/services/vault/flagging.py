@@ -11,9 +11,8 @@ from postkeep.services.vault.changing import write_event
 from postkeep.services.vault.columns import rows_of, taken
 from postkeep.services.vault.flags import DELETED, SEEN, Flags, change_flags, flag_names, parse_flags
 from postkeep.services.vault.groups import Stores
-from postkeep.services.vault.rows import message_rows
 from postkeep.services.vault.rows_api import ROWS_MAX, Rows
-from postkeep.services.vault.uids import merge_ranges, ranges_of
+from postkeep.services.vault.uids import merge_ranges
 from postkeep.services.vault.watching import Watching
 from postkeep.stores.postgres import Connection, in_transaction
 from postkeep.stores.vault_borders import little_endian, native
@@ -26,7 +25,6 @@ from postkeep.stores.vault_changes import (
     note_events,
     set_flags,
 )
-from postkeep.stores.vault_messages import read_rows
 from postkeep.stores.vault_rows import read_columns
 from postkeep.tickets.clear import Grant
 
@@ -66,9 +64,7 @@ class Flagging:
             modseq = boxes[mailbox]["highest_modseq"]
             plan = plan_flags(rows, request.mode, change, modseq + 1)
             if not plan.changes.uids:
-                return api.Stored(
-                    await self._plain(connection, tenant, mailbox, rows), modified, modseq, rows
-                ), False
+                return api.Stored(rows, modified, modseq), False
             modseq += 1
             await set_flags(connection, tenant, mailbox, modseq, plan.changes)
             if change.keywords and request.mode != "remove":
@@ -76,21 +72,12 @@ class Flagging:
             delta = MailboxDelta(modseq, unseen=plan.unseen, deleted=plan.deleted)
             await count_mailbox(connection, tenant, mailbox, delta)
             await note_events(connection, [write_event(grant, principal, mailbox, rows.bodies)])
-            return api.Stored(
-                await self._plain(connection, tenant, mailbox, rows), modified, modseq, plan.rows
-            ), True
+            return api.Stored(plan.rows, modified, modseq), True
 
         stored, changed = await in_transaction(self._stores.pool, work)
         if changed:
             self._watching.changed([(tenant, principal, mailbox, stored.highest_modseq)])
         return stored
-
-    @staticmethod
-    async def _plain(
-        connection: Connection, tenant: bytes, mailbox: bytes, rows: Rows
-    ) -> list[api.MessageRow]:
-        ranges = ranges_of(native(rows.uids, "I"))
-        return message_rows(await read_rows(connection, tenant, mailbox, 0, ranges))
 
 
 def plan_flags(rows: Rows, mode: str, change: Flags, modseq: int) -> FlagPlan:

@@ -93,7 +93,6 @@ def flag_letters(flags: tuple[str, ...]) -> str:
 
 
 NEEDS: Final[Mapping[str, Callable[[Any], list[Need]]]] = {
-    "vault.sync": _reads,
     "vault.select": _reads,
     "vault.updates": _reads,
     "vault.rows": _reads,

@@ -1,4 +1,4 @@
-"""Reading: what changed in a mailbox, sealed summaries, sealed bodies.
+"""Reading: sealed summaries, sealed bodies.
 
 A read of sealed data stands in the ledger, durably, before its answer goes out: while the disk is read the
 event is under way, and if the ledger does not confirm it the read is refused.
@@ -17,16 +17,13 @@ from postkeep.services.ledger.trail import Trail
 from postkeep.services.vault import api
 from postkeep.services.vault.events import event_fields
 from postkeep.services.vault.groups import Stores
-from postkeep.services.vault.rows import mailbox_row, message_rows
-from postkeep.services.vault.uids import intersect_ranges, merge_ranges
+from postkeep.services.vault.uids import merge_ranges
 from postkeep.stores.packs import Location
 from postkeep.stores.postgres import database_errors
 from postkeep.stores.vault_messages import (
     read_locations,
     read_mailbox,
-    read_rows,
     read_summaries,
-    read_vanished,
 )
 from postkeep.tickets.clear import Grant
 
@@ -34,7 +31,6 @@ HEAD_BYTES: Final = 56  # salt and commitment that stand before the chunks of a 
 CONTENT_BYTES_MAX: Final = 16 * 1024 * 1024  # octets of bodies in one answer
 CONTENT_RANGES_MAX: Final = 10_000  # ranges in one request: more than one answer holds
 SUMMARY_BYTES_MAX: Final = 48 * 1024 * 1024  # octets of summaries in one answer: below the channel's frame
-SLICE_ROWS: Final = 10_000  # rows turned into values at a stretch: some 10 ms
 MOVED_TRIES_MAX: Final = 5  # a body that compaction moves under the reader is looked up again
 
 Wanted: TypeAlias = list[tuple[Record, Location]]
@@ -47,39 +43,6 @@ class Reading:
     def __init__(self, stores: Stores, trail: Trail) -> None:
         self._stores = stores
         self._trail = trail
-
-    async def sync(self, grant: Grant, request: api.Sync) -> api.SyncPage:
-        """Answer `vault.sync`, all of it as of one moment."""
-        since = max(0, request.since_modseq)
-        ranges = None if request.uids is None else merge_ranges(request.uids)
-        vanished: list[tuple[int, int]] = []
-        with database_errors():
-            async with (
-                self._stores.pool.acquire() as connection,
-                connection.transaction(isolation="repeatable_read", readonly=True),
-            ):
-                box = await read_mailbox(connection, grant.tenant, request.principal, request.mailbox)
-                if box is None:
-                    raise NotFoundError("no such mailbox")
-                unchanged = since >= box["highest_modseq"]
-                rows = (
-                    []
-                    if unchanged
-                    else await read_rows(connection, grant.tenant, request.mailbox, since, ranges)
-                )
-                if since and not unchanged:
-                    vanished = await read_vanished(connection, grant.tenant, request.mailbox, since)
-        vanished = merge_ranges(vanished, ranges_max=len(vanished))
-        if ranges is not None:
-            vanished = intersect_ranges(vanished, ranges)
-        messages: list[api.MessageRow] = []
-        for start in range(0, len(rows), SLICE_ROWS):
-            messages += message_rows(rows[start : start + SLICE_ROWS])
-            await asyncio.sleep(0)  # a mailbox of a million messages must not hold up everyone else
-        if messages:
-            bodies = [message.body for message in messages]
-            await self._record(grant, request.principal, request.mailbox, bodies, Category.METADATA)
-        return api.SyncPage(mailbox_row(box), messages, vanished)
 
     async def summaries(self, grant: Grant, request: api.FetchSummaries) -> api.SummaryList:
         """Answer `vault.summaries`."""

@@ -2,11 +2,7 @@
 
 from asyncpg import Record
 
-from postkeep.model.categories import Label
-from postkeep.services.vault.api import MailboxRow, MessageRow, SealedName
-from postkeep.services.vault.flags import flag_names
-
-_LABELS = {label.value: label for label in Label}
+from postkeep.services.vault.api import MailboxRow, SealedName
 
 
 def mailbox_row(row: Record) -> MailboxRow:
@@ -29,11 +25,3 @@ def mailbox_row(row: Record) -> MailboxRow:
         size=row["size"],
         deleted_size=row.get("deleted_size", 0),
     )
-
-
-def message_rows(rows: list[Record]) -> list[MessageRow]:
-    """Read messages: columns uid, modseq, flags, keywords, internal_ms, size, body, label."""
-    return [
-        MessageRow(uid, modseq, flag_names(flags, keywords), internal_ms, size, body, _LABELS[label])
-        for uid, modseq, flags, keywords, internal_ms, size, body, label in rows
-    ]

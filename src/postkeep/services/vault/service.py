@@ -139,7 +139,6 @@ class VaultService:
             "vault.submit": (api.Submit, self.submit),
             "vault.mailboxes": (api.ListMailboxes, self._mailboxes.mailboxes),
             "vault.change_mailboxes": (api.ChangeMailboxes, self._mailboxes.change_mailboxes),
-            "vault.sync": (api.Sync, self._reading.sync),
             "vault.summaries": (api.FetchSummaries, self._reading.summaries),
             "vault.content": (api.FetchContent, self._reading.content),
             "vault.store_flags": (api.StoreFlags, self._flagging.store_flags),
