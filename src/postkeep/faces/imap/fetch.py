@@ -19,6 +19,7 @@ from postkeep.faces.imap.uid_runs import pairs
 from postkeep.faces.imap.view import batches, runs_of
 from postkeep.protocols.imap.commands import Fetch
 from postkeep.protocols.imap.fetch import Attribute, BinarySection, BodySection, FetchItem, Preview
+from postkeep.protocols.imap.sequence import NUMBER_MAX, merge
 
 
 class Plan(NamedTuple):
@@ -33,10 +34,10 @@ class Plan(NamedTuple):
     marks_seen: bool
 
 
-def plan(command: Fetch, *, condstore: bool) -> Plan:
-    """Decide what to ask of the vault for these items."""
+def plan(command: Fetch, *, condstore: bool, uid_only: bool) -> Plan:
+    """Decide what to ask of the vault for these items; UIDFETCH names the UID in any case (RFC 9586)."""
     items: list[FetchItem] = list(command.items)
-    if command.uid and Attribute.UID not in items:
+    if command.uid and not uid_only and Attribute.UID not in items:
         items.insert(0, Attribute.UID)
     modseq = command.changed_since is not None or (condstore and Attribute.FLAGS in items)
     if modseq and Attribute.MODSEQ not in items:
@@ -64,7 +65,7 @@ async def fetch(session: Session, tag: bytes, command: Fetch) -> Completion:
         session.condstore = True
     if command.vanished and not session.qresync:
         raise CommandError(Text.ENABLE_QRESYNC, bad=True)
-    wanted = plan(command, condstore=session.condstore)
+    wanted = plan(command, condstore=session.condstore, uid_only=session.uid_only)
     runs = selected.positions(command.sequence, uid=command.uid)
     if command.changed_since is not None:
         runs = await _changed(session, selected, command, runs)
@@ -88,7 +89,8 @@ async def _changed(session: Session, selected: Selected, command: Fetch, runs: l
     assert command.changed_since is not None
     uids = view.uid_ranges(runs)
     if command.vanished and not command.sequence.saved:
-        uids = command.sequence.resolve(view.last_uid)
+        # `*` is the last message there, and what stood behind it may have gone
+        uids = merge([*uids, *command.sequence.resolve(NUMBER_MAX)])
     if not uids:
         return []
     pages = await read_updates(session.need_account(), selected, command.changed_since, uids)

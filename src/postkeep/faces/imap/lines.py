@@ -102,7 +102,6 @@ class Line:
     __slots__ = ("_columns", "_format")
 
     def __init__(self, items: Iterable[Attribute], *, uid_only: bool) -> None:
-        items = [item for item in items if not (uid_only and item is Attribute.UID)]
         chosen = [COLUMNS[item] for item in items]
         head = b"* %d UIDFETCH (" if uid_only else b"* %d FETCH ("
         self._format = head + b" ".join(text for text, _ in chosen)

@@ -15,9 +15,9 @@ from postkeep.protocols.imap.fetch import Attribute
 from postkeep.protocols.imap.sequence import render_ranges
 from postkeep.services.vault.rows_api import Rows, UpdatePage
 
-_FLAGS: Final = (Attribute.UID, Attribute.FLAGS)
-_FLAGS_MODSEQ: Final = (Attribute.UID, Attribute.FLAGS, Attribute.MODSEQ)
-_MODSEQ: Final = (Attribute.UID, Attribute.MODSEQ)
+_FLAGS: Final = (Attribute.FLAGS,)
+_FLAGS_MODSEQ: Final = (Attribute.FLAGS, Attribute.MODSEQ)
+_MODSEQ: Final = (Attribute.MODSEQ,)
 
 
 async def at_border(session: Session, border: Border) -> None:
@@ -42,7 +42,10 @@ async def synchronise(session: Session, *, expunge: bool) -> None:
     """
     selected = session.need_selected()
     selected.dirty = False
-    updates = await read_updates(session.need_account(), selected, selected.view.synced)
+    account = session.need_account()
+    if selected.place.principal != account.principal:  # the vault tells of it on from when it is shown
+        await account.tree()
+    updates = await read_updates(account, selected, selected.view.synced)
     await session.send(take_in(session, selected, updates, expunge=expunge))
 
 
@@ -105,5 +108,5 @@ def _render(
         kept = [at for at in wanted if numbers[at]]
         columns = columns.pick(kept)
         numbers = array("I", (numbers[at] for at in kept))
-    line = Line(items, uid_only=session.uid_only)
+    line = Line(items if session.uid_only else (Attribute.UID, *items), uid_only=session.uid_only)
     return line.write(Messages(selected, numbers, columns.uids, columns, rows.flag_sets))
