@@ -94,9 +94,8 @@ def test_newer_items_name_message_thread_and_date_and_show_the_first_words(
         root = b"Message-ID: <root@example.org>\r\nSubject: a\r\n\r\nQuestion\r\n  in two lines\r\n"
         html = (
             b"Content-Type: text/html; charset=utf-8\r\n\r\n"
-            b"<html><head><title>T</title><style>p {}</style></head><body><p>Gr&uuml;&szlig;e</p><script>x()</script> "
-            + b"wort "
-            * 100
+            b"<html><head><title>T</title><style>p {}</style></head>"
+            b"<body><p>Gr&uuml;&szlig;e</p><script>x()</script> " + b"wort " * 100
         )
         await world.deliver(alice, root, answer, NESTED, html, b"no header\r\n")
         client = await signed_in(world, "INBOX")
@@ -107,7 +106,7 @@ def test_newer_items_name_message_thread_and_date_and_show_the_first_words(
         assert re.fullmatch(r"[A-Za-z0-9_-]{1,255}", str(threads[0][0]))
         assert threads[4] is None or threads[4] == "NIL"
         assert len({str(items[at]["EMAILID"]) for at in range(1, 6)}) == 5
-        assert all(b"20" in bytes(items[at]["SAVEDATE"]) for at in range(1, 6))  # type: ignore[arg-type]
+        assert all(re.search("-20[0-9]{2} ", str(items[at]["SAVEDATE"])) for at in range(1, 6))
         assert items[1]["PREVIEW"] == b"Question in two lines"
         assert items[2]["PREVIEW"] == b"Yes."
         assert items[3]["PREVIEW"] == "请查照附件".encode()

@@ -112,7 +112,7 @@ def test_uidonly_knows_no_message_numbers_in_either_direction(in_world: Callable
         for command in ("FETCH 1 FLAGS", "STORE 1 +FLAGS (\\Seen)", "COPY 1 Trash", "MOVE 1 Trash"):
             answer = await refused(client, command)
             assert (answer.kind, answer.code) == ("BAD", "UIDREQUIRED")
-        told = {}
+        told: dict[int, object] = {}
         for command in ("UID FETCH 2 (RFC822.SIZE)", "UID FETCH 3 (UID)", "UID STORE 4 +FLAGS (\\Seen)"):
             answers = await client.line(command)
             assert of(answers, "FETCH") == []
