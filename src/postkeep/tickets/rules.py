@@ -267,8 +267,8 @@ RULES: Final[tuple[Rule, ...]] = (
     # --- vault: mailboxes and messages ---
     Rule("vault.mailboxes",               (IMAP,), USER, _READ, METADATA, any_mailbox=True),
     Rule("vault.change_mailboxes",        (IMAP,), USER, _WRITE, METADATA, shared=True),
-    Rule("vault.entries",                 (IMAP,), USER, _READ, METADATA, any_mailbox=True),
-    Rule("vault.set_entries",             (IMAP,), USER, _WRITE, METADATA),
+    Rule("vault.entries",                 (IMAP,), USER, _READ, METADATA, any_mailbox=True, shared=True),
+    Rule("vault.set_entries",             (IMAP,), USER, _WRITE, METADATA, shared=True),
     Rule("vault.select",                  (IMAP,), USER, _READ, METADATA, shared=True),
     Rule("vault.rows",                    (IMAP,), USER, _READ, METADATA, shared=True),
     Rule("vault.updates",                 (IMAP,), USER, _READ, METADATA, shared=True),
@@ -289,6 +289,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("vault.reseal_epochs",           (STEWARD,), OPERATION, Action.KEY_RESEAL, counts="epochs"),
     Rule("vault.quota",                   (IMAP,), USER, _READ, METADATA, any_mailbox=True, shared=True),
     Rule("vault.quota",                   (STEWARD,), STAFF, _LOOK, OPERATIONS),
+    Rule("vault.copy_across",             (IMAP,), USER, _WRITE, MAIL, shared=True),
     Rule("vault.rights",                  (IMAP,), USER, _READ, METADATA, shared=True),
     Rule("vault.set_rights",              (IMAP,), USER, _WRITE, METADATA, shared=True),
     Rule("vault.rights",                  (OWNER,), USER, _SHARE, shared=True),

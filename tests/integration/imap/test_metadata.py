@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import asyncpg
 from tests.imap_client import ImapClient, of, refused, signed_in
-from tests.imap_world import Person, Scenario, World
+from tests.imap_world import PASSWORD, Person, Scenario, World
 
 from postkeep.protocols.imap.client import Response
 
@@ -182,5 +182,31 @@ def test_the_vault_knows_neither_names_nor_values_of_annotations(
         assert (await refused(client, "GETMETADATA INBOX /private/comment")).code == "CORRUPTION"
         await connection.close()
         await client.close()
+
+    in_world(scenario)
+
+
+def test_annotations_of_a_shared_mailbox(in_world: Callable[[Scenario], None]) -> None:
+    async def scenario(world: World, alice: Person) -> None:
+        del alice
+        await world.person("bob@example.com")
+        owner, reader = await signed_in(world), await ImapClient.connect(world.tls_port, world.client_tls)
+        await reader.line(f'LOGIN bob@example.com "{PASSWORD}"')
+        await owner.line('SETMETADATA INBOX (/private/comment "hers" /shared/comment "ours")')
+        await owner.line("SETACL INBOX bob@example.com lr")
+        inbox = '"Other Users/alice@example.com/INBOX"'
+        wanted = f"GETMETADATA {inbox} (/private/comment /shared/comment)"
+        seen = annotations(await reader.line(wanted))[inbox.strip('"')]
+        assert seen == {"/private/comment": None, "/shared/comment": b"ours"}
+        await reader.line(f'SETMETADATA {inbox} (/private/comment "mine")')
+        assert (await refused(reader, f'SETMETADATA {inbox} (/shared/comment "no")')).code == "NOPERM"
+        await owner.line("SETACL INBOX bob@example.com lrw")
+        await reader.line(f'SETMETADATA {inbox} (/shared/comment "from both")')
+        seen = annotations(await reader.line(wanted))[inbox.strip('"')]
+        assert seen == {"/private/comment": b"mine", "/shared/comment": b"from both"}
+        hers = annotations(await owner.line("GETMETADATA INBOX (/private/comment /shared/comment)"))
+        assert hers["INBOX"] == {"/private/comment": b"hers", "/shared/comment": b"from both"}
+        for client in (owner, reader):
+            await client.close()
 
     in_world(scenario)

@@ -15,6 +15,7 @@ import msgspec
 from postkeep.base.errors import ConflictError, IntegrityError
 from postkeep.base.ids import NOBODY
 from postkeep.crypto.message import open_entries, seal_entries
+from postkeep.faces.imap.keyring import Keyring
 from postkeep.faces.imap.limits import CONFLICT_RETRIES, CONFLICT_WAIT_SECONDS
 from postkeep.faces.imap.replies import CommandError
 from postkeep.faces.imap.texts import Text
@@ -50,22 +51,29 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Contents)
 
 
-async def read_entries(account: "Account", mailbox: bytes | None) -> list[Opened]:
-    """Return the annotations of a mailbox (NOBODY: of the account; None: of everything). Raises
-    IntegrityError for a blob that does not open."""
-    request = FetchEntries(account.principal, mailbox=mailbox)
-    listed = await account.keepers.vault.entries(request, ticket=account.ticket)
-    await account.keyring.need((blob.epoch for blob in listed.blobs), account.ticket)
-    return [_open(account, blob) for blob in listed.blobs]
+async def read_entries(account: "Account", mailbox: bytes | None, owner: bytes = b"") -> list[Opened]:
+    """Return the annotations of a mailbox (NOBODY: of the account; None: of everything): the account's own,
+    and (`owner`: whose mailbox it is, empty: one's own) those that its owner shares.
+
+    Raises IntegrityError for a blob that does not open.
+    """
+    found, _ = await _read(account, FetchEntries(account.principal, mailbox=mailbox), account.keyring)
+    if owner:
+        shared, _ = await _read(account, FetchEntries(owner, mailbox=mailbox), account.shared.keyring(owner))
+        found += shared
+    return found
 
 
 async def read_entries_since(account: "Account", version: int) -> tuple[list[Opened], int]:
-    """Return all annotations that were changed after a version, and the version that this is as of."""
-    listed = await account.keepers.vault.entries(
-        FetchEntries(account.principal, version), ticket=account.ticket
-    )
-    await account.keyring.need((blob.epoch for blob in listed.blobs), account.ticket)
-    return [_open(account, blob) for blob in listed.blobs], listed.version
+    """Return all the account's annotations that were changed after a version, and the version now."""
+    return await _read(account, FetchEntries(account.principal, version), account.keyring)
+
+
+async def _read(account: "Account", request: FetchEntries, keyring: Keyring) -> tuple[list[Opened], int]:
+    listed = await account.keepers.vault.entries(request, ticket=account.ticket)
+    await keyring.need((blob.epoch for blob in listed.blobs), account.ticket)
+    opened = [_open(account, request.principal, blob, keyring) for blob in listed.blobs]
+    return opened, listed.version
 
 
 async def read_lone(account: "Account") -> frozenset[str]:
@@ -75,17 +83,22 @@ async def read_lone(account: "Account") -> frozenset[str]:
 
 
 async def change_entries(
-    account: "Account", mailbox: bytes, scope: Scope, change: Callable[[Contents], Contents]
+    account: "Account",
+    mailbox: bytes,
+    scope: Scope,
+    change: Callable[[Contents], Contents],
+    owner: bytes = b"",
 ) -> None:
-    """Change a blob, again while others get in between. Raises CommandError where the result is too large."""
+    """Change a blob, again while others get in between; `owner` as for `read_entries`. Raises CommandError
+    where the result is too large."""
     for number in range(CONFLICT_RETRIES):
-        held = [opened for opened in await read_entries(account, mailbox) if opened.scope is scope]
+        held = [opened for opened in await read_entries(account, mailbox, owner) if opened.scope is scope]
         contents = held[0].contents if held else Contents()
         changed = change(contents)
         if changed == contents:
             return
         try:
-            await _store(account, mailbox, scope, held[0].version if held else 0, changed)
+            await _store(account, (mailbox, scope, owner), held[0].version if held else 0, changed)
         except ConflictError:
             await asyncio.sleep(random.uniform(0, CONFLICT_WAIT_SECONDS * (number + 1)))  # noqa: S311 - no secret
         else:
@@ -105,27 +118,38 @@ async def subscribe_lone(account: "Account", *, add: frozenset[str] | set[str], 
     await change_entries(account, NOBODY, Scope.PRIVATE, change)
 
 
-async def _store(account: "Account", mailbox: bytes, scope: Scope, version: int, contents: Contents) -> None:
+async def _store(
+    account: "Account", place: tuple[bytes, Scope, bytes], version: int, contents: Contents
+) -> None:
+    mailbox, scope, owner = place
     data = _encoder.encode(contents)
     if len(data) > CONTENTS_BYTES_MAX:
         raise CommandError(Text.ENTRIES_TOO_LARGE, "METADATA TOOMANY")
-    epoch, step = account.book.take(account.public_key)
-    writer = epoch.writer
-    sealed = seal_entries(step, account.tenant, account.principal, mailbox, scope, writer.epoch, data)
-    announced = [] if epoch.acknowledged else [epoch.announcement]
+    by_owner = owner if scope is Scope.SHARED else b""  # whose key it is sealed to; empty: one's own
+    epoch, step = account.take(by_owner)
+    principal, writer = by_owner or account.principal, epoch.writer
+    sealed = seal_entries(step, account.tenant, principal, mailbox, scope, writer.epoch, data)
     request = SetEntries(
-        account.principal, mailbox, scope, version, writer.epoch, step.index, sealed, announced
+        principal,
+        mailbox,
+        scope,
+        version,
+        writer.epoch,
+        step.index,
+        sealed,
+        [] if epoch.acknowledged else [epoch.announcement],
+        b"" if by_owner else owner,
     )
     await account.keepers.vault.set_entries(request, ticket=account.ticket)
     epoch.acknowledged = True
 
 
-def _open(account: "Account", blob: EntriesBlob) -> Opened:
-    wrap_key = account.keyring.wrap_key("metadata", blob.epoch, blob.index)
+def _open(account: "Account", principal: bytes, blob: EntriesBlob, keyring: Keyring) -> Opened:
+    wrap_key = keyring.wrap_key("metadata", blob.epoch, blob.index)
     data = open_entries(
         wrap_key,
         account.tenant,
-        account.principal,
+        principal,
         blob.mailbox,
         blob.scope,
         blob.epoch,

@@ -53,7 +53,7 @@ def render_list(tree: Tree, command: ListMailboxes, *, utf8: bool, values: Value
         if command.status:
             status = status_values(named.row, command.status)
             lines.append(responses.mailbox_status(name, status, utf8=utf8))
-        if values and command.metadata:
+        if values and named.row.id in values:
             lines.append(responses.metadata(name, values[named.row.id], utf8=utf8))
     return b"".join(lines)
 

@@ -40,7 +40,7 @@ async def get_metadata(session: Session, tag: bytes, command: GetMetadata) -> Co
     named = await _find(account, command.mailbox)
     mailbox = NOBODY if named is None else named.row.id
     values: Values = {} if named is None else _uses(named)
-    for opened in await read_entries(account, mailbox):
+    for opened in await read_entries(account, mailbox, b"" if named is None else named.owner):
         values |= opened.contents.values
     found, longest = choose(values, command)
     if found:
@@ -76,9 +76,11 @@ def choose(values: Mapping[str, bytes], command: GetMetadata) -> tuple[list[tupl
 async def read_values(
     account: "Account", tree: Tree, entries: Iterable[str]
 ) -> dict[bytes, list[tuple[str, bytes | None]]]:
-    """Return some annotations of every mailbox of a tree, for LIST (RFC 9590)."""
+    """Return some annotations of every mailbox of one's own, for LIST (RFC 9590 lets the others be left out,
+    whose shared ones would take a call each)."""
     wanted = GetMetadata("", tuple(entries))
-    values: dict[bytes, Values] = {named.row.id: _uses(named) for named in tree.by_name.values()}
+    own = (named for named in tree.by_name.values() if not named.owner)
+    values: dict[bytes, Values] = {named.row.id: _uses(named) for named in own}
     for opened in await read_entries(account, None):
         if opened.mailbox in values:
             values[opened.mailbox] |= opened.contents.values
@@ -93,13 +95,16 @@ async def set_metadata(session: Session, tag: bytes, command: SetMetadata) -> Co
     wanted = dict(command.values)
     for name, value in wanted.items():
         _check(name, value, of_server=named is None)
+    owner = b"" if named is None else named.owner
+    if owner and SPECIAL_USE in wanted:
+        raise CommandError(Text.ENTRY_FIXED, "NOPERM")
     if named is not None and SPECIAL_USE in wanted:
         await change_use(account, named.row.id, wanted.pop(SPECIAL_USE))
     for scope, prefix in ((Scope.PRIVATE, "/private/"), (Scope.SHARED, "/shared/")):
         part = {name: value for name, value in wanted.items() if name.startswith(prefix)}
         if part:
             mailbox = NOBODY if named is None else named.row.id
-            await change_entries(account, mailbox, scope, partial(_with, changes=part))
+            await change_entries(account, mailbox, scope, partial(_with, changes=part), owner)
     return Completion(completed("SETMETADATA"))
 
 

@@ -59,7 +59,7 @@ class Entries:
         tenant, principal = grant.tenant, request.principal
         with database_errors():
             rows = await read_entries(self._stores.pool, tenant, principal, request.since, request.mailbox)
-        allowed = grant.mailboxes
+        allowed, own = grant.mailboxes, principal == grant.principal
         blobs = [
             EntriesBlob(
                 row["mailbox"],
@@ -70,7 +70,9 @@ class Entries:
                 row["sealed"],
             )
             for row in rows
-            if row["mailbox"] is not None and (allowed is None or row["mailbox"] in allowed)
+            if row["mailbox"] is not None
+            and (allowed is None or row["mailbox"] in allowed)
+            and (own or row["scope"] == Scope.SHARED)
         ]
         if blobs:
             boxes = [blob.mailbox for blob in blobs]
@@ -89,7 +91,8 @@ class Entries:
             if owner is None:
                 raise NotFoundError("no such principal")
             if request.mailbox != NOBODY:
-                boxes = await lock_mailboxes(connection, tenant, principal, [request.mailbox])
+                of = request.owner or principal
+                boxes = await lock_mailboxes(connection, tenant, of, [request.mailbox])
                 if request.mailbox not in boxes:
                     raise NotFoundError("no such mailbox")
             if await entries_version(connection, place) != request.version:
@@ -115,6 +118,10 @@ def _check(grant: Grant, request: SetEntries) -> None:
         if item.tenant != grant.tenant or item.principal != request.principal:
             raise RefusedError("an epoch of another principal")
     check_id(request.epoch)
+    if request.scope is Scope.PRIVATE and request.principal != grant.principal:
+        raise RefusedError("private annotations are the reader's own")
+    if request.owner and (request.scope is Scope.SHARED or request.mailbox == NOBODY):
+        raise InvalidInputError("shared annotations lie with the owner")
     if request.mailbox != NOBODY:
         check_id(request.mailbox)
     if not 0 <= request.index <= INDEX_MAX:

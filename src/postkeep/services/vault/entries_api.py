@@ -37,7 +37,8 @@ class FetchEntries(msgspec.Struct, frozen=True):
     principal: bytes
     since: int = 0
     mailbox: bytes | None = None
-    """Of this mailbox only (NOBODY: of the account itself)."""
+    """Of this mailbox only (NOBODY: of the account itself). Of another's mailbox, which has to be named, only
+    the shared blob is given out."""
 
 
 class EntriesList(msgspec.Struct, frozen=True):
@@ -59,6 +60,8 @@ class SetEntries(msgspec.Struct, frozen=True):
     index: int
     sealed: bytes
     epochs: list[NewEpoch] = []
+    owner: bytes = b""
+    """Whose mailbox it is, for the private blob that a reader keeps about another's."""
 
 
 class EntriesSet(msgspec.Struct, frozen=True):

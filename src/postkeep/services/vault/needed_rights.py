@@ -23,7 +23,8 @@ def owners_of(request: Any) -> frozenset[bytes]:
     """Return the principals whose mailboxes a request is about."""
     deposits = getattr(request, "deposits", None)
     if deposits is None:
-        return frozenset((request.principal,))
+        owner = getattr(request, "owner", b"")  # of a mailbox that is annotated, or copied to
+        return frozenset((request.principal, owner) if owner else (request.principal,))
     placements = (placement for deposit in deposits for placement in deposit.placements)
     owners = frozenset(placement.principal for placement in placements)
     replaced = getattr(request, "replaces", None)
@@ -36,6 +37,20 @@ def _reads(request: Any) -> list[Need]:
 
 def _anything(request: Any) -> list[Need]:
     return [Need(request.principal, None, "r")]
+
+
+def _reads_annotations(request: Any) -> list[Need]:
+    if not request.mailbox:
+        raise RefusedError("another's annotations are read mailbox by mailbox", code="refused.rights")
+    return _reads(request)
+
+
+def _annotates(request: Any) -> list[Need]:
+    """Return what it takes to write shared annotations, or one's own about a mailbox that one may read."""
+    return [
+        Need(request.principal, request.mailbox, "w"),
+        Need(request.owner or request.principal, request.mailbox, "r"),
+    ]
 
 
 def _flags(request: Any) -> list[Need]:
@@ -52,6 +67,13 @@ def _expunges(request: Any) -> list[Need]:
 def _copies(request: Any) -> list[Need]:
     source = "rte" if request.move else "r"
     return [Need(request.principal, request.mailbox, source), Need(request.principal, request.target, "i")]
+
+
+def _copies_across(request: Any) -> list[Need]:
+    return [
+        Need(request.principal, request.mailbox, "r"),
+        Need(request.owner, request.target, "i"),
+    ]
 
 
 def _appends(request: Any) -> list[Need]:
@@ -104,9 +126,12 @@ NEEDS: Final[Mapping[str, Callable[[Any], list[Need]]]] = {
     "vault.segment_parts": _reads,
     "vault.epochs": _anything,
     "vault.quota": _anything,
+    "vault.entries": _reads_annotations,
+    "vault.set_entries": _annotates,
     "vault.store_flags": _flags,
     "vault.expunge": _expunges,
     "vault.copy": _copies,
+    "vault.copy_across": _copies_across,
     "vault.append": _appends,
     "vault.change_mailboxes": _changes,
     "vault.rights": _administers,
