@@ -39,6 +39,8 @@ _FOLD: Final = bytes.maketrans(
 _FOLD_IN_LINES: Final = _FOLD[:10] + b"\n" + _FOLD[11:]
 _WIDE: Final = (*((chr(ord(narrow) + 0xFEE0), narrow) for narrow in ",:;!?()"), ("\u3000", " "))
 """Full-width forms that stand in every Chinese sentence: normalising a text without them costs nothing."""
+_ASCII_BASED: Final = ("utf-8", "us-ascii", "iso-8859", "windows-125", "gb", "big5", "euc-", "koi8", "shift")
+"""Beginnings of names of charsets in which ASCII octets are ASCII (in ISO-2022, HZ, UTF-7 they are not)."""
 _UNSEEN: Final = "\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufe0e\ufe0f\ufeff"
 """Soft hyphens, joiners, marks of direction, variation selectors."""
 _FOLDED_LINE: Final = re.compile(rb"\r?\n(?=[ \t])")
@@ -106,7 +108,7 @@ def fold_part(part: PartSpan, octets: bytes) -> bytes:
     lines = []
     if part.type.startswith("text/"):
         plain = undo_encoding(octets, part.encoding)
-        if part.type == "text/plain" and plain.isascii():
+        if part.type == "text/plain" and plain.isascii() and _is_ascii_based(part.charset):
             lines.append(_fold_ascii(plain))
         else:
             text = decode_octets(plain, part.charset.encode("latin-1", "replace"))
@@ -117,6 +119,10 @@ def fold_part(part: PartSpan, octets: bytes) -> bytes:
     if part.filename:
         lines.append(fold(part.filename).encode("utf-8", "replace"))
     return b"\n".join(lines)
+
+
+def _is_ascii_based(charset: str) -> bool:
+    return not charset or charset.startswith(_ASCII_BASED)
 
 
 def text_of(message: bytes, summary: Summary) -> SearchText:
