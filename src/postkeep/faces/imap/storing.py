@@ -1,6 +1,7 @@
 """STORE, COPY and MOVE: what changes messages."""
 
 from postkeep.base.errors import NotFoundError
+from postkeep.faces.imap.copying_across import copy_across
 from postkeep.faces.imap.replies import CommandError, no_such_mailbox
 from postkeep.faces.imap.session import Completion, Session
 from postkeep.faces.imap.texts import Text, completed
@@ -70,10 +71,15 @@ async def copy(session: Session, tag: bytes, command: Copy) -> Completion:
     if not runs:
         return Completion(completed(word))
     try:
-        copied = await account.keepers.vault.copy(
-            CopyMessages(place.principal, place.mailbox, target.row.id, view.uid_ranges(runs), command.move),
-            ticket=account.ticket,
-        )
+        if (target.owner or account.principal) != place.principal:
+            copied = await copy_across(account, place, target, view.uid_spans(runs), move=command.move)
+        else:
+            copied = await account.keepers.vault.copy(
+                CopyMessages(
+                    place.principal, place.mailbox, target.row.id, view.uid_ranges(runs), command.move
+                ),
+                ticket=account.ticket,
+            )
     except NotFoundError as exc:
         raise no_such_mailbox(try_create=True) from exc
     if not copied.pairs:

@@ -215,6 +215,8 @@ class Registry:
             selected = member.session.selected
             if selected is not None and selected.mailbox == mailbox and modseq > selected.view.synced:
                 selected.dirty = heard = True
+            elif selected is not None and not mailbox and selected.place.principal != principal:
+                selected.dirty = heard = True  # what others share has changed: this may be a part of it
             if heard:
                 member.wake()
 

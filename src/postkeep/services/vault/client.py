@@ -276,6 +276,10 @@ class VaultClient:
         """List the mailboxes of others that the ticket's principal has rights on."""
         return await self._link.call("vault.shared", request, rights_api.SharedList, ticket=ticket)
 
+    async def copy_across(self, request: rights_api.CopyAcross, *, ticket: bytes) -> api.Copied:
+        """Copy messages to a mailbox of another principal."""
+        return await self._link.call("vault.copy_across", request, api.Copied, ticket=ticket)
+
     async def rights(self, request: rights_api.GetRights, *, ticket: bytes) -> rights_api.RightsList:
         """Return everybody's rights on a mailbox."""
         return await self._link.call("vault.rights", request, rights_api.RightsList, ticket=ticket)

@@ -4,7 +4,7 @@ from typing import Final
 
 import msgspec
 
-from postkeep.services.vault.api import MailboxRow
+from postkeep.services.vault.api import MailboxRow, NewEpoch
 
 LETTERS: Final = "lrswipkxtea"
 """lookup, read, keep seen, write flags, insert, post, create mailboxes, delete mailbox, delete messages,
@@ -80,6 +80,30 @@ class SharedList(msgspec.Struct, frozen=True):
     """Of the owners' lists, as `vault.change_mailboxes` asks for them."""
     until_ms: int | None = None
     """The earliest end of any of them, milliseconds since the epoch: ask again then."""
+
+
+class Rewrapped(msgspec.Struct, frozen=True, array_like=True):
+    """A message with its keys wrapped for the owner of the mailbox that it is copied to."""
+
+    uid: int
+    body: bytes
+    epoch: bytes
+    index: int
+    wraps: bytes
+
+
+class CopyAcross(msgspec.Struct, frozen=True):
+    """`vault.copy_across`: copy messages to a mailbox of another principal. Answers `Copied`.
+
+    The sealed body is the same; who has opened a message's keys wraps them for the other's epoch.
+    """
+
+    principal: bytes
+    mailbox: bytes
+    owner: bytes
+    target: bytes
+    messages: list[Rewrapped]
+    epochs: list[NewEpoch]
 
 
 class OpenShared(msgspec.Struct, frozen=True):

@@ -19,6 +19,7 @@ from postkeep.services.vault import api, destruction_api
 from postkeep.services.vault.backing import Backing
 from postkeep.services.vault.changing import Changing
 from postkeep.services.vault.checking import Checking
+from postkeep.services.vault.copying_across import CopyingAcross
 from postkeep.services.vault.destroying import Destroying
 from postkeep.services.vault.entries import Entries
 from postkeep.services.vault.erasing import finish_erasures
@@ -36,6 +37,7 @@ from postkeep.services.vault.principals import Principals
 from postkeep.services.vault.reading import Reading
 from postkeep.services.vault.removal import Removal
 from postkeep.services.vault.replacing import Replacing
+from postkeep.services.vault.rights_api import CopyAcross
 from postkeep.services.vault.searching import Searching
 from postkeep.services.vault.segments import Segments
 from postkeep.services.vault.sharing import Sharing
@@ -119,6 +121,7 @@ class VaultService:
         self._principals = Principals(stores)
         self._removal = Removal(stores, self.watching, self._holding, clock)
         self._mailboxes = Mailboxes(stores, self.watching, clock, self._removal, self._holding, trail=trail)
+        self._across = CopyingAcross(stores, writes, self.watching, clock)
         self._sharing = Sharing(stores, self.watching, trail, clock)
         self._entries = Entries(stores, self.watching, trail)
         self._checking = Checking(stores)
@@ -170,6 +173,7 @@ class VaultService:
             **self._searching.handlers(),
             **self._segments.handlers(),
             **self._sharing.handlers(),
+            "vault.copy_across": (CopyAcross, self._across.copy_across),
             **self._backing.handlers(),
             **self._exporting.handlers(),
             "vault.queue_lease": (queue_api.Lease, self._queue.lease),
