@@ -212,7 +212,7 @@ class _Maker:
     async def make(self, blocks: Sequence[Block], found: dict[int, Summary]) -> None:
         """Make the pages of the full blocks that have been read whole."""
         account, selected = self._account, self._selected
-        if selected.place.principal != account.principal:
+        if not blocks or selected.place.principal != account.principal:
             return  # only the owner's own face does
         pages: list[NewPage] = []
         epochs: dict[bytes, OpenEpoch] = {}

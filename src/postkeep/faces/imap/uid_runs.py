@@ -5,7 +5,7 @@ A mailbox out of which little has been deleted is a few runs, whatever its size.
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 from operator import sub
 from typing import NamedTuple
@@ -82,8 +82,12 @@ class UidRuns:
             return None
         return self._starts[at] + uid - self._lows[at]
 
-    def positions(self, uids: Iterable[int]) -> "array[int]":
+    def positions(self, uids: Sequence[int]) -> "array[int]":
         """Return the positions of ascending UIDs; -1: it is not there."""
+        if uids and uids[-1] - uids[0] == len(uids) - 1:
+            span = self.span(uids[0], uids[-1])
+            if len(span) == len(uids):
+                return array("q", span)
         found = array("q")
         low, high, start = 1, 0, 0
         for uid in uids:

@@ -57,9 +57,9 @@ class View:
         """Find a UID; None: not in the view."""
         return self._runs.position(uid)
 
-    def numbers(self, uids: Iterable[int]) -> "array[int]":
+    def numbers(self, uids: Sequence[int]) -> "array[int]":
         """Return the message numbers of ascending UIDs; 0: not in the view."""
-        return array("I", (at + 1 for at in self._runs.positions(uids)))
+        return array("I", [at + 1 for at in self._runs.positions(uids)])
 
     def positions(self, sequence: SequenceSet, *, uid: bool) -> list[range] | None:
         """Return the positions a set names, as runs; None: a message number is out of range."""

@@ -13,6 +13,9 @@ _DATE_TIME = re.compile(
     rb"([ \d]\d)-([A-Za-z]{3})-(\d{4}) (\d\d):(\d\d):(\d\d) ([+-])(\d\d)(\d\d)\Z",
 )
 _DAY_SECONDS = 86_400
+# Written once: FETCH writes the date of every message of a mailbox.
+_MINUTES = [b"%02d:%02d:" % divmod(minute, 60) for minute in range(24 * 60)]
+_SECONDS = [b'%02d +0000"' % second for second in range(60)]
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
@@ -58,15 +61,13 @@ def parse_date_time(raw: bytes) -> int:
 def render_date_time(value_ms: int) -> bytes:
     """Write milliseconds since 1970 as a quoted date-time in UTC."""
     days, seconds = divmod(value_ms // 1000, _DAY_SECONDS)
-    minutes, second = divmod(seconds, 60)
-    hour, minute = divmod(minutes, 60)
-    return b'"%s %02d:%02d:%02d +0000"' % (_day(days), hour, minute, second)
+    return _day(days) + _MINUTES[seconds // 60] + _SECONDS[seconds % 60]
 
 
 @lru_cache(maxsize=1024)
 def _day(days: int) -> bytes:
     day = dt.date(1970, 1, 1) + dt.timedelta(days=days)
-    return b"%02d-%s-%04d" % (day.day, _MONTHS[day.month - 1].encode(), day.year)
+    return b'"%02d-%s-%04d ' % (day.day, _MONTHS[day.month - 1].encode(), day.year)
 
 
 def _month(raw: bytes) -> int:
