@@ -157,3 +157,30 @@ def test_a_job_may_be_refused_when_its_turn_comes_and_queues_are_bounded(
         pool.close()
 
     asyncio.run(scenario())
+
+
+def test_the_salted_form_takes_the_right_password_only_and_costs_alike_for_nobody() -> None:
+    async def scenario(passwords: Passwords) -> None:
+        made = await passwords.make("pass\u00e9 word\u2168", SALT, 10_000)
+        await passwords.check_salted(made, "pass\u0065\u0301 wordIX", SALT, 10_000, "n")
+        assert passwords.remembers(made, "pass\u0065\u0301 wordIX")
+        wrong = [("pass\u00e9 word", SALT, 10_000), ("passé wordIX", b"t" * 16, 10_000)]
+        for password, salt, iterations in [*wrong, ("passé wordIX", SALT, 9_999), ("", SALT, 10_000)]:
+            with pytest.raises(RefusedError):
+                await passwords.check_salted(made, password, salt, iterations, "n")
+        with pytest.raises(RefusedError):
+            await passwords.check_salted(None, "anything", SALT, 10_000, "n")
+
+        async def cost(credential: Any) -> float:
+            best = 1e9
+            for _ in range(7):
+                start = time.process_time()
+                with pytest.raises(RefusedError):
+                    await passwords.check_salted(credential, "wrong password", SALT, 10_000, "n")
+                best = min(best, time.process_time() - start)
+            return best
+
+        somebody, nobody = await cost(made), await cost(None)
+        assert 0.5 < somebody / nobody < 2.0
+
+    run(scenario)

@@ -261,7 +261,10 @@ class SignInDesk:
         for app, item in account.apps:
             if hmac.compare_digest(given, item.verifier):
                 return app
-        await self._passwords.check(credential, password, account.network, admit)
+        names = account.names
+        await self._passwords.check_salted(
+            credential, password, names.scram_salt, names.scram_iterations, account.network, admit
+        )
         assert account.password is not None
         return account.password[0]
 
