@@ -105,6 +105,8 @@ async def at_border(session: Session, border: Border) -> None:
         await updates.at_border(session, border)
     elif selected is not None and observer.selected is not None and observer.selected.events:
         await _tell_selected(session, selected, observer.selected, border)
+    if selected is not None:
+        observer.waiting.discard(selected.mailbox)
     if border and (observer.waiting or observer.all_waiting):
         try:
             await _tell_others(session, observer)
