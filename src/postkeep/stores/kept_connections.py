@@ -3,12 +3,15 @@
 To take a connection out of asyncpg's pool and put it back costs a process more than the statement in between.
 """
 
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from asyncpg import InterfaceError, Record
 from asyncpg.pool import PoolConnectionProxy
 
 from postkeep.stores.postgres import Pool
+
+KEPT_MAX: Final = 3
+"""Connections kept while idle: for the vault's two groups of deposits and a reader. Others need some too."""
 
 Taken: TypeAlias = "PoolConnectionProxy[Record]"
 
@@ -23,17 +26,22 @@ class KeptConnections:
 
     async def fetchval(self, statement: str, *arguments: object) -> Any:
         """Run a statement; return the first value of its answer. Raises what asyncpg raises."""
+        row = await self.fetchrow(statement, *arguments)
+        return None if row is None else row[0]
+
+    async def fetchrow(self, statement: str, *arguments: object) -> Record | None:
+        """Run a statement; return the first row of its answer. Raises what asyncpg raises."""
         connection = await self._take()
         try:
-            value = await connection.fetchval(statement, *arguments)
+            row = await connection.fetchrow(statement, *arguments)
         except BaseException:
             await self._pool.release(connection)  # the pool sorts out what has become of it
             raise
-        if self._closed:
+        if self._closed or len(self._idle) >= KEPT_MAX:
             await self._pool.release(connection)
         else:
             self._idle.append(connection)
-        return value
+        return row
 
     async def close(self) -> None:
         """Give all connections back; those in use follow when their statements end."""

@@ -5,14 +5,16 @@ value of bytes: two numbers are put into one of eight octets where they fit.
 """
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 import asyncpg
 
-from postkeep.stores.postgres import Source
+from postkeep.stores.kept_connections import KeptConnections
+from postkeep.stores.postgres import Connection
 from postkeep.stores.vault_messages import Ranges, split_ranges
 
 Record = asyncpg.Record
+RowSource: TypeAlias = "KeptConnections | Connection"
 
 _BOX: Final = """x.mailbox, x.role, x.name_epoch, x.name_index, x.name_sealed, x.subscribed, x.selectable,
        x.uid_validity, x.uid_next, x.highest_modseq, x.messages, x.unseen, x.deleted, x.size"""
@@ -60,7 +62,8 @@ CROSS JOIN LATERAL (
 WHERE x.tenant = $1 AND x.mailbox = $2 AND x.principal = $3
 """  # noqa: S608 - constants
 
-# Few rows have changed and many may lie in the ranges: adding 0 keeps the planner to the index by modseq.
+# Few rows have changed and many may lie in the mailbox: adding 0 keeps the planner to the index by modseq.
+# Where nothing has changed no index is looked into.
 _UPDATES: Final = f"""
 SELECT {_BOX}, a.*,
        ARRAY(SELECT e.borders FROM expunged e
@@ -70,33 +73,33 @@ FROM mailboxes x
 LEFT JOIN LATERAL (
     SELECT {COLUMNS} FROM (
         SELECT {PICKED} FROM messages n
-        WHERE n.tenant = $1 AND n.mailbox = $2 AND n.modseq > $4
+        WHERE x.highest_modseq > $4 AND n.tenant = $1 AND n.mailbox = $2 AND n.modseq > $4
           AND ($5::bigint[] IS NULL OR EXISTS (
               SELECT FROM unnest($5::bigint[], $6::bigint[]) AS r (low, high)
               WHERE n.uid + 0 BETWEEN r.low AND r.high
           ))
-        ORDER BY n.uid LIMIT $7
+        ORDER BY n.uid + 0 LIMIT $7
     ) AS m
-) AS a ON x.highest_modseq > $4
+) AS a ON true
 WHERE x.tenant = $1 AND x.mailbox = $2 AND x.principal = $3
 """  # noqa: S608 - constants
 
 
-async def open_mailbox(source: Source, tenant: bytes, principal: bytes, mailbox: bytes) -> Record | None:
+async def open_mailbox(source: RowSource, tenant: bytes, principal: bytes, mailbox: bytes) -> Record | None:
     """Return a mailbox with its keywords, the borders of everything that went, by modseq, and the UID of the
     first unseen message; None if the principal has no such one."""
     return await source.fetchrow(_OPEN, tenant, mailbox, principal)
 
 
 async def read_columns(  # noqa: PLR0917 - one question
-    source: Source, tenant: bytes, principal: bytes, mailbox: bytes, ranges: Ranges, limit: int
+    source: RowSource, tenant: bytes, principal: bytes, mailbox: bytes, ranges: Ranges, limit: int
 ) -> Record | None:
     """Return `COLUMNS` of the first rows in merged ranges of UIDs; None if there is no such mailbox."""
     return await source.fetchrow(_ROWS, tenant, mailbox, principal, *split_ranges(ranges), limit)
 
 
 async def read_updates(  # noqa: PLR0917 - one question
-    source: Source,
+    source: RowSource,
     tenant: bytes,
     principal: bytes,
     mailbox: bytes,

@@ -52,7 +52,7 @@ class Opening:
     async def select(self, grant: Grant, request: OpenMailbox) -> Opened:
         """Answer `vault.select`."""
         with database_errors():
-            box = await open_mailbox(self._stores.pool, grant.tenant, request.principal, request.mailbox)
+            box = await open_mailbox(self._stores.kept, grant.tenant, request.principal, request.mailbox)
         if box is None:
             raise NotFoundError("no such mailbox")
         left = runs_left(box["history"], box["uid_next"])
@@ -65,7 +65,7 @@ class Opening:
         ranges = merge_ranges(request.uids)
         with database_errors():
             found = await read_columns(
-                self._stores.pool, grant.tenant, request.principal, request.mailbox, ranges, ROWS_MAX
+                self._stores.kept, grant.tenant, request.principal, request.mailbox, ranges, ROWS_MAX
             )
         if found is None:
             raise NotFoundError("no such mailbox")
@@ -79,7 +79,7 @@ class Opening:
         ranges = None if request.uids is None else merge_ranges(request.uids)
         with database_errors():
             found = await read_updates(
-                self._stores.pool, grant.tenant, request.principal, request.mailbox, since, ranges, ROWS_MAX
+                self._stores.kept, grant.tenant, request.principal, request.mailbox, since, ranges, ROWS_MAX
             )
         if found is None:
             raise NotFoundError("no such mailbox")
