@@ -12,7 +12,7 @@ from tests.imap_mail import NESTED, PLAIN
 from tests.imap_world import ALICE, PASSWORD, Person, Scenario, World
 
 from postkeep.base.errors import RefusedError
-from postkeep.faces.imap import accepting, account, connection, limits, session, signin, wakeups
+from postkeep.faces.imap import accepting, account, authenticating, connection, limits, session, wakeups
 from postkeep.protocols.sasl.scram import ScramClient
 
 
@@ -66,7 +66,7 @@ def test_sasl_plain_works_with_and_without_initial_response(in_world: Callable[[
 def test_guessing_is_slowed_down_and_ends(
     in_world: Callable[[Scenario], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(signin, "SIGN_IN_DELAY_SECONDS", 0.02)
+    monkeypatch.setattr(authenticating, "SIGN_IN_DELAY_SECONDS", 0.02)
 
     async def scenario(world: World, alice: Person) -> None:
         del alice
