@@ -29,7 +29,8 @@ def test_several_messages_go_with_one_command() -> None:  # RFC 3502 section 6.3
 def test_a_message_is_put_together_from_text_and_urls() -> None:  # RFC 4469 section 4
     text = (
         b"A003 APPEND Drafts (\\Seen \\Draft) CATENATE (URL "
-        b'"/Drafts;UIDVALIDITY=385759045/;UID=20/;section=HEADER" TEXT {42}\r\n URL /x/;UID=1 UTF8 (~{3}\r\n))'
+        b'"/Drafts;UIDVALIDITY=385759045/;UID=20/;section=HEADER" TEXT {42}\r\n URL /x/;UID=1 UTF8 (~{3}\r\n'
+        b"))"
     )
     assert parse(text, b"--x", "é".encode()) == Append(
         "Drafts",

@@ -1,4 +1,4 @@
-"""Who gets in over IMAP and how: access tokens, channel binding; who leaves without hanging up."""
+"""Who gets in over IMAP and how: access tokens (TM-43), channel binding (TM-44), and who leaves again."""
 
 import base64
 from collections.abc import Callable
