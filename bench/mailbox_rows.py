@@ -59,7 +59,7 @@ class Meter:
         server = _server_seconds(self._postmaster) - server
         each = 1e6 / (units * times)
         print(
-            f"{name:40} vault {own * each:9.2f} us  postgres {server * each:9.2f} us  wall {wall * each:9.2f} us"
+            f"{name:36} us: vault {own * each:9.2f}  postgres {server * each:9.2f}  wall {wall * each:9.2f}"
         )
 
 
@@ -155,4 +155,4 @@ async def main(dsn: str, postmaster: int, messages: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else 100_000))  # noqa: PLR2004
+    asyncio.run(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else 100_000))

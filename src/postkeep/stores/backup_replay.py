@@ -9,6 +9,7 @@ from typing import Final
 import asyncpg
 
 from postkeep.stores.postgres import Connection
+from postkeep.stores.vault_borders import GAPS
 
 SCAN_ROWS: Final = 20_000
 
@@ -68,25 +69,6 @@ FROM (SELECT tenant, principal, max(validity) AS last FROM numbered GROUP BY ten
 WHERE p.tenant = n.tenant AND p.principal = n.principal
 """
 
-# What has gone from the copy is worked out from what is there: the UIDs just outside each gap, as borders.
-_COUNT_GAPS: Final = """
-INSERT INTO expunged (tenant, mailbox, modseq, borders)
-SELECT g.tenant, g.mailbox, b.highest_modseq,
-       string_agg(substring(int8send(g.below) FROM 5) || substring(int8send(g.uid) FROM 5), ''
-                  ORDER BY g.uid)
-FROM (
-    SELECT tenant, mailbox, uid,
-           coalesce(lag(uid) OVER (PARTITION BY tenant, mailbox ORDER BY uid), 0) AS below
-    FROM (
-        SELECT tenant, mailbox, uid FROM messages
-        UNION ALL SELECT tenant, mailbox, uid_next FROM mailboxes
-    ) AS known
-) AS g
-JOIN mailboxes b USING (tenant, mailbox)
-WHERE g.uid > g.below + 1
-GROUP BY g.tenant, g.mailbox, b.highest_modseq
-"""
-
 
 async def slots_of_rows(connection: Connection) -> list[int]:
     """Return the slots that messages and queue items of the vault refer to."""
@@ -142,7 +124,7 @@ async def recount(connection: Connection, now_ms: int) -> None:
         await connection.execute(_COUNT_PRINCIPALS)
         await connection.execute(_RENEW_UIDS, now_ms // 1000)
         await connection.execute("DELETE FROM expunged")
-        await connection.execute(_COUNT_GAPS)
+        await connection.execute(f"INSERT INTO expunged (tenant, mailbox, modseq, borders) {GAPS}")
 
 
 async def drop_accounts(connection: Connection, owners: Sequence[tuple[bytes, bytes]]) -> int:

@@ -16,6 +16,24 @@ from postkeep.base.errors import IntegrityError
 Runs = Sequence[tuple[int, int]]
 """Inclusive, ascending, not adjacent."""
 
+GAPS: Final = """
+SELECT b.tenant, b.mailbox, b.highest_modseq,
+       string_agg(substring(int8send(g.below) FROM 5) || substring(int8send(g.uid) FROM 5), ''
+                  ORDER BY g.uid) AS borders
+FROM (
+    SELECT tenant, mailbox, uid,
+           coalesce(lag(uid) OVER (PARTITION BY tenant, mailbox ORDER BY uid), 0) AS below
+    FROM (
+        SELECT tenant, mailbox, uid FROM messages
+        UNION ALL SELECT tenant, mailbox, uid_next FROM mailboxes
+    ) AS known
+) AS g
+JOIN mailboxes b USING (tenant, mailbox)
+WHERE g.uid > g.below + 1
+GROUP BY b.tenant, b.mailbox, b.highest_modseq
+"""
+"""What has gone from each mailbox, worked out from the messages that are there: as one row of `expunged`."""
+
 _LITTLE: Final = sys.byteorder == "little"
 
 
@@ -38,7 +56,7 @@ def runs_left(history: Sequence[bytes], uid_next: int) -> "array[int]":
     """Return the runs that are left in a mailbox as low, high, low, high ...; `history` is everything that
     went, as borders.
 
-    Raise IntegrityError where something went twice: message numbers made of it would name other messages.
+    Never anything but that: IntegrityError where something went that can't have been there.
     """
     if not history:
         return array("I", (1, uid_next - 1) if uid_next > 1 else ())
@@ -46,6 +64,8 @@ def runs_left(history: Sequence[bytes], uid_next: int) -> "array[int]":
     left = array("I", (1,))
     left += _native(history[largest])
     left.append(uid_next - 1)
+    if left[-2] > uid_next:
+        raise IntegrityError("UIDs went from a mailbox that it has not given yet")
     if left[1] == 0:  # the first run that went begins with UID 1
         del left[:2]
     if left and left[-2] == uid_next:
@@ -101,7 +121,7 @@ def _without(left: "array[int]", gone: Runs) -> "array[int]":
             result.extend(left[at + 2 : run])
             at, low = run, left[run] if run < len(left) else 0
         if at >= len(left) or not low <= first <= last <= left[at + 1]:
-            raise IntegrityError(f"UIDs {first}:{last} went twice from a mailbox")
+            raise IntegrityError(f"UIDs {first}:{last} went from a mailbox without them")
         if low < first:
             result.extend((low, first - 1))
         low = last + 1

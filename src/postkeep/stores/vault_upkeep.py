@@ -8,6 +8,8 @@ import asyncpg
 from postkeep.stores.packs import Frame, Location
 from postkeep.stores.postgres import Connection, Pool, Source
 from postkeep.stores.vault_borders import merged, pack_borders
+from postkeep.stores.vault_graves import GRAVES
+from postkeep.stores.vault_holds import HELD
 from postkeep.stores.vault_rights import drop_rights_of
 
 Record = asyncpg.Record
@@ -55,6 +57,13 @@ SELECT tenant, mailbox FROM expunged GROUP BY tenant, mailbox HAVING count(*) > 
 _OLD_HISTORY: Final = """
 SELECT modseq, borders FROM expunged WHERE tenant = $1 AND mailbox = $2 ORDER BY modseq DESC OFFSET $3
 FOR UPDATE
+"""
+
+_HISTORIES: Final = """
+SELECT b.tenant, b.mailbox, b.uid_next, ARRAY(
+    SELECT e.borders FROM expunged e WHERE e.tenant = b.tenant AND e.mailbox = b.mailbox ORDER BY e.modseq
+) AS history
+FROM mailboxes b WHERE b.principal NOT IN ($1, $2)
 """
 
 _COUNTS_WRONG: Final = """
@@ -268,6 +277,14 @@ async def fold_history(connection: Connection, tenant: bytes, mailbox: bytes, ke
         max(modseqs),
         pack_borders(merged(row["borders"] for row in rows)),
     )
+
+
+async def histories(connection: Connection) -> AsyncIterator[Record]:
+    """Yield tenant, mailbox, UIDNEXT and the borders of all that went, of mailboxes that somebody opens."""
+    cursor = await connection.cursor(_HISTORIES, GRAVES, HELD)
+    while rows := await cursor.fetch(SCAN_ROWS):
+        for row in rows:
+            yield row
 
 
 async def read_mark(pool: Pool, name: str) -> int:

@@ -8,6 +8,7 @@ import pytest
 from postkeep.base.ids import new_id
 from postkeep.services.vault.service import MIGRATIONS
 from postkeep.stores.postgres import Connection, load_migrations, migrate
+from postkeep.stores.vault_borders import runs_left, unpack_borders
 
 STEPS = load_migrations(MIGRATIONS)
 TENANT, MAILBOX, PRINCIPAL = new_id(), new_id(), new_id()
@@ -68,6 +69,44 @@ def test_every_table_of_tenants_is_keyed_by_tenant_first(dsn: str) -> None:
         of_the_disk = {"packs", "upkeep", "audit_outbox", "schema_versions"}
         assert len(first) > len(of_the_disk)
         assert {name for name, column in first.items() if column != "tenant"} == of_the_disk
+        await connection.close()
+
+    asyncio.run(job())
+
+
+def test_what_had_gone_before_expunges_were_kept_is_worked_out_from_what_is_there(dsn: str) -> None:
+    """A mailbox of the schema before: UIDs 2, 5 to 6 and 9 are gone, most of it long forgotten (J7)."""
+    before = next(number for number, step in enumerate(STEPS) if step.name == "columns")
+
+    async def job() -> None:
+        connection = await asyncpg.connect(dsn)
+        await migrate(connection, "vault", STEPS[:before])
+        await _put_mail(connection)
+        await connection.execute(
+            "UPDATE mailboxes SET uid_next = 10, highest_modseq = 30, vanished_since = 20, messages = 5"
+        )
+        await connection.execute(
+            "INSERT INTO expunged (tenant, mailbox, modseq, lows, highs) VALUES ($1, $2, 25, '{9}', '{9}')",
+            TENANT,
+            MAILBOX,
+        )
+        for uid, words in ((1, None), (3, ["Work", "b"]), (4, ["work"]), (7, None), (8, ["c"])):
+            await connection.execute(
+                "INSERT INTO messages (tenant, mailbox, uid, modseq, internal_ms, slot, size, epoch_index,"
+                " flags, label, body, epoch, keywords)"
+                " VALUES ($1, $2, $3, $3, 1, $3, 1, 1, 1, 0, $1, $1, $4)",
+                TENANT,
+                MAILBOX,
+                uid,
+                words,
+            )
+        await migrate(connection, "vault", STEPS)
+        rows = await connection.fetch("SELECT modseq, borders FROM expunged")
+        assert [(row[0], unpack_borders(row[1])) for row in rows] == [(30, [(2, 2), (5, 6), (9, 9)])]
+        assert list(runs_left([rows[0][1]], 10)) == [1, 1, 3, 4, 7, 8]
+        assert await connection.fetchval("SELECT array_agg(saved_ms) FROM messages") == [0] * 5
+        keywords = await connection.fetchval("SELECT keywords FROM mailboxes")
+        assert sorted(word.lower() for word in keywords) == ["b", "c", "work"]
         await connection.close()
 
     asyncio.run(job())

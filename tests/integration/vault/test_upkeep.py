@@ -241,6 +241,16 @@ def test_old_expunges_become_one_and_none_is_forgotten(
     run_vault(job)
 
 
+_EXPUNGED_WRONG = r"""
+INSERT INTO expunged (tenant, mailbox, modseq, borders)
+SELECT tenant, mailbox, 9, '\x0000000100000003' FROM mailboxes WHERE role = 'inbox'
+"""
+_PAGE_WRONG = """
+INSERT INTO pages (tenant, mailbox, block, kind, epoch_index, slot, messages, page, epoch, sealed)
+SELECT tenant, mailbox, 0, 1, 1, 900, 127, mailbox, mailbox, '' FROM mailboxes WHERE role = 'inbox'
+"""
+
+
 def test_check_names_every_kind_of_damage(run_vault: RunVault) -> None:
     async def job(vault: Vault) -> None:
         ann = Person(TENANT)
@@ -253,6 +263,9 @@ def test_check_names_every_kind_of_damage(run_vault: RunVault) -> None:
             ("quota use wrong", "UPDATE principals SET used_bytes = used_bytes + 1"),
             ("body references wrong", "UPDATE bodies SET refs = 2"),
             ("epoch missing", "DELETE FROM epochs"),
+            ("keyword not listed", "UPDATE messages SET keywords = '{lost}' WHERE uid = 1"),
+            ("expunged messages wrong", _EXPUNGED_WRONG),
+            ("page not exact", _PAGE_WRONG),
             ("slot used twice", "UPDATE messages SET slot = 0 WHERE slot = 1"),
             ("body not in its pack", 'UPDATE bodies SET "offset" = "offset" + 1'),
             ("messages without a mailbox", "DELETE FROM mailboxes WHERE role = 'inbox'"),
@@ -266,6 +279,8 @@ def test_check_names_every_kind_of_damage(run_vault: RunVault) -> None:
         assert "slot empty: 2" in await vault.problems()
         assert record
         async with pool.acquire() as connection:
-            await connection.execute("TRUNCATE principals, mailboxes, messages, bodies, epochs CASCADE")
+            await connection.execute(
+                "TRUNCATE principals, mailboxes, messages, bodies, epochs, expunged, pages CASCADE"
+            )
 
     run_vault(job)

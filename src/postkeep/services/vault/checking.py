@@ -11,7 +11,8 @@ from postkeep.services.vault import api
 from postkeep.services.vault.groups import Stores
 from postkeep.stores.packs import HEADER_BYTES, Location, parse_header
 from postkeep.stores.postgres import Connection, database_errors
-from postkeep.stores.vault_upkeep import PROBLEM_QUERIES, all_slots, live_bodies
+from postkeep.stores.vault_borders import GAPS, borders_around, runs_left
+from postkeep.stores.vault_upkeep import PROBLEM_QUERIES, all_slots, histories, live_bodies
 from postkeep.tickets.clear import Grant
 
 PROBLEMS_MAX: Final = 1000  # problems named in one report: more say nothing new
@@ -38,11 +39,23 @@ class Checking:
                 for name, statement in PROBLEM_QUERIES:
                     rows = await connection.fetch(f"{statement} LIMIT {PROBLEMS_MAX}")
                     problems += [f"{name}: {tenant.hex()} {identifier.hex()}" for tenant, identifier in rows]
+                await self._check_runs(connection, problems)
                 await self._check_slots(connection, problems)
                 await self._check_bodies(connection, problems)
         assert counts is not None
         mailboxes, messages, bodies = counts
         return api.StoreReport(mailboxes, messages, bodies, problems[:PROBLEMS_MAX])
+
+    async def _check_runs(self, connection: Connection, problems: list[str]) -> None:
+        """Hold what mailboxes know to have gone against what is not there; what nobody opens has no such."""
+        gaps = {(row[0], row[1]): row[3] for row in await connection.fetch(GAPS)}
+        async for tenant, mailbox, uid_next, history in histories(connection):
+            try:
+                gone = borders_around(runs_left(history, uid_next), uid_next)
+            except IntegrityError:
+                gone = b"twice"
+            if gone != gaps.get((tenant, mailbox), b""):
+                problems.append(f"expunged messages wrong: {tenant.hex()} {mailbox.hex()}")
 
     async def _check_slots(self, connection: Connection, problems: list[str]) -> None:
         loop = asyncio.get_running_loop()
