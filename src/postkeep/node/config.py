@@ -108,6 +108,19 @@ class MxConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Above 0: the greeting waits so long, and who speaks before it is sent away."""
 
 
+class ImapConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """IMAP: how many connections each of its processes takes."""
+
+    connections_max: int = 12_000
+    """In all."""
+    strangers_max: int = 512
+    """Not signed in yet; further ones wait in the kernel's queue until there is room."""
+    strangers_per_network_max: int = 256
+    """Not signed in yet, from one IPv4 address or IPv6 /64."""
+    connections_per_person_max: int = 100
+    """Signed in as one person."""
+
+
 class RelayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Outbound SMTP."""
 
@@ -211,6 +224,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     keys: KeyConfig = KeyConfig()
     custody: CustodyConfig = CustodyConfig()
     mx: MxConfig = MxConfig()
+    imap: ImapConfig = ImapConfig()
     relay: RelayConfig = RelayConfig()
     backup: BackupConfig = BackupConfig()
     log: LogConfig = LogConfig()

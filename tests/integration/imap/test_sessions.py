@@ -12,7 +12,7 @@ from tests.imap_mail import NESTED, PLAIN
 from tests.imap_world import ALICE, PASSWORD, Person, Scenario, World
 
 from postkeep.base.errors import RefusedError
-from postkeep.faces.imap import accepting, account, authenticating, connection, limits, session, wakeups
+from postkeep.faces.imap import account, authenticating, connection, limits, session, wakeups
 from postkeep.protocols.sasl.scram import ScramClient
 
 
@@ -168,12 +168,12 @@ def test_a_long_command_has_its_ticket_renewed_under_it(
 
             async def slow(*_arguments: object) -> None:
                 renewed = own.ticket
-                while own.ticket == renewed:
+                while own.ticket == renewed:  # noqa: ASYNC110 - a ticket rings no bell
                     await asyncio.sleep(0.01)
 
             patch.setattr(session.Session, "refuse", slow)
             client.send(b"x LIST {70000}\r\n\r\n")
-            while own.ticket == first:
+            while own.ticket == first:  # noqa: ASYNC110 - a ticket rings no bell
                 await asyncio.sleep(0.01)
         await client.close()
 
@@ -287,11 +287,7 @@ def test_a_storm_is_served_in_turn_and_the_slow_give_way(
 
     async def scenario(world: World, alice: Person) -> None:
         del alice
-        (
-            await (first := await ImapClient.connect(world.tls_port, world.client_tls)).line(
-                f'LOGIN {ALICE} "{PASSWORD}"'
-            )
-        )
+        first = await signed_in(world)
         world.imap._limits = limits.ConnectionLimits(strangers_max=8, connections_per_person_max=500)
         silent = [await ImapClient.connect(world.port) for _ in range(8)]
         most = 0
@@ -303,12 +299,12 @@ def test_a_storm_is_served_in_turn_and_the_slow_give_way(
             await client.line(f'LOGIN {ALICE} "{PASSWORD}"')
             return client
 
-        clients = await asyncio.gather(*(come() for _ in range(150)))
-        assert len(world.imap._registry.members()) == 151
-        assert most <= 8 + accepting.ACCEPTED_AT_ONCE
+        clients = await asyncio.gather(*(come() for _ in range(100)))
+        assert len(world.imap._registry.members()) == 101
+        assert most <= 8
         for client in silent:
             assert (await client.next()).kind == "BYE"
-        for client in (first, *clients):
+        for client in (first, *clients, *silent):
             await client.close()
 
     in_world(scenario)

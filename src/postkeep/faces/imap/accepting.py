@@ -13,6 +13,8 @@ import structlog
 
 ACCEPTED_AT_ONCE: Final = 32
 """Connections accepted before others get their turn of the loop."""
+GO_ON_SECONDS: Final = 0.002
+"""Between a place that gets free and the next connection: a handful of places are free by then."""
 PAUSE_SECONDS: Final = 0.5
 """After the system had no descriptor or memory for one more."""
 BACKLOG: Final = 4096
@@ -38,13 +40,25 @@ class Acceptor:
         self._loop = asyncio.get_running_loop()
         self._listening = False
         self._closed = False
+        self._wakening: asyncio.TimerHandle | None = None
         self._opening: set[asyncio.Task[object]] = set()
         sock.setblocking(False)
         sock.listen(BACKLOG)
-        self.go_on()
+        self._listen()
+
+    @property
+    def opening(self) -> int:
+        """Connections that are accepted and not yet counted by who serves them."""
+        return len(self._opening)
 
     def go_on(self) -> None:
-        """Accept again, if there is room now."""
+        """Accept again soon, if there is room."""
+        if not self._listening and self._wakening is None and not self._closed:
+            # Not in the turn in which the loop was told to forget the socket: it has not done so yet.
+            self._wakening = self._loop.call_later(GO_ON_SECONDS, self._listen)
+
+    def _listen(self) -> None:
+        self._wakening = None
         if not self._listening and not self._closed and self._has_room():
             self._listening = True
             self._loop.add_reader(self._sock, self._accept)
@@ -52,6 +66,8 @@ class Acceptor:
     def close(self) -> None:
         """Accept nothing more."""
         self._closed = True
+        if self._wakening is not None:
+            self._wakening.cancel()
         self._pause()
         self._sock.close()
 
@@ -79,7 +95,11 @@ class Acceptor:
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_SECONDS)
             opening = self._loop.create_task(self._open(accepted))
             self._opening.add(opening)
-            opening.add_done_callback(self._opening.discard)
+            opening.add_done_callback(self._opened)
+
+    def _opened(self, opening: asyncio.Task[object]) -> None:
+        self._opening.discard(opening)
+        self.go_on()
 
     async def _open(self, accepted: socket.socket) -> None:
         try:

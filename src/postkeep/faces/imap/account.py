@@ -66,6 +66,10 @@ class Account:
             if not error.temporary or self.expires <= now:
                 raise
 
+    def rest(self) -> None:
+        """Let go of what can be read again: nothing may be asked for hours."""
+        self._tree, self._lone = None, 0
+
     async def sign_out(self) -> None:
         """End the session; where the authority does not answer it ends by itself with its ticket."""
         with contextlib.suppress(PostkeepError):

@@ -185,6 +185,10 @@ class ImapConnection(asyncio.Protocol):
                 waiting.cancel()
         if self._task is not None:
             self._task.cancel()
+        # This object and its session know each other, so both stay until the next collection, which is far
+        # away where there is much to look at; what weighs goes now.
+        self._layers = Layers()
+        self._reader.clear()
 
     def pause_writing(self) -> None:
         """Let commands wait: the client does not keep up."""
@@ -412,6 +416,8 @@ class ImapConnection(asyncio.Protocol):
             self._heard = now
         self.deadline = self._heard + IDLE_SECONDS_MAX
         if self.session.idling:
+            if self.session.observer is None and self.session.account is not None:
+                self.session.account.rest()
             # Not all at once, when all have come at once.
             spread = 1.0 - STILL_HERE_SPREAD * (id(self) >> 5 & 0xFF) / 256
             self.deadline = min(self.deadline, now + STILL_HERE_SECONDS * spread)

@@ -95,7 +95,8 @@ class ImapServer:
             acceptor.go_on()
 
     def _has_room(self) -> bool:
-        return len(self._strangers) < self._limits.strangers_max
+        opening = sum(acceptor.opening for acceptor in self._acceptors)
+        return len(self._strangers) + opening < self._limits.strangers_max
 
     def _make_room(self) -> None:
         """Send strangers away that have kept us waiting for long; look again while it is crowded."""

@@ -2,8 +2,11 @@
 
 import contextlib
 
+import msgspec
+
 from postkeep.base.clock import SystemClock
 from postkeep.faces.imap.keepers import Keepers
+from postkeep.faces.imap.limits import ConnectionLimits
 from postkeep.faces.imap.server import ImapServer
 from postkeep.faces.tls import server_context
 from postkeep.node.context import ModuleContext
@@ -37,7 +40,8 @@ async def run(context: ModuleContext) -> None:
             SystemClock(),
         )
         secret = await patiently(lambda: keepers.kms.release_secret(ReleaseSecret("tls")))
-        server = ImapServer(keepers, server_context(secret.value))
+        limits = ConnectionLimits(*msgspec.structs.astuple(context.config.imap))
+        server = ImapServer(keepers, server_context(secret.value), limits)
         stack.push_async_callback(server.close)
         await server.serve(imap=context.sockets.get("imap"), imaps=context.sockets.get("imaps"))
         context.ready()
