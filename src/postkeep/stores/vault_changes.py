@@ -102,7 +102,7 @@ ON CONFLICT (pack) DO UPDATE SET dead_bytes = p.dead_bytes + excluded.dead_bytes
 """
 
 _COPY_SOURCES: Final = """
-SELECT m.uid, m.body, m.epoch, m.epoch_index, m.slot, m.size, m.flags
+SELECT m.uid, m.body, m.epoch, m.epoch_index, m.slot, m.size, m.flags, m.keywords IS NOT NULL AS worded
 FROM unnest($3::bigint[], $4::bigint[]) AS r (low, high)
 CROSS JOIN LATERAL (
     SELECT * FROM messages WHERE tenant = $1 AND mailbox = $2 AND uid BETWEEN r.low AND r.high
@@ -310,7 +310,7 @@ async def keep_bodies(connection: Connection, tenant: bytes, counts: dict[bytes,
 
 
 async def copy_sources(connection: Connection, tenant: bytes, mailbox: bytes, ranges: Ranges) -> list[Record]:
-    """Return UID, body, epoch, index, slot, size and flags of messages to be copied, by UID."""
+    """Return UID, body, epoch, index, slot, size, flags and whether there are keywords, by UID."""
     return await connection.fetch(_COPY_SOURCES, tenant, mailbox, *split_ranges(ranges))
 
 
@@ -322,7 +322,7 @@ async def copy_rows(  # noqa: PLR0917 - one row of facts
     copies: Sequence[CopyRow],
     now_ms: int,
 ) -> None:
-    """Insert copies of messages into another mailbox, and their keywords into its list."""
+    """Insert copies of messages into another mailbox."""
     await connection.execute(
         _COPY,
         tenant,
@@ -334,4 +334,10 @@ async def copy_rows(  # noqa: PLR0917 - one row of facts
         [copy.slot for copy in copies],
         now_ms,
     )
-    await connection.execute(_COPY_KEYWORDS, tenant, mailbox, target, [copy.uid for copy in copies])
+
+
+async def copy_keywords(
+    connection: Connection, tenant: bytes, mailbox: bytes, target: bytes, uids: Sequence[int]
+) -> None:
+    """Add the keywords of messages to those that were ever set in another mailbox."""
+    await connection.execute(_COPY_KEYWORDS, tenant, mailbox, target, uids)

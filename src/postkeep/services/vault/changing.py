@@ -23,6 +23,7 @@ from postkeep.stores.postgres import Connection, in_transaction
 from postkeep.stores.vault_changes import (
     CopyRow,
     MailboxDelta,
+    copy_keywords,
     copy_rows,
     copy_sources,
     count_mailbox,
@@ -98,6 +99,8 @@ class Changing:
         first = boxes[target]["uid_next"]
         copies = [CopyRow(row["uid"], first + n, target_modseq, slots[n]) for n, row in enumerate(rows)]
         await copy_rows(connection, tenant, source, target, copies, now_ms)
+        if worded := [row["uid"] for row in rows if row["worded"]]:
+            await copy_keywords(connection, tenant, source, target, worded)
         added = _count(rows, target_modseq)._replace(uids=len(rows))
         await count_mailbox(connection, tenant, target, added)
         dropped: list[int] = []
