@@ -89,6 +89,24 @@ def test_a_removed_pack_is_missing_to_new_readers_and_readable_to_old_ones(tmp_p
     packs.close()
 
 
+def test_a_pack_removed_while_it_is_read_is_read_to_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packs = Packs(tmp_path)
+    (stored,) = bodies(100)
+    (place,) = packs.append_many([stored])
+    packs.roll()
+    pread = os.pread
+
+    def removed_meanwhile(fd: int, length: int, offset: int) -> bytes:
+        packs.remove(1)
+        return pread(fd, length, offset)
+
+    monkeypatch.setattr(os, "pread", removed_meanwhile)
+    assert packs.read_many([place]) == [stored.data]
+    packs.close()
+
+
 def test_a_pack_that_ends_too_early_is_noticed(tmp_path: Path) -> None:
     packs = Packs(tmp_path)
     (place,) = packs.append_many(bodies(100))

@@ -154,7 +154,8 @@ class Packs:
         the body up again), IntegrityError for one that is too short."""
         results: list[bytes] = [b""] * len(locations)
         for span, members in _coalesce(locations):
-            data = _read_exactly(self._reader(span.pack).fd, span.length, span.offset)
+            reader = self._reader(span.pack)  # held while it is read: it closes its file when it goes
+            data = _read_exactly(reader.fd, span.length, span.offset)
             if len(data) != span.length:
                 raise IntegrityError(f"pack {span.pack} ends before {span.offset + span.length}")
             for number in members:
