@@ -23,11 +23,19 @@ FROM mailboxes WHERE tenant = $1 AND principal = $2 AND mailbox = ANY ($3::bytea
 ORDER BY tenant, mailbox FOR UPDATE
 """
 
-_SET_FLAGS: Final = """
-UPDATE messages m
-SET flags = c.flags, keywords = string_to_array(c.keywords, ' '), modseq = $3
-FROM unnest($4::bigint[], $5::smallint[], $6::text[]) AS c (uid, flags, keywords)
-WHERE m.tenant = $1 AND m.mailbox = $2 AND m.uid = c.uid
+_STORE_FLAGS: Final = """
+WITH changed AS (
+    UPDATE messages m
+    SET flags = c.flags, keywords = string_to_array(c.keywords, ' '), modseq = $3
+    FROM unnest($4::bigint[], $5::smallint[], $6::text[]) AS c (uid, flags, keywords)
+    WHERE m.tenant = $1 AND m.mailbox = $2 AND m.uid = c.uid
+), counted AS (
+    UPDATE mailboxes
+    SET highest_modseq = $3, unseen = unseen + $7, deleted = deleted + $8,
+        keywords = CASE WHEN $9::text[] IS NULL THEN keywords ELSE keywords_with(keywords, $9) END
+    WHERE tenant = $1 AND mailbox = $2
+)
+INSERT INTO audit_outbox (event) VALUES ($10)
 """
 
 _COUNT: Final = """
@@ -120,10 +128,6 @@ FROM unnest($4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[]) AS c (uid, n
 JOIN messages m ON m.tenant = $1 AND m.mailbox = $2 AND m.uid = c.uid
 """
 
-_ADD_KEYWORDS: Final = """
-UPDATE mailboxes SET keywords = keywords_with(keywords, $3) WHERE tenant = $1 AND mailbox = $2
-"""
-
 _COPY_KEYWORDS: Final = """
 UPDATE mailboxes b SET keywords = keywords_with(b.keywords, c.words)
 FROM (
@@ -198,18 +202,28 @@ async def lock_mailboxes(
     return {row["mailbox"]: row for row in rows}
 
 
-async def set_flags(
-    connection: Connection, tenant: bytes, mailbox: bytes, modseq: int, changes: FlagChanges
+async def store_flags(  # noqa: PLR0917 - one row of facts
+    connection: Connection,
+    tenant: bytes,
+    mailbox: bytes,
+    changes: FlagChanges,
+    delta: MailboxDelta,
+    keywords: Sequence[str] | None,
+    event: bytes,
 ) -> None:
-    """Give messages new flags and this modseq."""
-    await connection.execute(_SET_FLAGS, tenant, mailbox, modseq, *changes)
-
-
-async def add_keywords(
-    connection: Connection, tenant: bytes, mailbox: bytes, keywords: Sequence[str]
-) -> None:
-    """Add to the keywords that were ever set in a mailbox."""
-    await connection.execute(_ADD_KEYWORDS, tenant, mailbox, keywords)
+    """Give messages new flags and the modseq of `delta`; the mailbox's counts follow (only unseen and
+    deleted change), its keywords too, and the event waits for the ledger: in one statement."""
+    await connection.execute(
+        _STORE_FLAGS,
+        tenant,
+        mailbox,
+        delta.highest_modseq,
+        *changes,
+        delta.unseen,
+        delta.deleted,
+        keywords,
+        event,
+    )
 
 
 async def count_mailbox(connection: Connection, tenant: bytes, mailbox: bytes, delta: MailboxDelta) -> None:

@@ -19,11 +19,8 @@ from postkeep.stores.vault_borders import little_endian, native
 from postkeep.stores.vault_changes import (
     FlagChanges,
     MailboxDelta,
-    add_keywords,
-    count_mailbox,
     lock_mailboxes,
-    note_events,
-    set_flags,
+    store_flags,
 )
 from postkeep.stores.vault_rows import read_columns
 from postkeep.tickets.clear import Grant
@@ -66,12 +63,10 @@ class Flagging:
             if not plan.changes.uids:
                 return api.Stored(rows, modified, modseq), False
             modseq += 1
-            await set_flags(connection, tenant, mailbox, modseq, plan.changes)
-            if change.keywords and request.mode != "remove":
-                await add_keywords(connection, tenant, mailbox, change.keywords)
             delta = MailboxDelta(modseq, unseen=plan.unseen, deleted=plan.deleted)
-            await count_mailbox(connection, tenant, mailbox, delta)
-            await note_events(connection, [write_event(grant, principal, mailbox, rows.bodies)])
+            keywords = change.keywords if request.mode != "remove" else ()
+            event = write_event(grant, principal, mailbox, rows.bodies)
+            await store_flags(connection, tenant, mailbox, plan.changes, delta, keywords or None, event)
             return api.Stored(plan.rows, modified, modseq), True
 
         stored, changed = await in_transaction(self._stores.pool, work)
