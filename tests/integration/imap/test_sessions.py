@@ -14,6 +14,8 @@ from tests.imap_world import ALICE, PASSWORD, Person, Scenario, World
 from postkeep.base.errors import RefusedError
 from postkeep.faces.imap import account, authenticating, connection, limits, session, wakeups
 from postkeep.protocols.sasl.scram import ScramClient
+from postkeep.services.vault.client import VaultClient
+from postkeep.services.vault.rows_api import UpdatePage, Updates
 
 
 def test_nothing_secret_is_taken_without_tls(in_world: Callable[[Scenario], None]) -> None:
@@ -310,6 +312,35 @@ def test_a_storm_is_served_in_turn_and_the_slow_give_way(
     in_world(scenario)
 
 
+def test_idle_clients_of_one_person_share_one_call_and_others_cost_none(
+    in_world: Callable[[Scenario], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(world: World, alice: Person) -> None:
+        clients = [await signed_in(world, "INBOX") for _ in range(12)]
+        elsewhere = await signed_in(world, "Sent")
+        for client in (*clients, elsewhere):
+            client.send(b"i IDLE\r\n")
+            assert (await client.next()).tag == "+"
+        calls = []
+        vault = world.imap._keepers.vault
+        usual = VaultClient.updates
+
+        async def counted(client: VaultClient, request: Updates, *, ticket: bytes) -> UpdatePage:
+            if client is vault:
+                calls.append(request)
+            return await usual(client, request, ticket=ticket)
+
+        monkeypatch.setattr(VaultClient, "updates", counted)
+        await world.deliver(alice, PLAIN)
+        for client in clients:
+            assert (await client.next()).kind == "EXISTS"
+        assert len(calls) == 1
+        for client in (*clients, elsewhere):
+            await client.close()
+
+    in_world(scenario)
+
+
 def test_slow_handshakes_and_unanswered_challenges_end(
     in_world: Callable[[Scenario], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -347,7 +378,7 @@ def test_an_idling_client_is_told_that_we_are_still_there(
         client = await signed_in(world, "INBOX")
         client.send(b"i IDLE\r\n")
         assert (await client.next()).tag == "+"
-        kinds = []
+        kinds: list[str] = []
         while not kinds or kinds[-1] != "BYE":
             kinds.append((await client.next()).kind)
         assert kinds[:-1]

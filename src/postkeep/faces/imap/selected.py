@@ -23,6 +23,7 @@ class Selected:
     __slots__ = (
         "__weakref__",
         "_announced",
+        "announced",
         "dirty",
         "name",
         "place",
@@ -37,6 +38,8 @@ class Selected:
         self.name = name
         self.read_only = read_only
         self.view = view
+        self.announced = 0
+        """The highest modseq that the vault has told of."""
         self.dirty = False
         """Whether the vault has said that there is something new."""
         self.saved: Ranges = []

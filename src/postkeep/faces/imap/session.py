@@ -1,8 +1,8 @@
 """One client's session: its state, and the commands that it runs one after the other (RFC 3501 section 3)."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from enum import Flag, auto
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 import structlog
 
@@ -20,6 +20,8 @@ from postkeep.protocols.imap.commands import Bare, Command, Request
 from postkeep.protocols.imap.errors import ImapSyntaxError
 from postkeep.protocols.imap.parser import parse_command
 from postkeep.protocols.imap.reader import CommandBytes, Refusal
+
+T = TypeVar("T")
 
 _log = structlog.get_logger(__name__)
 _ALARMING = {"internal", "integrity"}  # errors that no client can cause
@@ -136,6 +138,9 @@ class Wakeups(Protocol):
 
     def is_reliable(self) -> bool:
         """Whether silence means that nothing has changed."""
+
+    async def shared(self, key: Hashable, ask: Callable[[], Awaitable[T]]) -> T:
+        """Ask once for all sessions that ask the same at the same time."""
 
     def sign_out(self, account: Account) -> None:
         """End an account's session soon, together with others."""

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from postkeep.base.errors import UnavailableError
+from postkeep.faces.imap.account import Account
 from postkeep.faces.imap.lines import Line, Messages
 from postkeep.faces.imap.loading import read_updates
 from postkeep.faces.imap.row_blocks import columns_in
@@ -45,8 +46,18 @@ async def synchronise(session: Session, *, expunge: bool) -> None:
     account = session.need_account()
     if selected.place.principal != account.principal:  # the vault tells of it on from when it is shown
         await account.tree()
-    updates = await read_updates(account, selected, selected.view.synced)
+    updates = await _read(session, selected, account)
     await session.send(take_in(session, selected, updates, expunge=expunge))
+
+
+async def _read(session: Session, selected: Selected, account: Account) -> Sequence[UpdatePage]:
+    """Ask the vault what is new; clients of one person that idle in a mailbox, and knew the same of it, and
+    were woken by the same change, ask together."""
+    known, announced = selected.view.synced, selected.announced
+    if not session.idling or announced <= known:
+        return await read_updates(account, selected, known)
+    key = account.principal, selected.place.principal, selected.mailbox, known, announced
+    return await session.wakeups.shared(key, lambda: read_updates(account, selected, known))
 
 
 def take_in(session: Session, selected: Selected, updates: Sequence[UpdatePage], *, expunge: bool) -> bytes:

@@ -4,6 +4,7 @@ One loop of each kind serves all connections of this process.
 """
 
 import asyncio
+import functools
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable
 from typing import Any, Final, Protocol, TypeVar
@@ -161,9 +162,14 @@ class Registry:
         under_way = self._answers.get(key)
         if under_way is None:
             under_way = self._answers[key] = asyncio.ensure_future(ask())
-            under_way.add_done_callback(lambda _done: self._answers.pop(key, None))
+            under_way.add_done_callback(functools.partial(self._answered, key))
         answer: T = await asyncio.shield(under_way)
         return answer
+
+    def _answered(self, key: Hashable, answer: asyncio.Future[Any]) -> None:
+        del self._answers[key]
+        if not answer.cancelled():
+            answer.exception()  # told to whoever still waits; nobody may
 
     # --- the loops ---
 
@@ -215,6 +221,7 @@ class Registry:
             selected = member.session.selected
             if selected is not None and selected.mailbox == mailbox and modseq > selected.view.synced:
                 selected.dirty = heard = True
+                selected.announced = max(selected.announced, modseq)
             elif selected is not None and not mailbox and selected.place.principal != principal:
                 selected.dirty = heard = True  # what others share has changed: this may be a part of it
             if heard:
