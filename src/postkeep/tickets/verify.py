@@ -85,6 +85,8 @@ class Verifier:
         shown.anchor = self._signed_by_authority(shown.links[-1].token, shown.root)
         for link in shown.links[:-1]:
             paseto.check(link.signer, link.token, tokens.IMPLICIT)
+        while self._proved and next(iter(self._proved.values())).expires <= self._clock.now_seconds():
+            self._proved.popitem(last=False)  # those not used for longest come first, and are over first
         self._proved[shown.digest] = shown
         if len(self._proved) > CACHED_TICKETS_MAX:
             self._proved.popitem(last=False)

@@ -22,6 +22,7 @@ from postkeep.base.secret import Secret
 from postkeep.node import logs, metrics
 from postkeep.node.config import Config
 from postkeep.node.context import Expectation, ModuleContext
+from postkeep.node.heap import keep_lean
 from postkeep.node.sandbox.libc import PR_SET_NAME, prctl
 from postkeep.node.sandbox.process import Confinement, confine
 from postkeep.node.supervisor import frames
@@ -99,6 +100,7 @@ class _Life:
         loop.add_reader(self._birth.link.fileno(), self._read)
         loop.add_signal_handler(signal.SIGTERM, self._stop.set)
         renewal: asyncio.Task[None] | None = None
+        lean = loop.create_task(keep_lean())
         try:
             if not await self._unless_stopped(self._start.wait()):
                 return 0
@@ -121,6 +123,7 @@ class _Life:
             self._send(frames.Failed("internal", type(error).__name__))
             return 1
         finally:
+            lean.cancel()
             if renewal is not None:
                 renewal.cancel()
             loop.remove_reader(self._birth.link.fileno())
