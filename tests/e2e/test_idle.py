@@ -1,5 +1,5 @@
-"""Many clients of one person idle at the workers of a node, half of them compressed: all hear of a message, and
-come back after the node has been stopped; the limits of the configuration hold."""
+"""Many clients of one person idle at the workers of a node, half of them compressed: all hear of a message,
+and come back after the node has been stopped; the limits of the configuration hold."""
 
 import smtplib
 import socket
