@@ -57,6 +57,25 @@ _SESSIONS_OF: Final = {
     "instance": "instance = convert_from($1, 'UTF8')",
     "credential": "credential = $1",
 }
+_OPEN_SESSION: Final = f"""
+WITH active AS (
+    SELECT principal FROM principals WHERE principal = $3 AND status = 'active' FOR NO KEY UPDATE
+), used AS (
+    UPDATE credentials SET last_used_ms = $9
+    WHERE principal = (SELECT principal FROM active) AND id = $4
+    RETURNING principal
+), signed_in AS (
+    UPDATE principals SET last_sign_in_ms = $9 WHERE principal = (SELECT principal FROM used)
+), remembered AS (
+    INSERT INTO known_networks (tenant, principal, network, used_ms)
+    SELECT $2, principal, $12, $9 FROM used WHERE $12::bytea IS NOT NULL
+    ON CONFLICT (tenant, principal, network) DO UPDATE SET used_ms = $9
+)
+INSERT INTO sessions ({_SESSION})
+SELECT $1, $2, principal, $4, $5, $6, $7, $8, $9, $10, $11 FROM used
+RETURNING session
+"""
+"""One statement, as thousands may come at once. It locks in the order of those who change what it looks at."""
 _LISTED_MAX: Final = 100_000  # revocations that the feed may still have to tell; ten minutes' worth
 
 
@@ -111,38 +130,8 @@ class AccessRows:
         RefusedError if the account was disabled or the credential replaced since it was checked: whoever
         changes them ends the sessions in the same or a later transaction, so none is forgotten.
         """
-        with database_errors():
-            async with self._pool.acquire() as connection, connection.transaction():
-                active = await connection.fetchval(
-                    "UPDATE principals SET last_sign_in_ms = $2 WHERE principal = $1 AND status = 'active' "
-                    "RETURNING true",
-                    row.principal,
-                    row.opened_ms,
-                )
-                good = active and await connection.fetchval(
-                    "UPDATE credentials SET last_used_ms = $3 WHERE principal = $1 AND id = $2 "
-                    "RETURNING true",
-                    row.principal,
-                    row.credential,
-                    row.opened_ms,
-                )
-                if not good:
-                    raise RefusedError("the account has changed meanwhile", code="refused.credentials")
-                await connection.execute(
-                    f"INSERT INTO sessions ({_SESSION}) "
-                    "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
-                    *row,
-                )
-                if network is not None:
-                    await connection.execute(
-                        "INSERT INTO known_networks (tenant, principal, network, used_ms) "
-                        "VALUES ($1, $2, $3, $4) "
-                        "ON CONFLICT (tenant, principal, network) DO UPDATE SET used_ms = $4",
-                        row.tenant,
-                        row.principal,
-                        network,
-                        row.opened_ms,
-                    )
+        if not await self._fetch(_OPEN_SESSION, *row, network):
+            raise RefusedError("the account has changed meanwhile", code="refused.credentials")
 
     async def session(self, session: bytes) -> SessionRow:
         """Return a session; raise NotFoundError if it has ended."""
