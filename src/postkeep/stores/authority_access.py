@@ -75,7 +75,7 @@ INSERT INTO sessions ({_SESSION})
 SELECT $1, $2, principal, $4, $5, $6, $7, $8, $9, $10, $11 FROM used
 RETURNING session
 """
-"""One statement, as thousands may come at once. It locks in the order of those who change what it looks at."""
+"""One statement, as thousands may come at once. It locks in the order of those who change what it reads."""
 _LISTED_MAX: Final = 100_000  # revocations that the feed may still have to tell; ten minutes' worth
 
 
