@@ -35,7 +35,8 @@ VERIFIED_SECONDS: Final = 120
 """How long a password that was right is known without hashing it again: clients open several connections.
 Only a keyed digest is kept, in memory, under a key of this process."""
 
-VERIFIED_MAX: Final = 4096
+VERIFIED_MAX: Final = 16_384
+"""Digests that are kept, 200 bytes each: ten thousand people whose clients lose their line twice."""
 
 _LETTERS: Final = "abcdefghijkmnpqrstuvwxyz"  # none that are mistaken for digits
 APP_PASSWORD_GROUPS: Final = 4
