@@ -4,8 +4,8 @@
 
 Starts a node as `postkeep init` and `postkeep serve` make it. Each client is a person of its own, signed in
 over TLS with LOGIN, INBOX selected, in IDLE. `--data` keeps the people for the next run: making one costs the
-node some 50 ms. Memory is the sum of PSS over all processes of the node, PostgreSQL included, less that of the
-same node before anybody came; what the clients' own process takes is not in it.
+node some 50 ms. Memory is the sum of PSS over all processes of the node, PostgreSQL included, less that of
+the same node before anybody came; what the clients' own process takes is not in it.
 """
 
 import argparse
@@ -40,13 +40,13 @@ TICK = os.sysconf("SC_CLK_TCK")
 
 async def make_people(node: Node, first: int, count: int) -> None:
     """Make people over one link to the steward, as the command line does one by one."""
+    from postkeep.base.ids import new_id
     from postkeep.node.cli import operator
     from postkeep.node.running import running
     from postkeep.node.supervisor import believed
     from postkeep.services.steward.api import UserCreate, UserInfo
     from postkeep.tickets.channel import Link
     from postkeep.tickets.identity import ModuleIdentity
-    from postkeep.base.ids import new_id
 
     state = running(node.data)
     assert state is not None
@@ -59,22 +59,23 @@ async def make_people(node: Node, first: int, count: int) -> None:
         await authority.close()
         identity.ticket = admitted.ticket
         steward = Link(identity, anchors, "steward", Path(state.run) / "steward.sock")
-        delegation = operator._delegate(identity, admitted.staff, await steward.peer_thumbprint())  # noqa: SLF001
+        delegation = operator._delegate(identity, admitted.staff, await steward.peer_thumbprint())
         until = time.monotonic() + ADMISSION_SECONDS
-
-        async def make() -> None:
-            nonlocal number
-            while number < first + count and time.monotonic() < until:
-                request = UserCreate(
-                    address=address_of(number),
+        while number < first + count and time.monotonic() < until:
+            requests = [
+                UserCreate(
+                    address=address_of(one),
                     password=idle_clients.PASSWORD,
                     delegation=delegation,
                     token=new_id(),
                 )
-                number += 1
-                await steward.call("steward.user_create", request, UserInfo, ticket=admitted.staff)
-
-        await asyncio.gather(*(make() for _ in range(4)))
+                for one in range(number, min(number + 8, first + count))
+            ]
+            number += len(requests)
+            calls = (
+                steward.call("steward.user_create", one, UserInfo, ticket=admitted.staff) for one in requests
+            )
+            await asyncio.gather(*calls)
         await steward.close()
 
 
@@ -142,22 +143,21 @@ def less(after: dict[str, Any], before: dict[str, Any], scale: float, digits: in
     return {name: round(part, digits) for name, part in sorted(parts.items()) if round(part, digits)}
 
 
+def deliver(client: smtplib.SMTP, to: str) -> float:
+    """Send a message; return when it was accepted."""
+    client.sendmail("x@y.example", [to], b"Subject: push\r\n\r\nhello\r\n")
+    return time.monotonic()
+
+
 async def pushes(node: Node, crowd: idle_clients.Crowd, count: int) -> dict[str, Any]:
     """Deliver one message after the other, each to another person; time runs from the final 250."""
     loop, delays, missed = asyncio.get_running_loop(), [], 0
     client = smtplib.SMTP("127.0.0.1", node.ports["smtp"], timeout=60)
     step = max(1, len(crowd.clients) // count)
     for number in range(0, min(count * step, len(crowd.clients)), step):
-        message = b"Subject: push\r\n\r\nhello\r\n"
-
-        def deliver(to: str = address_of(number)) -> tuple[float, float]:
-            begun = time.monotonic()
-            client.sendmail("x@y.example", [to], message)
-            return begun, time.monotonic()
-
         crowd.heard.pop(number, None)
-        _, accepted = await loop.run_in_executor(None, deliver)
-        while number not in crowd.heard and time.monotonic() < accepted + PUSH_SECONDS_MAX:
+        accepted = await loop.run_in_executor(None, deliver, client, address_of(number))
+        while number not in crowd.heard and time.monotonic() < accepted + PUSH_SECONDS_MAX:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
         if number in crowd.heard:
             delays.append(max(0.0, crowd.heard[number] - accepted))

@@ -47,6 +47,7 @@ class IdleClient(asyncio.Protocol):
         self._handshake()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        del exc
         self.lost = True
         if not self._ready.done():
             self._ready.set_exception(ConnectionError("closed"))
@@ -84,14 +85,14 @@ class IdleClient(asyncio.Protocol):
     def _line(self, line: bytes) -> None:
         if self._step == 1 and line.startswith(b"* OK"):
             self._say(self._login)
-        elif self._step == 2 and line.startswith(b"a OK"):  # noqa: PLR2004 - the steps count on
+        elif self._step == 2 and line.startswith(b"a OK"):
             self._say(b"b SELECT INBOX\r\n")
-        elif self._step == 3 and line.startswith(b"b OK"):  # noqa: PLR2004
+        elif self._step == 3 and line.startswith(b"b OK"):
             self._say(b"c IDLE\r\n")
-        elif self._step == 4 and line.startswith(b"+"):  # noqa: PLR2004
+        elif self._step == 4 and line.startswith(b"+"):
             self._step = 5
             self._ready.set_result(None)
-        elif self._step == 5 and line.endswith(b" EXISTS"):  # noqa: PLR2004
+        elif self._step == 5 and line.endswith(b" EXISTS"):
             self.on_exists(self.number, time.monotonic())
         elif line[2:5] in {b"NO ", b"BAD"}:
             self._transport.abort()

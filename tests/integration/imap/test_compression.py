@@ -35,7 +35,7 @@ class Deflated:
                 return inflated
         return b""
 
-    def write(self, data: bytes | bytearray | memoryview[int]) -> None:
+    def write(self, data: "bytes | bytearray | memoryview[int]") -> None:
         """Compress in one stream, as RFC 4978 has clients do."""
         self.raw(self._out.compress(data) + self._out.flush(zlib.Z_SYNC_FLUSH))
 
