@@ -132,15 +132,18 @@ def clear_action(rule: Rule, verified: ShownTicket) -> frozenset[Category]:
     return common
 
 
-def clear_scope(rule: Rule, verified: ShownTicket, scope: Scope) -> None:
-    """Raise RefusedError if a request touches a tenant, principal or mailbox that the ticket does not."""
+def clear_scope(rule: Rule, verified: ShownTicket, scope: Scope, *, shared: bool = False) -> None:
+    """Raise RefusedError if a request touches a tenant, principal or mailbox that the ticket does not.
+
+    `shared`: whether the method's handler holds another principal against what is shared with the ticket's.
+    """
     ticket = verified.ticket
     if ticket.tenant:
         for tenant in scope.tenants:
             if tenant != verified.tenant:
                 raise RefusedError("the request is about another tenant", code="refused.tenant")
     # A staff ticket's principal is who asks, not whose data it is about.
-    if ticket.principal and ticket.kind is not TicketKind.STAFF and not rule.shared:
+    if ticket.principal and ticket.kind is not TicketKind.STAFF and not (rule.shared and shared):
         for principal in scope.principals:
             if principal != verified.principal:
                 raise RefusedError("the request is about another principal", code="refused.principal")

@@ -41,7 +41,7 @@ from postkeep.services.kms.ticket_keys import TicketKeys
 from postkeep.services.kms.tls import TlsIdentity
 from postkeep.services.kms.withholding import guard
 from postkeep.services.ledger.trail import EventFields, Trail, refusal_fields
-from postkeep.tickets.channel import Handler, Refusal
+from postkeep.tickets.channel import Handler, Refusal, holds_shares
 from postkeep.tickets.clear import Grant
 
 MESSAGE_BYTES_MAX: Final = 64 * 1024
@@ -170,6 +170,7 @@ class KmsService:
             await self._trail.record(EventName.KEY_CREATE, **event)
         return key
 
+    @holds_shares
     async def open_epochs(self, grant: Grant, request: api.OpenEpochs) -> api.OpenedEpochs:
         """Open epochs of the ticket's principal, for the categories of the ticket."""
         if not request.epochs:

@@ -17,7 +17,7 @@ from postkeep.services.kms.sharing import Sharing
 from postkeep.services.kms.telling import call_fields, check_id
 from postkeep.services.ledger.trail import EventFields, Trail
 from postkeep.stores.kms_shares import KmsShareRows, ShareRow
-from postkeep.tickets.channel import Handler
+from postkeep.tickets.channel import Handler, holds_shares
 from postkeep.tickets.clear import Grant
 
 TRIES_MAX: Final = 3
@@ -52,6 +52,7 @@ class SharingDesk:
             "kms.shares": (api.ListShares, self.shares),
         }
 
+    @holds_shares
     async def share(self, grant: Grant, request: api.Share) -> Done:
         """Share an owner's keys on the ticket of the owner, or of who manages them."""
         owner, reader = request.principal, request.reader
@@ -70,6 +71,7 @@ class SharingDesk:
                 return Done()
         raise ConflictError(public_text="The mailbox's keys are being changed: try again in a moment.")
 
+    @holds_shares
     async def unshare(self, grant: Grant, request: api.Unshare) -> Done:
         """Take a share back, and begin a new generation of the owner's keys."""
         owner, reader = request.principal, request.reader
@@ -79,6 +81,7 @@ class SharingDesk:
         await self._end(call_fields(grant, grant.tenant, owner), grant.tenant, owner, reader)
         return Done()
 
+    @holds_shares
     async def shares(self, grant: Grant, request: api.ListShares) -> api.ShareList:
         """List an owner's shares."""
         if grant.principal != request.principal:

@@ -7,6 +7,7 @@ whatever method is added without a word here.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from typing import Any, Final
 
 import msgspec
@@ -46,6 +47,7 @@ def guard(handlers: Table, reasons: Sequence[Callable[[], None]], trail: Trail) 
     """Return the handlers, refusing all but those `GIVEN` while one of the reasons raises."""
 
     def guarded(handler: Handler) -> Handler:
+        @wraps(handler)
         async def handle(grant: Grant, request: Any) -> Any:
             try:
                 for reason in reasons:

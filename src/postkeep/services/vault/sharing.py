@@ -47,7 +47,7 @@ from postkeep.stores.vault_rights import (
     rights_given,
     rights_held,
 )
-from postkeep.tickets.channel import Handler
+from postkeep.tickets.channel import Handler, holds_shares
 from postkeep.tickets.clear import Grant
 from postkeep.tickets.rules import RULES
 
@@ -89,6 +89,7 @@ class Sharing:
     def _guard(self, method: str, handler: Handler) -> Handler:
         needs = NEEDS[method]
 
+        @holds_shares
         async def guarded(grant: Grant, request: Any) -> msgspec.Struct:
             if grant.kind is TicketKind.USER and owners_of(request) != {grant.principal}:
                 others = [need for need in needs(request) if need.owner != grant.principal]

@@ -6,7 +6,7 @@ raises or says nothing; a test takes away one after the other and shows what the
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
@@ -35,6 +35,8 @@ from postkeep.tickets.warranted import clear_warrant
 Handler = Callable[[Grant, Any], Awaitable[msgspec.Struct]]
 """A keeper's method: takes its Grant and its request, answers with a Struct or raises a PostkeepError."""
 
+Marked = TypeVar("Marked", bound=Callable[..., Awaitable[msgspec.Struct]])
+
 
 class Lines(NamedTuple):
     """The lines of the table that let one kind of module call one method."""
@@ -47,6 +49,14 @@ class Lines(NamedTuple):
 
 
 NO_LINES: Final = Lines()
+HOLDS_SHARES: Final = "holds_shares"
+"""The attribute of a handler that `holds_shares` marks."""
+
+
+def holds_shares(handler: Marked) -> Marked:
+    """Mark a handler that holds another principal against what is shared with the ticket's own."""
+    setattr(handler, HOLDS_SHARES, True)
+    return handler
 
 
 class Method(NamedTuple):
@@ -58,6 +68,9 @@ class Method(NamedTuple):
     decoder: msgspec.msgpack.Decoder[Any]
     handler: Handler
     read_scope: Callable[[Any], Scope]
+    holds_shares: bool = False
+    """Whether the handler holds another principal against what is shared with the ticket's own. Without that
+    no request about another gets to it, whatever the table of rules says."""
 
 
 class Judgement(NamedTuple):
@@ -120,6 +133,7 @@ class Judge:
                 msgspec.msgpack.Decoder(request),
                 handler,
                 scope_reader(name, request),
+                getattr(handler, HOLDS_SHARES, False),
             )
             for name, (request, handler) in handlers.items()
         }
@@ -233,7 +247,7 @@ class Judge:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
             raise InvalidInputError("the arguments can't be read") from exc
         if rule.kind is not None and case.ticket is not None:
-            clear_scope(rule, case.ticket, method.read_scope(request))
+            clear_scope(rule, case.ticket, method.read_scope(request), shared=method.holds_shares)
             if rule.units:
                 clear_warrant(rule, case.ticket.ticket, request.warrant)
         return request
