@@ -1,4 +1,4 @@
-"""Two walls between colleagues, each held alone: rights in the vault, wraps in kms (IM-6, T1, T6).
+"""Two walls between colleagues, each held alone: rights in the vault, wraps in kms (IM-6, T1, T6, TM-45).
 
 And an IMAP module that has been taken over: with the ticket of somebody who reads a shared mailbox it gets no
 further than that person.

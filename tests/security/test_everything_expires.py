@@ -208,6 +208,7 @@ class Nothing(msgspec.Struct):
     deposits: list[int] = []
     epochs: list[int] = []
     outcomes: list[int] = []
+    replaces: None = None
 
 
 async def answer(_grant: object, _request: Any) -> msgspec.Struct:
