@@ -72,7 +72,7 @@ class KmsShareRows(KmsRows):
     async def add(
         self, share: ShareRow, wraps: Sequence[ShareWrapRow], pair: PrincipalKeyRow | None = None
     ) -> None:
-        """Add a share or change its terms, with new wraps; all of it together with `pair`, if there is one."""
+        """Add a share or change its terms, with new wraps; all of it together with `pair`, if given."""
 
         async def work(connection: Connection) -> None:
             if pair is not None:

@@ -208,7 +208,6 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("kms.unshare",                   (IMAP,), USER, _WRITE, MAIL, shared=True),
     Rule("kms.share",                     (OWNER,), USER, _SHARE, fresh=True, shared=True),
     Rule("kms.unshare",                   (OWNER,), USER, _SHARE, shared=True),
-    Rule("kms.shares",                    (IMAP,), USER, _READ, METADATA, shared=True),
     Rule("kms.open_epochs",               (RELAY,), OPERATION, _QUEUE, MAIL, counts="epochs"),
     Rule("kms.open_epochs",               (EXPORT,), GRANT, Action.MAIL_EXPORT, MAIL, fresh=True),
     Rule("kms.sign",                      (RELAY,), OPERATION, _QUEUE),

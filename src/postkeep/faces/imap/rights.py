@@ -8,8 +8,3 @@ _LETTERS = {"\\seen": "s", "\\deleted": "t"}
 def settable(flags: Collection[str], rights: Collection[str]) -> tuple[str, ...]:
     """Return those flags that may be set on a message that comes in: the others are left out silently."""
     return tuple(flag for flag in flags if _LETTERS.get(flag.lower(), "w") in rights)
-
-
-def permanent(rights: Collection[str]) -> bool:
-    """Whether anything at all may be changed in a mailbox: without that it opens for reading only."""
-    return not set("swtie").isdisjoint(rights)

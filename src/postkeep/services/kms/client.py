@@ -131,7 +131,3 @@ class KmsClient:
     async def unshare(self, request: sharing_api.Unshare, *, ticket: bytes) -> api.Done:
         """Take a share back; when it returns, kms opens nothing more of the owner's for the reader."""
         return await self._link.call("kms.unshare", request, api.Done, ticket=ticket)
-
-    async def shares(self, request: sharing_api.ListShares, *, ticket: bytes) -> sharing_api.ShareList:
-        """List who may have an owner's epochs opened."""
-        return await self._link.call("kms.shares", request, sharing_api.ShareList, ticket=ticket)

@@ -21,23 +21,3 @@ class Unshare(msgspec.Struct, frozen=True):
 
     principal: bytes
     reader: bytes
-
-
-class ListShares(msgspec.Struct, frozen=True):
-    """`kms.shares`: who may have an owner's epochs opened, for the owner and who manages the shares."""
-
-    principal: bytes
-
-
-class ShareInfo(msgspec.Struct, frozen=True):
-    """A share that is in force."""
-
-    reader: bytes
-    manages: bool
-    until_ms: int | None
-
-
-class ShareList(msgspec.Struct, frozen=True):
-    """Those of one owner."""
-
-    shares: list[ShareInfo]

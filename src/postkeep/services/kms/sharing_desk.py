@@ -49,7 +49,6 @@ class SharingDesk:
         return {
             "kms.share": (api.Share, self.share),
             "kms.unshare": (api.Unshare, self.unshare),
-            "kms.shares": (api.ListShares, self.shares),
         }
 
     @holds_shares
@@ -80,14 +79,6 @@ class SharingDesk:
         await self._tell(grant, owner, f"take {reader.hex()}")
         await self._end(call_fields(grant, grant.tenant, owner), grant.tenant, owner, reader)
         return Done()
-
-    @holds_shares
-    async def shares(self, grant: Grant, request: api.ListShares) -> api.ShareList:
-        """List an owner's shares."""
-        if grant.principal != request.principal:
-            await self._check_manages(grant, request.principal)
-        found = await self._sharing.of_owner(grant.tenant, request.principal)
-        return api.ShareList([api.ShareInfo(row.reader, row.manages, row.until_ms) for row in found])
 
     async def look_after(self) -> None:
         """Take back shares whose end has passed, and begin generations that are due. Called by the minute."""

@@ -74,8 +74,6 @@ class SharedList(msgspec.Struct, frozen=True):
     """Ordered by owner."""
 
     mailboxes: list[SharedMailbox]
-    whole: dict[bytes, str] = {}
-    """Rights on all mailboxes of an owner, those to come included: `k` among them lets mailboxes be made."""
     versions: dict[bytes, int] = {}
     """Of the owners' lists, as `vault.change_mailboxes` asks for them."""
     until_ms: int | None = None

@@ -193,9 +193,8 @@ class Sharing:
                 self._watching.share(tenant, owner, request.principal, [box.row.id for box in seen])
                 versions[owner] = listed[0]["list_version"] if listed else 0
                 boxes += seen
-        whole = {row.owner: row.letters for row in held if row.mailbox is None}
         ends = [row.until_ms for row in held if row.until_ms is not None]
-        return SharedList(boxes, whole, versions, min(ends, default=None))
+        return SharedList(boxes, versions, min(ends, default=None))
 
     async def open_shared(self, grant: Grant, request: OpenShared) -> Done:
         """Answer `vault.open_shared`: only for an owner whom nobody has rights on, and who has no mail."""
