@@ -1,5 +1,7 @@
 """Pages of facts and masks: what searches compare, laid out for many messages at once."""
 
+import itertools
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -9,8 +11,11 @@ from tests.corpus import messages
 from postkeep.base.errors import IntegrityError
 from postkeep.faces.imap.facts import BETWEEN_VALUES, VERSION, FactsPage, decode, encode, facts_of, split
 from postkeep.faces.imap.masks import Found, full, number, positions_in, runs_in
+from postkeep.faces.imap.pieces import pieces
+from postkeep.faces.imap.view import View
 from postkeep.protocols.imap.partial import PartialRange
 from postkeep.protocols.imap.search_answers import ExtendedAnswer, numbers_line, spans_in_order
+from postkeep.protocols.imap.sequence import spans_of
 from postkeep.services.delivery.summary import summarize
 
 
@@ -121,3 +126,22 @@ def test_answers_of_any_length_are_whole_lines() -> None:
 def test_ranges_of_a_sort_keep_its_order(numbers: list[int]) -> None:
     spans = spans_in_order(numbers)
     assert [one for low, high in spans for one in range(low, high + 1)] == numbers
+
+
+@given(
+    st.lists(st.integers(1, 60), min_size=1, max_size=12),
+    st.lists(st.integers(0, 900), min_size=2, max_size=8, unique=True).map(sorted),
+    st.integers(130, 300),
+)
+def test_pieces_end_where_a_page_does(gaps: list[int], ends: list[int], size: int) -> None:
+    uids = [uid for at in range(1000) for uid in [at + 1 + sum(gaps[: at // 80])]]
+    packed = b"".join(low.to_bytes(4, "little") + high.to_bytes(4, "little") for low, high in spans_of(uids))
+    view = View(packed)
+    runs = [range(low, high) for low, high in zip(ends[::2], ends[1::2], strict=False)]
+    cut = list(pieces(view, runs, size))
+    assert [at for piece in cut for run in piece for at in run] == [at for run in runs for at in run]
+    for piece, following in itertools.pairwise(cut):
+        assert 0 < sum(map(len, piece)) <= size
+        last, first = piece[-1][-1], following[0][0]
+        if first == last + 1:
+            assert uids[last] >> 7 < uids[first] >> 7

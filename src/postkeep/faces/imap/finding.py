@@ -18,10 +18,10 @@ from postkeep.faces.imap.loading import load
 from postkeep.faces.imap.masks import Found, full, number, positions_in
 from postkeep.faces.imap.opening import Piece, group, open_pieces
 from postkeep.faces.imap.pages import read_facts
+from postkeep.faces.imap.pieces import pieces
 from postkeep.faces.imap.progress import Progress
 from postkeep.faces.imap.selected import Selected
 from postkeep.faces.imap.texts_of import Field, find_text
-from postkeep.faces.imap.view import batches
 from postkeep.protocols.imap.search import (
     All,
     And,
@@ -62,18 +62,19 @@ class Finder:
         """Return the positions that match. With `front` or `back`: at least so many from that end, if there
         are as many; the rest may be missing."""
         found = Found(len(self._selected.view))
-        size = PIECE_OF_FACTS if cost(self._key) >= Cost.FACTS else PIECE_OF_ROWS
-        pieces = list(batches(self._candidates(), size))
+        costs = {cost(leaf) for leaf in leaves(self._key)}
+        size = PIECE_OF_FACTS if costs & {Cost.FACTS, Cost.HEADER} else PIECE_OF_ROWS
+        waiting = list(pieces(self._selected.view, self._candidates(), size))
         tried = 0
         done = 0
-        while tried < len(pieces) and not (front and len(found) >= front) and (front or not back):
-            done += await self._try(pieces[tried], found, done)
+        while tried < len(waiting) and not (front and len(found) >= front) and (front or not back):
+            done += await self._try(waiting[tried], found, done)
             tried += 1
-        pieces = pieces[tried:]
+        waiting = waiting[tried:]
         if back:
             before = len(found)
-            while pieces and len(found) - before < back:
-                done += await self._try(pieces.pop(), found, done)
+            while waiting and len(found) - before < back:
+                done += await self._try(waiting.pop(), found, done)
         return found
 
     def _candidates(self) -> list[range]:

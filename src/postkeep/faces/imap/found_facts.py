@@ -10,9 +10,9 @@ from postkeep.faces.imap.facts import NO_DATE, FactsPage
 from postkeep.faces.imap.loading import load
 from postkeep.faces.imap.masks import Found
 from postkeep.faces.imap.pages import read_facts
+from postkeep.faces.imap.pieces import pieces
 from postkeep.faces.imap.row_blocks import Columns
 from postkeep.faces.imap.selected import Selected
-from postkeep.faces.imap.view import batches
 
 PIECE: Final = 16_384
 """Messages at once: some ten megabytes of facts."""
@@ -74,7 +74,7 @@ async def read_found(
     account: Account, selected: Selected, found: Found, *, facts: bool
 ) -> AsyncIterator[FoundPiece]:
     """Yield what has been found in pieces, with `facts` read, or else `there` as the rows have it."""
-    for runs in batches(found.runs(), PIECE):
+    for runs in pieces(selected.view, found.runs(), PIECE):
         piece = FoundPiece(account, selected, runs)
         if facts:
             await piece.read()

@@ -21,8 +21,8 @@ from postkeep.faces.imap.facts import FactsPage
 from postkeep.faces.imap.fetch_page import FetchPage
 from postkeep.faces.imap.limits import SUMMARIES_PER_CALL
 from postkeep.faces.imap.opening import open_summaries
+from postkeep.faces.imap.pieces import pieces
 from postkeep.faces.imap.selected import Selected
-from postkeep.faces.imap.view import batches
 from postkeep.protocols.imap.sequence import Ranges, spans_of
 from postkeep.services.delivery.epochs import OpenEpoch
 from postkeep.services.delivery.summary import Summary
@@ -107,7 +107,7 @@ async def _read(
     """Yield the UIDs wanted, those that a page is of, and the page."""
     maker = _Maker(account, selected)
     try:
-        for batch in batches(runs, MESSAGES_PER_BATCH):
+        for batch in pieces(selected.view, runs, MESSAGES_PER_BATCH):
             blocks = blocks_of(selected.view.uids_in(batch))
             sealed = await _sealed_pages(account, selected, blocks, layout.kind)
             waiting: list[Block] = []
