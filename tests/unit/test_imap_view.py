@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from postkeep.base.errors import PostkeepError, QuotaError, RefusedError, UnavailableError
+from postkeep.faces.imap.languages import DEFAULT
 from postkeep.faces.imap.listing import render_list
 from postkeep.faces.imap.names import Named, Pattern, Tree, canonical, is_valid, parents
 from postkeep.faces.imap.opening import Piece, group
@@ -90,7 +91,7 @@ def test_list_shows_levels_that_only_exist_above_others() -> None:
     ],
 )
 def test_errors_have_their_reply_and_no_detail_in_it(error: PostkeepError, line: bytes) -> None:
-    assert reply_to_error(b"t", error) == line
+    assert reply_to_error(b"t", error, DEFAULT) == line
 
 
 def test_transfer_encodings_are_undone_whatever_is_in_them() -> None:

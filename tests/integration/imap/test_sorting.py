@@ -218,6 +218,38 @@ def test_changes_ages_and_identifiers_are_searched(in_world: Callable[[Scenario]
     in_world(scenario)
 
 
+def test_after_uidonly_messages_are_searched_by_uids_alone(in_world: Callable[[Scenario], None]) -> None:
+    """RFC 9586; and the identifiers that FETCH gives are those that SEARCH finds (RFC 8474)."""
+
+    async def scenario(world: World, alice: Person) -> None:
+        await world.deliver(alice, *MAILS)
+        client = await signed_in(world, "INBOX")
+        for item, expected in {"EMAILID": "4", "THREADID": "1 2 4"}.items():
+            (fetched,) = of(await client.line(f"FETCH 4 ({item})"), "FETCH")
+            identifier = fetched.items()[item]
+            assert isinstance(identifier, list)
+            wanted = str(identifier[0])
+            assert await numbers(client, f"SEARCH {item} {wanted}", "SEARCH") == expected
+        await client.line("UNSELECT")
+        await client.line("ENABLE UIDONLY")
+        await client.line("SELECT INBOX")
+        for text in (
+            "SEARCH ALL",
+            "UID SEARCH 1:2",
+            "UID SEARCH OR SEEN NOT 2",
+            "SORT (DATE) UTF-8 ALL",
+            "THREAD REFERENCES UTF-8 UID 1",
+        ):
+            response = await refused(client, text)
+            assert (response.kind, response.code) == ("BAD", "UIDREQUIRED"), text
+        assert await numbers(client, "UID SEARCH UID 2:3", "SEARCH") == "2 3"
+        await client.line("UID SEARCH RETURN (SAVE) UID 2")
+        assert await numbers(client, "UID SORT (DATE) UTF-8 $", "SORT") == "2"
+        await client.close()
+
+    in_world(scenario)
+
+
 def test_messages_expunged_by_another_meanwhile_are_left_out(in_world: Callable[[Scenario], None]) -> None:
     async def scenario(world: World, alice: Person) -> None:
         await world.deliver(alice, *MAILS)
