@@ -175,6 +175,7 @@ def test_guesses_are_throttled_per_network_and_the_owner_is_not_locked_out(
 
 def test_a_token_signs_its_owner_in_until_it_runs_out_or_is_deleted(dsn: str, tmp_path: Path) -> None:
     """TM-43."""
+
     async def scenario(office: Office) -> None:
         alice, bob = await office.person("alice"), await office.person("bob")
         make = tokens_api.CreateToken(alice, "laptop", ["imap"], 30)

@@ -77,14 +77,14 @@ def open_name(sealed: bytes, tenant: bytes, person: bytes, mailbox: bytes, epoch
     return message.open_name(KEY, tenant, person, mailbox, epoch, index, sealed)
 
 
-def seal_entries(
-    tenant: bytes, person: bytes, mailbox: bytes, scope: int, epoch: bytes, index: int
-) -> bytes:
+def seal_entries(tenant: bytes, person: bytes, mailbox: bytes, scope: int, epoch: bytes, index: int) -> bytes:
     return message.seal_entries(EpochStep(index, KEY, KEY), tenant, person, mailbox, scope, epoch, b"e")
 
 
-def open_entries(sealed: bytes, *place: Any) -> bytes:
-    return message.open_entries(KEY, *place, sealed)
+def open_entries(
+    sealed: bytes, tenant: bytes, person: bytes, mailbox: bytes, scope: int, epoch: bytes, index: int
+) -> bytes:
+    return message.open_entries(KEY, tenant, person, mailbox, scope, epoch, index, sealed)
 
 
 def open_category_key(sealed: bytes, tenant: bytes, category: str, generation: int) -> bytes:

@@ -7,11 +7,11 @@ from postkeep.base.errors import InvalidInputError, PostkeepError, UnavailableEr
 from postkeep.base.ids import new_id
 from postkeep.faces.mx.connection import RouteView
 from postkeep.faces.mx.routes import reply_for_route
+from postkeep.faces.sasl import Client, Exchange, SignInService, new_exchange
 from postkeep.faces.smtp import replies
 from postkeep.faces.smtp.connection import SmtpConnection
 from postkeep.faces.smtp.face import Connections, FaceSettings
 from postkeep.faces.submission.sessions import Session, Sessions
-from postkeep.faces.sasl import Client, Exchange, SignInService, new_exchange
 from postkeep.faces.submission.signin import reply_for_failure
 from postkeep.protocols.smtp.events import AuthResponse, AuthStart, Content, Event, Mail, Rcpt
 from postkeep.protocols.smtp.replies import AUTH_OK, BAD_RECIPIENT, RECIPIENT_OK, SENDER_OK, Reply

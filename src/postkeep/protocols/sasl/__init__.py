@@ -1,7 +1,7 @@
 """SASL mechanisms, both roles, as pure values: PLAIN, LOGIN, SCRAM-SHA-256, OAUTHBEARER.
 
-Octets in, octets or decisions out; no sockets, no accounts. Start with `plain`, `login`, `scram` or `bearer`. What a
-mechanism can't accept raises `SaslError`, with a reason that holds nothing of the peer's octets.
+Octets in, octets or decisions out; no sockets, no accounts. Start with `plain`, `login`, `scram` or `bearer`.
+What a mechanism can't accept raises `SaslError`, with a reason that holds nothing of the peer's octets.
 """
 
 from typing import Final

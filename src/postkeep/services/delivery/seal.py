@@ -1,7 +1,7 @@
 """Stage 7: one body for one company, sealed, with the keys wrapped for every principal that gets a copy.
 
-The parts (content, summary, search text) are sealed apart from the wraps: for a large message they are made in a thread
-while the loop serves others, and the steps of the epochs are taken on the loop.
+The parts (content, summary, search text) are sealed apart from the wraps: for a large message they are made
+in a thread while the loop serves others, and the steps of the epochs are taken on the loop.
 """
 
 from collections.abc import Iterable, Sequence
