@@ -6,13 +6,13 @@ from array import array
 from collections.abc import Sequence
 
 import pytest
-from postkeep.faces.imap.row_blocks import Columns
 from tests.corpus import messages
 from tests.search_reference import Mail, matches
 
 from postkeep.faces.imap.criteria import Cost, Facts, Rows, cost, ordered
 from postkeep.faces.imap.facts import facts_of
 from postkeep.faces.imap.objectids import email_id, thread_id, thread_root
+from postkeep.faces.imap.row_blocks import Columns
 from postkeep.protocols.imap.search import (
     All,
     And,
