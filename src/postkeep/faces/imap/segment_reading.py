@@ -30,7 +30,6 @@ from postkeep.faces.imap.segment_layout import (
     rows_for,
     text_spans,
 )
-from postkeep.protocols.imap.sequence import spans_of
 from postkeep.services.delivery.searchtext import SearchText, decode
 from postkeep.services.vault.search_api import FetchSegmentParts, FetchSegments, SealedSegment, SegmentRange
 
@@ -128,7 +127,6 @@ class SegmentReader:
         segments = await self._segments(blocks)
         rows = {number: rows_for(needle, segment.head.rows) for number, segment in segments.items()}
         for number in await self._need_rows(segments, rows):
-            self._cache.forget(number)
             del segments[number]
         left = [block for block in blocks if block.number not in segments]
         wanted = needle.encode("utf-8", "replace")
@@ -163,10 +161,10 @@ class SegmentReader:
                 missing[block.number] = block
             else:
                 known[block.number] = segment
-        waiting = spans_of(sorted(missing))
+        waiting = [(number, number) for number in sorted(missing)]
         while waiting:
             answer = await self._account.keepers.vault.segments(
-                FetchSegments(self._place.principal, self._place.mailbox, list(waiting), _FIRST_OCTETS),
+                FetchSegments(self._place.principal, self._place.mailbox, waiting, _FIRST_OCTETS),
                 ticket=self._account.ticket,
             )
             await self._place.keyring.need({item.epoch for item in answer.segments}, self._account.ticket)
@@ -178,11 +176,13 @@ class SegmentReader:
                     known[item.block] = segment
                     self._cache.put(segment)
             last = answer.segments[-1].block if answer.more and answer.segments else None
-            waiting = [] if last is None else [(max(a, last + 1), b) for a, b in waiting if b > last]
+            waiting = [] if last is None else [pair for pair in waiting if pair[0] > last]
         return known
 
     def _open(self, item: SealedSegment, block: Block) -> Segment | None:
         """Open the head of a segment; None: it is of no use."""
+        if self._cache.useless.get(item.block) == item.body:
+            return None
         try:
             key = self._place.keyring.message_key("content", item)
             total = plain_length(item.total)
@@ -228,13 +228,16 @@ class SegmentReader:
         return list(dict.fromkeys(failed))
 
     def _open_part(self, segment: Segment, chunk: int, data: bytes) -> bytes | None:
+        """Open chunks of a segment; None, and it is forgotten, where they are not there or not right."""
         if not data:
+            self._cache.forget(segment.block)
             return None
         try:
             return self._open_span(segment.key, segment.body, segment.sealed_head, segment.total, chunk, data)
         except IntegrityError as exc:
             _log.warning("imap_segment_useless", block=segment.block, reason=exc.detail)
             self._cache.useless[segment.block] = segment.body
+            self._cache.forget(segment.block)
             return None
 
     async def _parts(self, ranges: Sequence[SegmentRange]) -> list[bytes]:
