@@ -58,7 +58,6 @@ _SIGNED_IN: Final = (
     "QUOTA",
     "QUOTA=RES-STORAGE",
 )
-_ENABLED_BY: Final = {"CONDSTORE": "CONDSTORE", "IMAP4REV2": "IMAP4rev2", "UTF8=ACCEPT": "UTF8=ACCEPT"}
 
 
 def capabilities(session: Session) -> tuple[str, ...]:

@@ -2,29 +2,52 @@
 
 from postkeep.base.errors import NotFoundError
 from postkeep.faces.imap.copying_across import copy_across
+from postkeep.faces.imap.progress import Progress
 from postkeep.faces.imap.replies import CommandError, no_such_mailbox
+from postkeep.faces.imap.selected import Selected
 from postkeep.faces.imap.session import Completion, Session
 from postkeep.faces.imap.texts import Text, completed
 from postkeep.faces.imap.updates import announce_expunged, render_changes, render_modseqs, synchronise
+from postkeep.faces.imap.view import batches
 from postkeep.protocols.imap.commands import Copy, Store, StoreMode
 from postkeep.protocols.imap.sequence import render_ranges, spans_of
-from postkeep.services.vault.api import CopyMessages, StoreFlags
+from postkeep.services.vault.api import CopyMessages, Stored, StoreFlags
+from postkeep.services.vault.rows_api import ROWS_MAX
 
 _MODES = {StoreMode.REPLACE: "replace", StoreMode.ADD: "add", StoreMode.REMOVE: "remove"}
 
 
 async def store(session: Session, tag: bytes, command: Store) -> Completion:
     """Answer STORE and UID STORE."""
-    del tag
     selected = session.need_selected()
     selected.need_writable()
-    account = session.need_account()
     session.condstore |= command.unchanged_since is not None
     session.check_numbers(uid=command.uid)
     runs = selected.positions(command.sequence, uid=command.uid)
-    if not runs:
-        return Completion(completed("STORE"))
-    view, place = selected.view, selected.place
+    count = sum(map(len, runs))
+    progress = Progress(session, tag, count)
+    modified: list[int] = []
+    done = answered = 0
+    for batch in batches(runs, ROWS_MAX):
+        stored = await _store_some(session, selected, command, batch)
+        modified += stored.modified
+        answered += len(stored.columns)
+        done += sum(map(len, batch))
+        await progress.at(done)
+    if modified:
+        modified.sort()
+        if not command.uid:
+            modified = [number for number in selected.view.numbers(modified) if number]
+        ranges = render_ranges(spans_of(modified)).decode("ascii")
+        return Completion(Text.SOME_CHANGED, f"MODIFIED {ranges}")
+    if answered < count and not command.uid:
+        raise CommandError(Text.SOME_EXPUNGED, "EXPUNGEISSUED")
+    return Completion(completed("STORE"))
+
+
+async def _store_some(session: Session, selected: Selected, command: Store, runs: list[range]) -> Stored:
+    """Change the flags of as many messages as one call takes, and tell the client."""
+    account, view, place = session.need_account(), selected.view, selected.place
     stored = await account.keepers.vault.store_flags(
         StoreFlags(
             place.principal,
@@ -42,16 +65,7 @@ async def store(session: Session, tag: bytes, command: Store) -> Completion:
         await session.send(render_changes(session, selected, stored.columns))
     elif session.condstore:
         await session.send(render_modseqs(session, selected, stored.columns))
-    if stored.modified:
-        modified = sorted(stored.modified)
-        if not command.uid:
-            modified = [number for number in view.numbers(modified) if number]
-        ranges = render_ranges(spans_of(modified)).decode("ascii")
-        return Completion(Text.SOME_CHANGED, f"MODIFIED {ranges}")
-    missing = sum(map(len, runs)) - len(stored.columns)
-    if missing > 0 and not command.uid:
-        raise CommandError(Text.SOME_EXPUNGED, "EXPUNGEISSUED")
-    return Completion(completed("STORE"))
+    return stored
 
 
 async def copy(session: Session, tag: bytes, command: Copy) -> Completion:
