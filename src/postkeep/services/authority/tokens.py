@@ -44,7 +44,7 @@ def make_token(principal: bytes) -> str:
 
 def owner_of(token: str) -> bytes | None:
     """Return whose a token says it is; None for what is no token of this form."""
-    if len(token) != TOKEN_CHARACTERS or not token.startswith(PREFIX):
+    if len(token) != TOKEN_CHARACTERS or token[: len(PREFIX)] != PREFIX:
         return None
     try:
         octets = base64.b64decode(token[len(PREFIX) :], altchars=b"-_", validate=True)

@@ -49,12 +49,14 @@ from postkeep.stores.vault_rights import (
 )
 from postkeep.tickets.channel import Handler, holds_shares
 from postkeep.tickets.clear import Grant
-from postkeep.tickets.rules import RULES
+from postkeep.tickets.rules import RULES, VAULT
 
 RIGHTS_MAX: Final = 10_000  # rows of one owner: a thousand readers of ten mailboxes
 
 _CODE: Final = "refused.rights"
-_SHARED: Final = frozenset(rule.method for rule in RULES if rule.shared and rule.method.startswith("vault."))
+_SHARED: Final = frozenset(
+    rule.method for rule in RULES if rule.shared and rule.method.partition(".")[0] == VAULT
+)
 _Table = Mapping[str, tuple[type[msgspec.Struct], Handler]]
 
 
