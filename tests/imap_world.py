@@ -48,11 +48,11 @@ from postkeep.stores.authority_requests import GovernanceRows
 from postkeep.stores.ledger_log import LedgerLog
 from postkeep.stores.postgres import load_migrations, migrate, open_pool
 from postkeep.tickets.channel import Link, Refusal, Server
+from postkeep.tickets.entitlements import purpose_named
 from postkeep.tickets.follow import follow_feed
 from postkeep.tickets.identity import Anchors, ModuleIdentity
 from postkeep.tickets.mint import Mint
 from postkeep.tickets.revocations import RevocationView
-from postkeep.tickets.rules import purpose_named
 
 T = TypeVar("T")
 PASSWORD = "correct horse battery"

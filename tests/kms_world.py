@@ -29,10 +29,10 @@ from postkeep.services.ledger.trail import Trail
 from postkeep.stores.ledger_log import LedgerLog
 from postkeep.stores.postgres import load_migrations, migrate, open_pool
 from postkeep.tickets.channel import Link, Server
+from postkeep.tickets.entitlements import purpose_named
 from postkeep.tickets.identity import Anchors, ModuleIdentity
 from postkeep.tickets.mint import Mint
 from postkeep.tickets.revocations import RevocationView
-from postkeep.tickets.rules import purpose_named
 
 READ = (Category.CONTENT, Category.METADATA)
 SESSION = new_id()

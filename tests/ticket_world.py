@@ -18,10 +18,11 @@ from postkeep.base.ids import new_id
 from postkeep.services.vault import api as vault
 from postkeep.tickets.channel import Link, Refusal, Server
 from postkeep.tickets.clear import Grant
+from postkeep.tickets.entitlements import purpose_named
 from postkeep.tickets.identity import Anchors, ModuleIdentity
 from postkeep.tickets.mint import Mint
 from postkeep.tickets.revocations import RevocationView
-from postkeep.tickets.rules import purpose_named, rules_for
+from postkeep.tickets.rules import rules_for
 from postkeep.tickets.verify import Verifier
 
 DELIVER = purpose_named("deliver")

@@ -19,8 +19,8 @@ from postkeep.services.kms.rotation_api import ResealWork, RetireGeneration, Rew
 from postkeep.services.kms.rotation_client import RotationClient
 from postkeep.services.kms.sharing_api import Share, Unshare
 from postkeep.tickets.channel import Link
+from postkeep.tickets.entitlements import purpose_named
 from postkeep.tickets.identity import ModuleIdentity
-from postkeep.tickets.rules import purpose_named
 
 
 class Office:

@@ -20,8 +20,8 @@ from postkeep.crypto import paseto
 from postkeep.model.ticket import Ticket, TicketKind
 from postkeep.services.authority import requests
 from postkeep.services.authority.requests import Act, Policy, Request
+from postkeep.tickets import entitlements, rules
 from postkeep.tickets import mint as minting
-from postkeep.tickets import rules
 from postkeep.tickets import token as tokens
 from postkeep.tickets.channel.frames import PRESENT, Call
 from postkeep.tickets.channel.judge import Case, Judge
@@ -66,7 +66,7 @@ class Kind(NamedTuple):
     seconds: int
 
 
-def _operation(purpose: rules.Purpose) -> Callable[[Mint, ModuleIdentity], tuple[Ticket, bytes]]:
+def _operation(purpose: entitlements.Purpose) -> Callable[[Mint, ModuleIdentity], tuple[Ticket, bytes]]:
     return lambda mint, me: mint.operation(me.module, me.instance, me.thumbprint, purpose)
 
 
@@ -102,17 +102,17 @@ def kinds() -> Iterator[tuple[str, Kind]]:
     for module in rules.EVERYBODY:
         if rules.audience_of(module):
             yield f"module {module}", Kind(module, _module, minting.MODULE_SECONDS)
-    for face in rules.SESSION_ACTIONS:
+    for face in entitlements.SESSION_ACTIONS:
         yield f"user {face}", Kind(face, _user, minting.USER_SECONDS)
-    for purpose in rules.PURPOSES:
+    for purpose in entitlements.PURPOSES:
         for holder in purpose.holders:
             made = Kind(holder, _operation(purpose), minting.OPERATION_SECONDS)
             yield f"operation {purpose.name} {holder}", made
-    for role in rules.STAFF_ROLES:
+    for role in entitlements.STAFF_ROLES:
         for holder in (rules.STEWARD, rules.CLI):
             yield f"staff {role} {holder}", Kind(holder, _staff(role), minting.STAFF_SECONDS)
-    for kind in rules.GRANT_ACTIONS:
-        holder = rules.grant_place(kind)[0]
+    for kind in entitlements.GRANT_ACTIONS:
+        holder = entitlements.grant_place(kind)[0]
         yield f"grant {kind}", Kind(holder, _grant(kind), minting.GRANT_SECONDS)
 
 

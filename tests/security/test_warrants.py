@@ -12,7 +12,8 @@ from postkeep.base.errors import InvalidInputError, PostkeepError, RefusedError
 from postkeep.base.ids import NOBODY, new_id
 from postkeep.model.ticket import TicketKind
 from postkeep.model.warrant import RANGES_MAX, REASON_CHARS_MAX, Unit, Warrant
-from postkeep.tickets.rules import GRANT_ACTIONS, GRANT_AUDIENCE, RULES, Rule
+from postkeep.tickets.entitlements import GRANT_ACTIONS, GRANT_AUDIENCE
+from postkeep.tickets.rules import RULES, Rule
 from postkeep.tickets.token import read as read_token
 from postkeep.tickets.warranted import clear_warrant
 

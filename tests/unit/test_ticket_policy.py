@@ -22,7 +22,7 @@ from postkeep.services.authority.policy import (
     TicketPolicy,
     load_policy,
 )
-from postkeep.tickets import rules
+from postkeep.tickets import entitlements, rules
 from postkeep.tickets.identity import ModuleIdentity
 from postkeep.tickets.mint import Mint
 
@@ -38,7 +38,7 @@ def test_every_module_may_hold_its_own_ticket_and_no_right_with_it() -> None:
         assert POLICY.decide(ticket) == "module.is-enrolled"
 
 
-@pytest.mark.parametrize("face", rules.SESSION_ACTIONS)
+@pytest.mark.parametrize("face", entitlements.SESSION_ACTIONS)
 def test_every_session_that_the_tables_know_is_permitted(face: str) -> None:
     ticket, _ = MINT.user(face, "f", "h", tenant=new_id(), principal=new_id(), session=new_id())
     assert POLICY.decide(ticket).startswith("user.")
@@ -46,11 +46,11 @@ def test_every_session_that_the_tables_know_is_permitted(face: str) -> None:
 
 @pytest.mark.parametrize(
     ("purpose", "holder"),
-    [(purpose, holder) for purpose in rules.PURPOSES for holder in purpose.holders],
+    [(purpose, holder) for purpose in entitlements.PURPOSES for holder in purpose.holders],
     ids=lambda value: value if isinstance(value, str) else value.name,
 )
 def test_every_purpose_of_the_table_is_permitted_to_its_holders_and_to_nobody_else(
-    purpose: rules.Purpose, holder: str
+    purpose: entitlements.Purpose, holder: str
 ) -> None:
     ticket, _ = MINT.operation(holder, "i", "h", purpose)
     assert POLICY.decide(ticket) == f"operation.{purpose.name}"
@@ -60,11 +60,11 @@ def test_every_purpose_of_the_table_is_permitted_to_its_holders_and_to_nobody_el
 
 
 def test_staff_and_grants_are_permitted_where_they_belong() -> None:
-    for role in rules.STAFF_ROLES:
+    for role in entitlements.STAFF_ROLES:
         ticket, _ = MINT.staff("cli", "c", "h", session=new_id(), principal=new_id(), roles=(role,))
         assert POLICY.decide(ticket) == "staff.works-from-a-command-line"
-    for kind in rules.GRANT_ACTIONS:
-        holder, audience = rules.grant_place(kind)
+    for kind in entitlements.GRANT_ACTIONS:
+        holder, audience = entitlements.grant_place(kind)
         for module in rules.EVERYBODY:
             asked: dict[str, Any] = {
                 "kind": kind, "request": new_id(), "subject": os.urandom(32), "tenant": new_id(),

@@ -9,7 +9,7 @@ from postkeep.base.clock import Clock, SystemClock
 from postkeep.base.errors import UnavailableError
 from postkeep.base.ids import ID_BYTES, NOBODY, new_id
 from postkeep.model.ticket import Ticket, TicketKind
-from postkeep.tickets import rules
+from postkeep.tickets import entitlements, rules
 from postkeep.tickets import token as tokens
 
 MODULE_SECONDS: Final = 600
@@ -100,18 +100,18 @@ class Mint:
         """Make the ticket of a user's session on a face, good for `seconds`."""
         ticket = msgspec.structs.replace(
             self._blank(TicketKind.USER, seconds, module, instance, holder),
-            audience=rules.SESSION_AUDIENCE[module],
+            audience=entitlements.SESSION_AUDIENCE[module],
             tenant=tenant.hex(),
             principal=principal.hex(),
             session=session.hex(),
             level=level,
-            actions=rules.SESSION_ACTIONS[module],
-            categories=rules.SESSION_CATEGORIES[module],
+            actions=entitlements.SESSION_ACTIONS[module],
+            categories=entitlements.SESSION_CATEGORIES[module],
         )
         return self._issue(ticket)
 
     def operation(
-        self, module: str, instance: str, holder: str, purpose: rules.Purpose
+        self, module: str, instance: str, holder: str, purpose: entitlements.Purpose
     ) -> tuple[Ticket, bytes]:
         """Make a ticket for work that no user stands behind."""
         ticket = msgspec.structs.replace(
@@ -135,10 +135,10 @@ class Mint:
         roles: Sequence[str] = ("operator",),
     ) -> tuple[Ticket, bytes]:
         """Make a staff member's ticket; without `principal` the ticket of the machine's own operator."""
-        allowed = [rules.STAFF_ROLES[role] for role in roles]
+        allowed = [entitlements.STAFF_ROLES[role] for role in roles]
         ticket = msgspec.structs.replace(
             self._blank(TicketKind.STAFF, STAFF_SECONDS, module, instance, holder),
-            audience=rules.STAFF_AUDIENCE,
+            audience=entitlements.STAFF_AUDIENCE,
             principal=principal.hex(),
             session=session.hex(),
             level=1,
@@ -161,10 +161,10 @@ class Mint:
         approvals: int = 0,
     ) -> tuple[Ticket, bytes]:
         """Make the ticket of one approved act on one subject. The caller has counted the approvals."""
-        actions, categories = rules.GRANT_ACTIONS[kind]
+        actions, categories = entitlements.GRANT_ACTIONS[kind]
         ticket = msgspec.structs.replace(
             self._blank(TicketKind.GRANT, GRANT_SECONDS, module, instance, holder),
-            audience=rules.grant_place(kind)[1],
+            audience=entitlements.grant_place(kind)[1],
             tenant="" if tenant == NOBODY else tenant.hex(),
             principal="" if principal == NOBODY else principal.hex(),
             actions=actions,

@@ -13,7 +13,7 @@ from postkeep.base.errors import RefusedError
 from postkeep.base.ids import new_id
 from postkeep.services.authority import api
 from postkeep.services.authority.state import AuthorityState
-from postkeep.tickets import rules
+from postkeep.tickets import entitlements, rules
 from postkeep.tickets.clear import Grant
 from postkeep.tickets.token import PUBLIC_KEY_BYTES
 
@@ -128,7 +128,7 @@ class ModuleDesk:
 
     async def issue_operation(self, grant: Grant, request: api.IssueOperation) -> api.OperationTicket:
         """Give a ticket for work that no user stands behind, where the table lets the module have it."""
-        purpose = rules.purpose_named(request.purpose)
+        purpose = entitlements.purpose_named(request.purpose)
         if purpose is None or grant.peer_module not in purpose.holders:
             raise RefusedError("not a purpose of this module", code="refused.purpose")
         ticket, token = self._state.mint.operation(

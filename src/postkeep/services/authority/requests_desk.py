@@ -23,7 +23,7 @@ from postkeep.services.authority.sealing import PrincipalNames, TenantNames
 from postkeep.services.authority.staff import StaffAccount
 from postkeep.services.authority.subjects import subject_of
 from postkeep.tickets.clear import Grant
-from postkeep.tickets.rules import grant_place
+from postkeep.tickets.entitlements import grant_place
 
 SETTLED_MAX: Final = 1000
 """Requests asked after in one call: as many as may be open at all."""

@@ -11,7 +11,7 @@ import msgspec
 
 from postkeep.base.errors import InvalidInputError
 from postkeep.crypto.context import context
-from postkeep.tickets.rules import STAFF_ROLES
+from postkeep.tickets.entitlements import STAFF_ROLES
 
 APPROVER: Final = "approver"
 GUARDED_ROLES: Final = frozenset({"approver", "operator"})
