@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from postkeep.stores.postgres import Connection
+from postkeep.stores.vault_changes import copy_keywords
 
 
 class AcrossRow(NamedTuple):
@@ -39,7 +40,7 @@ async def copy_across(  # noqa: PLR0917 - from where to where, and the facts of 
         _COPY, tenant, *places, uids, new_uids, slots, epochs, indexes, modseq, *kept, now_ms
     )
     if kept.keywords:
-        await connection.execute(_KEYWORDS, tenant, *places, uids)
+        await copy_keywords(connection, tenant, *places, uids)
 
 
 _COPY: Final = """
@@ -51,14 +52,4 @@ SELECT m.tenant, $3, c.new_uid, $9, m.internal_ms, c.slot, m.size, c.epoch_index
 FROM unnest($4::bigint[], $5::bigint[], $6::bigint[], $7::bytea[], $8::int[])
      AS c (uid, new_uid, slot, epoch, epoch_index)
 JOIN messages m ON m.tenant = $1 AND m.mailbox = $2 AND m.uid = c.uid
-"""
-
-_KEYWORDS: Final = """
-UPDATE mailboxes b SET keywords = keywords_with(b.keywords, c.words)
-FROM (
-    SELECT array_agg(DISTINCT k.word) AS words
-    FROM messages m CROSS JOIN LATERAL unnest(m.keywords) AS k (word)
-    WHERE m.tenant = $1 AND m.mailbox = $2 AND m.uid = ANY ($4::bigint[]) AND m.keywords IS NOT NULL
-) c
-WHERE b.tenant = $1 AND b.mailbox = $3 AND c.words IS NOT NULL
 """

@@ -10,6 +10,7 @@ from postkeep.faces.imap.updates import render_changes
 from postkeep.faces.imap.view import View
 from postkeep.protocols.imap.commands import Resync
 from postkeep.protocols.imap.sequence import Ranges, merge, render_ranges
+from postkeep.services.vault.uids import intersect_ranges
 
 
 async def resynchronise(session: Session, selected: Selected, resync: Resync) -> bytes:
@@ -41,19 +42,5 @@ def earlier(view: View, vanished: Iterable[tuple[int, int]], within: Ranges | No
         if start <= high:
             ranges.append((start, high))
     if within is not None:
-        ranges = _common(ranges, within)
+        ranges = intersect_ranges(ranges, within)
     return b"* VANISHED (EARLIER) " + render_ranges(ranges) + b"\r\n" if ranges else b""
-
-
-def _common(one: Ranges, other: Ranges) -> Ranges:
-    common: Ranges = []
-    i = j = 0
-    while i < len(one) and j < len(other):
-        low, high = max(one[i][0], other[j][0]), min(one[i][1], other[j][1])
-        if low <= high:
-            common.append((low, high))
-        if one[i][1] < other[j][1]:
-            i += 1
-        else:
-            j += 1
-    return common

@@ -10,11 +10,10 @@ from collections.abc import Mapping
 import msgspec
 
 from postkeep.base.errors import NotFoundError
-from postkeep.model.audit import EventName
 from postkeep.model.categories import Category
 from postkeep.services.ledger.trail import Trail
+from postkeep.services.vault.answering import begin_record
 from postkeep.services.vault.columns import pairs, rows_of
-from postkeep.services.vault.events import event_fields
 from postkeep.services.vault.groups import Stores
 from postkeep.services.vault.rows import mailbox_row
 from postkeep.services.vault.rows_api import (
@@ -93,12 +92,4 @@ class Opening:
     async def _record(self, grant: Grant, principal: bytes, mailbox: bytes, rows: Rows) -> None:
         """Have the ledger know, durably, what is about to go out."""
         if rows.bodies:
-            fields = event_fields(
-                grant,
-                grant.tenant,
-                rows.bodies,
-                principal=principal,
-                mailbox=mailbox,
-                category=Category.METADATA,
-            )
-            await self._trail.record(EventName.READ, **fields)
+            await begin_record(self._trail, grant, principal, mailbox, rows.bodies, Category.METADATA)

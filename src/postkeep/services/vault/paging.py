@@ -11,11 +11,10 @@ from typing import Final
 import msgspec
 
 from postkeep.base.errors import InvalidInputError, LimitError, NotFoundError, RefusedError
-from postkeep.model.audit import EventName
 from postkeep.model.categories import Category
 from postkeep.services.ledger.trail import Trail
 from postkeep.services.vault import api
-from postkeep.services.vault.events import event_fields
+from postkeep.services.vault.answering import begin_record, need_mailbox
 from postkeep.services.vault.groups import Stores
 from postkeep.services.vault.pages_api import (
     PAGE_SHIFT,
@@ -25,14 +24,13 @@ from postkeep.services.vault.pages_api import (
     PutPages,
     SealedPage,
 )
-from postkeep.services.vault.uids import UID_MAX, merge_ranges
+from postkeep.services.vault.uids import UID_MAX, merge_blocks
 from postkeep.services.vault.validation import check_epochs, check_id, check_index, check_wraps
 from postkeep.services.vault.writes import Writes
 from postkeep.stores.postgres import Connection, database_errors, in_transaction
 from postkeep.stores.vault_borders import big_endian, native
 from postkeep.stores.vault_changes import lock_mailboxes
 from postkeep.stores.vault_deposits import EpochInsert, store_epochs
-from postkeep.stores.vault_messages import read_mailbox
 from postkeep.stores.vault_pages import PageInsert, put_pages, read_pages
 from postkeep.tickets.channel import Handler
 from postkeep.tickets.clear import Grant
@@ -64,29 +62,24 @@ class Paging:
         """Answer `vault.pages`. Nothing is answered before the ledger has it."""
         if any(not 0 <= low <= high <= BLOCK_MAX for low, high in request.blocks):
             raise InvalidInputError("not a range of blocks")
-        blocks = [
-            (low - 1, high - 1) for low, high in merge_ranges([(a + 1, b + 1) for a, b in request.blocks])
-        ]
+        blocks = merge_blocks(request.blocks)
         place = grant.tenant, request.principal, request.mailbox
         with database_errors():
             rows = await read_pages(
                 self._stores.pool, *place, request.kind, blocks, ANSWER_PAGES_MAX, ANSWER_BYTES_MAX
             )
-            if not rows:
-                async with self._stores.pool.acquire() as connection:
-                    if await read_mailbox(connection, *place) is None:
-                        raise NotFoundError("no such mailbox")
-                return PageList([])
-        fields = event_fields(
+        if not rows:
+            await need_mailbox(self._stores.pool, *place)
+            return PageList([])
+        recorded = begin_record(
+            self._trail,
             grant,
-            grant.tenant,
+            request.principal,
+            request.mailbox,
             [row["page"] for row in rows],
-            principal=request.principal,
-            mailbox=request.mailbox,
-            category=Category.METADATA,
+            Category.METADATA,
+            messages=sum(row["messages"] for row in rows),
         )
-        fields["count"] = sum(row["messages"] for row in rows)
-        recorded = asyncio.create_task(self._trail.record(EventName.READ, **fields))
         try:
             wraps = await asyncio.get_running_loop().run_in_executor(
                 self._stores.threads, self._stores.slots.read_many, [row["slot"] for row in rows]

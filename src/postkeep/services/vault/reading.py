@@ -10,19 +10,17 @@ from typing import Final, TypeAlias
 
 from asyncpg import Record
 
-from postkeep.base.errors import InvalidInputError, LimitError, NotFoundError, UnavailableError
-from postkeep.model.audit import EventName
+from postkeep.base.errors import InvalidInputError, LimitError
 from postkeep.model.categories import Category
 from postkeep.services.ledger.trail import Trail
 from postkeep.services.vault import api
-from postkeep.services.vault.events import event_fields
+from postkeep.services.vault.answering import begin_record, need_mailbox, read_chosen
 from postkeep.services.vault.groups import Stores
 from postkeep.services.vault.uids import merge_ranges
 from postkeep.stores.packs import Location
 from postkeep.stores.postgres import database_errors
 from postkeep.stores.vault_messages import (
     read_locations,
-    read_mailbox,
     read_summaries,
 )
 from postkeep.tickets.clear import Grant
@@ -31,7 +29,6 @@ HEAD_BYTES: Final = 56  # salt and commitment that stand before the chunks of a 
 CONTENT_BYTES_MAX: Final = 16 * 1024 * 1024  # octets of bodies in one answer
 CONTENT_RANGES_MAX: Final = 10_000  # ranges in one request: more than one answer holds
 SUMMARY_BYTES_MAX: Final = 48 * 1024 * 1024  # octets of summaries in one answer: below the channel's frame
-MOVED_TRIES_MAX: Final = 5  # a body that compaction moves under the reader is looked up again
 
 Wanted: TypeAlias = list[tuple[Record, Location]]
 """Rows, as `vault_messages.read_locations` returns them, with the part of each body that is to be read."""
@@ -52,7 +49,7 @@ class Reading:
                 self._stores.pool, grant.tenant, request.principal, request.mailbox, ranges
             )
         if not rows:
-            await self._check_mailbox(grant, request.principal, request.mailbox)
+            await need_mailbox(self._stores.pool, grant.tenant, request.principal, request.mailbox)
             return api.SummaryList([])
         if sum(len(row[5]) for row in rows) > SUMMARY_BYTES_MAX:
             raise LimitError("more summaries than one answer holds: ask for fewer")
@@ -86,33 +83,20 @@ class Reading:
 
         wanted, parts = await self.read_chosen(choose, record)
         if not wanted:
-            await self._check_mailbox(grant, request.principal, request.mailbox)
+            await need_mailbox(self._stores.pool, grant.tenant, request.principal, request.mailbox)
         return api.ContentList(parts)
 
     async def read_chosen(
         self, choose: Callable[[], Awaitable[Wanted]], record: Callable[[list[bytes]], asyncio.Task[int]]
     ) -> tuple[Wanted, list[api.SealedContent]]:
-        """Read parts of bodies, looked up anew where compaction moves them meanwhile; nothing is returned
-        before the ledger has it.
+        """Read parts of bodies; nothing is returned before the ledger has it.
 
         `choose` looks up what is wanted; `record` begins to tell the ledger of these bodies.
         """
-        recorded: asyncio.Task[int] | None = None
-        try:
-            for _ in range(MOVED_TRIES_MAX):
-                wanted = await choose()
-                if not wanted:
-                    return [], []
-                if recorded is None:
-                    recorded = record([row[1] for row, _ in wanted])
-                try:
-                    return wanted, await self._read_parts(wanted)
-                except FileNotFoundError:
-                    continue  # compaction has moved it between the look-up and the read
-        finally:
-            if recorded is not None:
-                await recorded
-        raise UnavailableError("a body keeps moving")
+        read = await read_chosen(
+            choose, lambda wanted: record([row[1] for row, _ in wanted]), self._read_parts
+        )
+        return read or ([], [])
 
     async def _locate(self, grant: Grant, request: api.FetchContent) -> list[Record]:
         uids = sorted({part.uid for part in request.ranges})
@@ -156,16 +140,7 @@ class Reading:
     def _record(
         self, grant: Grant, principal: bytes, mailbox: bytes, bodies: Sequence[bytes], category: Category
     ) -> asyncio.Task[int]:
-        fields = event_fields(
-            grant, grant.tenant, bodies, principal=principal, mailbox=mailbox, category=category
-        )
-        return asyncio.create_task(self._trail.record(EventName.READ, **fields))
-
-    async def _check_mailbox(self, grant: Grant, principal: bytes, mailbox: bytes) -> None:
-        with database_errors():
-            async with self._stores.pool.acquire() as connection:
-                if await read_mailbox(connection, grant.tenant, principal, mailbox) is None:
-                    raise NotFoundError("no such mailbox")
+        return begin_record(self._trail, grant, principal, mailbox, bodies, category)
 
 
 def _choose(ranges: Sequence[api.Range], rows: dict[int, Record]) -> list[tuple[Record, Location]]:

@@ -10,18 +10,14 @@ from typing import Final
 import msgspec
 from asyncpg import Record
 
-from postkeep.base.errors import NotFoundError, UnavailableError
-from postkeep.model.audit import EventName
 from postkeep.model.categories import Category
 from postkeep.services.ledger.trail import Trail
 from postkeep.services.vault import search_api
-from postkeep.services.vault.events import event_fields
+from postkeep.services.vault.answering import begin_record, need_mailbox, read_chosen
 from postkeep.services.vault.groups import Stores
-from postkeep.services.vault.reading import MOVED_TRIES_MAX
 from postkeep.services.vault.uids import merge_ranges
 from postkeep.stores.packs import Location
 from postkeep.stores.postgres import database_errors
-from postkeep.stores.vault_messages import read_mailbox
 from postkeep.stores.vault_search import read_texts
 from postkeep.tickets.channel import Handler
 from postkeep.tickets.clear import Grant
@@ -44,33 +40,26 @@ class Searching:
     async def texts(self, grant: Grant, request: search_api.FetchTexts) -> search_api.TextList:
         """Answer `vault.texts`."""
         ranges = merge_ranges(request.uids)
-        recorded: asyncio.Task[int] | None = None
-        try:
-            for _ in range(MOVED_TRIES_MAX):
-                with database_errors():
-                    found = await read_texts(
-                        self._stores.pool,
-                        grant.tenant,
-                        request.principal,
-                        request.mailbox,
-                        ranges,
-                        ANSWER_TEXTS_MAX + 1,
-                    )
-                rows = _fitting(found)
-                if not rows:
-                    await self._check_mailbox(grant, request.principal, request.mailbox)
-                    return search_api.TextList([])
-                if recorded is None:
-                    recorded = self._record(grant, request, [row[1] for row in rows])
-                try:
-                    texts = await self._read(rows)
-                except FileNotFoundError:
-                    continue  # compaction has moved one between the look-up and the read
-                return search_api.TextList(texts, more=len(rows) < len(found))
-        finally:
-            if recorded is not None:
-                await recorded
-        raise UnavailableError("a search text keeps moving")
+        place = grant.tenant, request.principal, request.mailbox
+        found: list[Record] = []
+
+        async def choose() -> list[Record]:
+            with database_errors():
+                found[:] = await read_texts(self._stores.pool, *place, ranges, ANSWER_TEXTS_MAX + 1)
+            return _fitting(found)
+
+        def record(rows: list[Record]) -> asyncio.Task[int]:
+            bodies = [row[1] for row in rows]
+            return begin_record(
+                self._trail, grant, request.principal, request.mailbox, bodies, Category.CONTENT
+            )
+
+        read = await read_chosen(choose, record, self._read)
+        if read is None:
+            await need_mailbox(self._stores.pool, *place)
+            return search_api.TextList([])
+        rows, texts = read
+        return search_api.TextList(texts, more=len(rows) < len(found))
 
     async def _read(self, rows: Sequence[Record]) -> list[search_api.SealedText]:
         """Read texts and wraps; what has been expunged meanwhile is left out."""
@@ -88,23 +77,6 @@ class Searching:
             if wrapped is not None:
                 found.append(search_api.SealedText(row[0], row[1], row[2], row[3], wrapped, text))
         return found
-
-    def _record(self, grant: Grant, request: search_api.FetchTexts, bodies: list[bytes]) -> asyncio.Task[int]:
-        fields = event_fields(
-            grant,
-            grant.tenant,
-            bodies,
-            principal=request.principal,
-            mailbox=request.mailbox,
-            category=Category.CONTENT,
-        )
-        return asyncio.create_task(self._trail.record(EventName.READ, **fields))
-
-    async def _check_mailbox(self, grant: Grant, principal: bytes, mailbox: bytes) -> None:
-        with database_errors():
-            async with self._stores.pool.acquire() as connection:
-                if await read_mailbox(connection, grant.tenant, principal, mailbox) is None:
-                    raise NotFoundError("no such mailbox")
 
 
 def _fitting(rows: Sequence[Record]) -> list[Record]:

@@ -5,7 +5,7 @@ its block is full and has just the messages that it was made of. Whatever remove
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from struct import pack
 from typing import Final, TypeVar
 
@@ -19,27 +19,23 @@ from postkeep.base.errors import (
     LimitError,
     NotFoundError,
     RefusedError,
-    UnavailableError,
 )
-from postkeep.model.audit import EventName
 from postkeep.model.categories import Category
 from postkeep.services.ledger.trail import Trail
 from postkeep.services.vault import search_api
+from postkeep.services.vault.answering import begin_record, need_mailbox, read_chosen
 from postkeep.services.vault.api import WRAPS_BYTES, Done
 from postkeep.services.vault.derived import let_go, segments_derived
 from postkeep.services.vault.erasing import erase
-from postkeep.services.vault.events import event_fields
 from postkeep.services.vault.groups import Stores
-from postkeep.services.vault.reading import MOVED_TRIES_MAX
 from postkeep.services.vault.search_api import BLOCK_SHIFT
-from postkeep.services.vault.uids import UID_MAX, merge_ranges
+from postkeep.services.vault.uids import UID_MAX, merge_blocks
 from postkeep.services.vault.validation import INDEX_MAX, check_epochs, check_id
 from postkeep.services.vault.writes import Writes
 from postkeep.stores.packs import Body, Location
 from postkeep.stores.postgres import Connection, database_errors, in_transaction
 from postkeep.stores.vault_changes import lock_mailboxes, lock_principal
 from postkeep.stores.vault_deposits import EpochInsert, store_epochs
-from postkeep.stores.vault_messages import read_mailbox
 from postkeep.stores.vault_segments import (
     SegmentInsert,
     delete_segments,
@@ -143,12 +139,10 @@ class Segments:
             raise InvalidInputError("so much of a segment is not listed")
         blocks = _blocks(request.blocks)
 
-        async def choose() -> tuple[list[Record], list[Location]]:
-            rows = await self._look_up(grant, request.principal, request.mailbox, blocks)
-            places = [Location(row[6], row[7], min(row[8], request.first_octets)) for row in rows]
-            return rows, places[:LISTED_MAX]
+        def first_octets(rows: list[Record]) -> list[Location]:
+            return [Location(row[6], row[7], min(row[8], request.first_octets)) for row in rows[:LISTED_MAX]]
 
-        rows, first = await self._read(grant, request.principal, request.mailbox, choose)
+        rows, first = await self._read(grant, request.principal, request.mailbox, blocks, first_octets)
         wraps = await self._in_thread(self._stores.slots.read_many, [row[4] for row in rows[:LISTED_MAX]])
         listed = [
             search_api.SealedSegment(row[0], row[1], row[2], row[3], wrapped, row[8], data)
@@ -170,12 +164,11 @@ class Segments:
         blocks = _blocks([(block, block) for block in {part.block for part in wanted}])
         there: list[bool] = []
 
-        async def choose() -> tuple[list[Record], list[Location]]:
-            rows = await self._look_up(grant, request.principal, request.mailbox, blocks)
+        def places(rows: list[Record]) -> list[Location]:
             by_name = {(row[0], row[1]): row for row in rows}
             found = [by_name.get((part.block, part.body)) for part in wanted]
             there[:] = [row is not None for row in found]
-            return rows, [
+            return [
                 Location(
                     row[6], row[7] + min(part.offset, row[8]), min(part.length, max(0, row[8] - part.offset))
                 )
@@ -183,60 +176,43 @@ class Segments:
                 if row is not None
             ]
 
-        _, read = await self._read(grant, request.principal, request.mailbox, choose)
+        rows, read = await self._read(grant, request.principal, request.mailbox, blocks, places)
+        if not rows:
+            return search_api.SegmentParts([b""] * len(wanted))
         rest = iter(read)
         return search_api.SegmentParts([next(rest) if known else b"" for known in there])
-
-    async def _look_up(
-        self, grant: Grant, principal: bytes, mailbox: bytes, blocks: list[tuple[int, int]]
-    ) -> list[Record]:
-        with database_errors():
-            return await read_segments(
-                self._stores.pool, grant.tenant, principal, mailbox, blocks, LISTED_MAX + 1
-            )
 
     async def _read(
         self,
         grant: Grant,
         principal: bytes,
         mailbox: bytes,
-        choose: Callable[[], Awaitable[tuple[list[Record], list[Location]]]],
+        blocks: list[tuple[int, int]],
+        places: Callable[[list[Record]], list[Location]],
     ) -> tuple[list[Record], list[bytes]]:
-        """Read places, chosen anew where compaction moves them meanwhile; nothing is returned before the
-        ledger has it: as many messages as the segments are of."""
-        recorded: asyncio.Task[int] | None = None
-        try:
-            for _ in range(MOVED_TRIES_MAX):
-                rows, places = await choose()
-                if not rows:
-                    await self._check_mailbox(grant, principal, mailbox)
-                    return [], []
-                if recorded is None:
-                    recorded = self._record(grant, principal, mailbox, rows)
-                try:
-                    return rows, await self._in_thread(self._stores.packs.read_many, places)
-                except FileNotFoundError:
-                    continue  # compaction has moved one between the look-up and the read
-        finally:
-            if recorded is not None:
-                await recorded
-        raise UnavailableError("a segment keeps moving")
+        """Look up the segments of blocks and read places in them; the ledger hears of as many messages as
+        they are of."""
+        stores = self._stores
 
-    def _record(
-        self, grant: Grant, principal: bytes, mailbox: bytes, rows: Sequence[Record]
-    ) -> asyncio.Task[int]:
-        bodies = [row[1] for row in rows]
-        fields = event_fields(
-            grant, grant.tenant, bodies, principal=principal, mailbox=mailbox, category=Category.CONTENT
-        )
-        fields["count"] = sum(row[5] for row in rows)
-        return asyncio.create_task(self._trail.record(EventName.READ, **fields))
+        async def look_up() -> list[Record]:
+            with database_errors():
+                return await read_segments(
+                    stores.pool, grant.tenant, principal, mailbox, blocks, LISTED_MAX + 1
+                )
 
-    async def _check_mailbox(self, grant: Grant, principal: bytes, mailbox: bytes) -> None:
-        with database_errors():
-            async with self._stores.pool.acquire() as connection:
-                if await read_mailbox(connection, grant.tenant, principal, mailbox) is None:
-                    raise NotFoundError("no such mailbox")
+        def record(rows: list[Record]) -> asyncio.Task[int]:
+            bodies, messages = [row[1] for row in rows], sum(row[5] for row in rows)
+            return begin_record(
+                self._trail, grant, principal, mailbox, bodies, Category.CONTENT, messages=messages
+            )
+
+        async def read(rows: list[Record]) -> list[bytes]:
+            return await self._in_thread(stores.packs.read_many, places(rows))
+
+        found = await read_chosen(look_up, record, read)
+        if found is None:
+            await need_mailbox(stores.pool, grant.tenant, principal, mailbox)
+        return found or ([], [])
 
     async def _in_thread(self, work: Callable[[P], T], argument: P) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._stores.threads, work, argument)
@@ -264,8 +240,7 @@ def _check(grant: Grant, request: search_api.NewSegment) -> None:
 def _blocks(ranges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     """Put ranges of blocks in order; those above the last block hold none."""
     last = UID_MAX >> BLOCK_SHIFT
-    merged = merge_ranges([(low + 1, min(high, last) + 1) for low, high in ranges])
-    return [(low - 1, high - 1) for low, high in merged]
+    return merge_blocks([(low, min(high, last)) for low, high in ranges])
 
 
 def _fitting(parts: Sequence[search_api.SegmentRange]) -> int:

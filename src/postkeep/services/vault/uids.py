@@ -27,6 +27,12 @@ def merge_ranges(ranges: Sequence[Range], *, ranges_max: int = RANGES_MAX) -> li
     return merged
 
 
+def merge_blocks(ranges: Sequence[Range]) -> list[Range]:
+    """Put ranges of blocks in order, as `merge_ranges` does with UIDs; blocks are counted from 0."""
+    merged = merge_ranges([(low + 1, high + 1) for low, high in ranges])
+    return [(low - 1, high - 1) for low, high in merged]
+
+
 def ranges_of(uids: Iterable[int]) -> list[Range]:
     """Write ascending UIDs as ranges."""
     ranges: list[Range] = []
